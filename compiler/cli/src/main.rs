@@ -1,0 +1,2 @@
+//! The Cygnet command line.
+fn main() {}

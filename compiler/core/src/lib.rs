@@ -1,0 +1,2 @@
+//! The Cygnet compiler.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The Cygnet runtime.
+#![no_std]

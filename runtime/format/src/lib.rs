@@ -1,0 +1,3 @@
+//! The Cygnet program format.
+#![no_std]
+#![forbid(unsafe_code)]

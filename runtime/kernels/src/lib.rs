@@ -1,0 +1,2 @@
+//! Arithmetic kernels of the Cygnet runtime.
+#![no_std]
