@@ -1,3 +1,19 @@
-//! The Cygnet program format.
+//! The Cygnet program format: element types, the operator table, the binary layout and its validation.
+//!
+//! Everything here is plain data over borrowed bytes: no heap, no unsafe code. `FORMAT.md` in this crate is the
+//! specification of the bytes.
 #![no_std]
 #![forbid(unsafe_code)]
+
+#[cfg(any(feature = "alloc", test))]
+extern crate alloc;
+
+pub mod attr;
+pub mod dim;
+pub mod dtype;
+pub mod op;
+
+pub use attr::{Attr, List, Words};
+pub use dim::{Axes, BlockId, Dim, Dims, MAX_RANK};
+pub use dtype::DType;
+pub use op::{Op, OpCode};
