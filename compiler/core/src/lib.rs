@@ -1,2 +1,4 @@
-//! The Cygnet compiler.
+//! The Cygnet compiler: imports a model, simplifies, fuses, plans memory and emits a `model.cygnet` bundle.
 #![forbid(unsafe_code)]
+
+pub mod ir;

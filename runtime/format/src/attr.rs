@@ -102,7 +102,11 @@ impl Attr for Dim {
     }
     fn parse_text(text: &str) -> Option<Self> {
         match text.strip_prefix('e') {
-            Some(e) => e.parse::<u32>().ok().filter(|&e| e < i32::MAX as u32).map(Dim::expr),
+            Some(e) => e
+                .parse::<u32>()
+                .ok()
+                .filter(|&e| e < i32::MAX as u32)
+                .map(Dim::expr),
             None => text.parse::<i32>().ok().filter(|&c| c >= 0).map(Dim),
         }
     }
@@ -151,7 +155,10 @@ impl<T: Copy + Default, const N: usize> List<T, N> {
 
 impl<T: Copy + Default, const N: usize> Default for List<T, N> {
     fn default() -> Self {
-        List { len: 0, items: [T::default(); N] }
+        List {
+            len: 0,
+            items: [T::default(); N],
+        }
     }
 }
 

@@ -20,12 +20,20 @@ impl Dim {
 
     /// The constant, if this is one.
     pub const fn as_const(self) -> Option<usize> {
-        if self.0 >= 0 { Some(self.0 as usize) } else { None }
+        if self.0 >= 0 {
+            Some(self.0 as usize)
+        } else {
+            None
+        }
     }
 
     /// The expression index, if this is symbolic.
     pub const fn as_expr(self) -> Option<u32> {
-        if self.0 < 0 { Some((-(self.0 + 1)) as u32) } else { None }
+        if self.0 < 0 {
+            Some((-(self.0 + 1)) as u32)
+        } else {
+            None
+        }
     }
 }
 

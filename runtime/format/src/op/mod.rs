@@ -290,20 +290,50 @@ mod tests {
                 kernel: Axes::new(&[3, 3]).unwrap(),
                 pads: Axes::new(&[1, 0, 1, 2]).unwrap(),
                 group: 2,
-                act: Activation { kind: ActivationKind::Clip, a: 0.1, b: 6.0 },
+                act: Activation {
+                    kind: ActivationKind::Clip,
+                    a: 0.1,
+                    b: 6.0,
+                },
                 ..Default::default()
             }
             .into(),
         );
-        round_trip(Slice { starts: Dims::new(&[Dim(3), Dim::expr(0)]).unwrap(), steps: Axes::new(&[-1, 2]).unwrap() }.into());
-        let micro = Micro { kind: MicroKind::Binary, code: 2, operand: 1, a: f32::INFINITY, b: -0.0 };
-        round_trip(Chain { steps: List::new(&[micro, Micro::default()]).unwrap() }.into());
-        round_trip(If { then_block: BlockId(1), else_block: BlockId(2) }.into());
+        round_trip(
+            Slice {
+                starts: Dims::new(&[Dim(3), Dim::expr(0)]).unwrap(),
+                steps: Axes::new(&[-1, 2]).unwrap(),
+            }
+            .into(),
+        );
+        let micro = Micro {
+            kind: MicroKind::Binary,
+            code: 2,
+            operand: 1,
+            a: f32::INFINITY,
+            b: -0.0,
+        };
+        round_trip(
+            Chain {
+                steps: List::new(&[micro, Micro::default()]).unwrap(),
+            }
+            .into(),
+        );
+        round_trip(
+            If {
+                then_block: BlockId(1),
+                else_block: BlockId(2),
+            }
+            .into(),
+        );
     }
 
     #[test]
     fn trailing_words_are_refused() {
-        assert_eq!(Op::decode(OpCode::Concat, &mut Words::new(&[0, 0, 0, 0, 1, 0, 0, 0])), None);
+        assert_eq!(
+            Op::decode(OpCode::Concat, &mut Words::new(&[0, 0, 0, 0, 1, 0, 0, 0])),
+            None
+        );
         assert_eq!(Op::decode(OpCode::Concat, &mut Words::new(&[0, 0])), None);
     }
 
