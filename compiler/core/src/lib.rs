@@ -1,4 +1,5 @@
 //! The Cygnet compiler: imports a model, simplifies, fuses, plans memory and emits a `model.cygnet` bundle.
 #![forbid(unsafe_code)]
 
+pub mod import;
 pub mod ir;
