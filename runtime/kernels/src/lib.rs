@@ -1,2 +1,24 @@
-//! Arithmetic kernels of the Cygnet runtime.
+//! Arithmetic kernels of the Cygnet runtime: functions on slices that know no graph and no bundle.
+//!
+//! Choose once with [`Kernels::for_features`]; every call checks its slices against its shape, then runs the body that
+//! was chosen. Tensors are dense, row-major and channels-last.
 #![no_std]
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+mod activation;
+pub mod conv;
+mod depthwise;
+mod error;
+mod features;
+pub mod gemm;
+pub mod isa;
+mod kernels;
+mod math;
+
+pub use activation::Activation;
+pub use conv::Conv;
+pub use error::KernelError;
+pub use features::Features;
+pub use gemm::Gemm;
+pub use kernels::Kernels;

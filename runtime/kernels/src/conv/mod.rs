@@ -1,0 +1,374 @@
+//! Direct convolution on channels-last tensors: an implicit matrix product of output pixels and packed weights.
+//!
+//! No im2col buffer: each register tile reads its input rows through pointers; a tap in the padding points at zeros.
+pub mod transpose;
+
+use crate::activation::{self, Activation};
+use crate::error::{KernelError, at_least, exactly, product};
+use crate::gemm::PANEL;
+use crate::gemm::tile::{Store, accumulate, store, with_tile};
+use crate::isa::{Isa, kernel_rows};
+use core::ops::Range;
+
+/// Shape and epilogue of a convolution over up to three spatial dimensions (depth, height, width).
+///
+/// Tensors are `[batch, depth, height, width, channels]`; lower ranks have leading spatial sizes of 1.
+#[derive(Clone, Copy, Debug)]
+pub struct Conv {
+    /// Images.
+    pub batch: usize,
+    /// Spatial input sizes.
+    pub input: [usize; 3],
+    /// Input channels, all groups together.
+    pub in_channels: usize,
+    /// Spatial output sizes; together with `pad_begin` they imply the padding at the end.
+    pub output: [usize; 3],
+    /// Output channels, all groups together.
+    pub out_channels: usize,
+    /// Kernel sizes.
+    pub kernel: [usize; 3],
+    /// Steps.
+    pub stride: [usize; 3],
+    /// Distances of taps.
+    pub dilation: [usize; 3],
+    /// Zeros before the first element of each dimension.
+    pub pad_begin: [usize; 3],
+    /// Groups; divides both channel counts.
+    pub groups: usize,
+    /// Applied last.
+    pub activation: Activation,
+}
+
+impl Conv {
+    /// A two-dimensional convolution of one group with unit stride and dilation, no padding and "valid" output size.
+    pub fn new_2d(batch: usize, input: [usize; 2], in_channels: usize, out_channels: usize, kernel: [usize; 2]) -> Self {
+        let out = |i: usize, k: usize| (i + 1).saturating_sub(k);
+        Self {
+            batch,
+            input: [1, input[0], input[1]],
+            in_channels,
+            output: [1, out(input[0], kernel[0]), out(input[1], kernel[1])],
+            out_channels,
+            kernel: [1, kernel[0], kernel[1]],
+            stride: [1; 3],
+            dilation: [1; 3],
+            pad_begin: [0; 3],
+            groups: 1,
+            activation: Activation::None,
+        }
+    }
+
+    /// Output rows (batch x depth x height): the unit in which work is split.
+    pub const fn rows(&self) -> usize {
+        self.batch * self.output[0] * self.output[1]
+    }
+
+    /// Elements of the packed weights `[groups][ceil(Og / 16)][taps * Ig][16]`.
+    pub const fn packed_len(&self) -> usize {
+        let taps = self.kernel[0] * self.kernel[1] * self.kernel[2];
+        let og = self.out_channels / self.groups;
+        self.groups * og.div_ceil(PANEL) * PANEL * taps * (self.in_channels / self.groups)
+    }
+
+    /// Whether the convolution is a plain matrix product of pixels and weights.
+    pub const fn is_pointwise(&self) -> bool {
+        let mut d = 0;
+        while d < 3 {
+            if self.kernel[d] != 1 || self.stride[d] != 1 || self.pad_begin[d] != 0 || self.input[d] != self.output[d] {
+                return false;
+            }
+            d += 1;
+        }
+        self.groups == 1
+    }
+
+    /// Checks of the geometry alone.
+    pub(crate) fn check_shape(&self) -> Result<(), KernelError> {
+        if self.groups == 0 || !self.in_channels.is_multiple_of(self.groups) || !self.out_channels.is_multiple_of(self.groups) {
+            return Err(KernelError::Parameter);
+        }
+        product(&[self.batch, self.input[0], self.input[1], self.input[2], self.in_channels])?;
+        product(&[self.batch, self.output[0], self.output[1], self.output[2], self.out_channels])?;
+        let mut weights = product(&[self.kernel[0], self.kernel[1], self.kernel[2], self.in_channels])?;
+        weights = weights.checked_mul(self.out_channels.checked_add(PANEL * self.groups).ok_or(KernelError::Overflow)?).ok_or(KernelError::Overflow)?;
+        let _ = weights;
+        for d in 0..3 {
+            if self.stride[d] == 0 || self.dilation[d] == 0 || self.kernel[d] == 0 {
+                return Err(KernelError::Parameter);
+            }
+            let reach = product(&[self.output[d], self.stride[d]])?
+                .checked_add(product(&[self.kernel[d], self.dilation[d]])?)
+                .and_then(|n| n.checked_add(self.pad_begin[d]))
+                .and_then(|n| n.checked_add(self.input[d]))
+                .ok_or(KernelError::Overflow)?;
+            // Coordinates are signed and 32 bits wide inside the kernels.
+            if reach > i32::MAX as usize {
+                return Err(KernelError::Overflow);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check(
+        &self,
+        x: usize,
+        w: usize,
+        bias: Option<usize>,
+        residual: Option<usize>,
+        y: usize,
+        rows: &Range<usize>,
+    ) -> Result<(), KernelError> {
+        self.check_shape()?;
+        if rows.start > rows.end || rows.end > self.rows() {
+            return Err(KernelError::Parameter);
+        }
+        at_least(x, product(&[self.batch, self.input[0], self.input[1], self.input[2], self.in_channels])?)?;
+        at_least(w, self.packed_len())?;
+        let out = product(&[rows.len(), self.output[2], self.out_channels])?;
+        exactly(y, out)?;
+        if let Some(len) = bias {
+            at_least(len, self.out_channels)?;
+        }
+        if let Some(len) = residual {
+            exactly(len, out)?;
+        }
+        Ok(())
+    }
+}
+
+/// Packs weights for [`crate::Kernels::conv`]. `weight(o, tap, i)` is the weight of output channel `o` (over all
+/// groups), tap `(z * kh + y) * kw + x` and input channel `i` within the group.
+///
+/// # Errors
+/// [`KernelError::Length`] when `out` does not hold exactly [`Conv::packed_len`] elements.
+pub fn pack_weights(p: &Conv, weight: impl Fn(usize, usize, usize) -> f32, out: &mut [f32]) -> Result<(), KernelError> {
+    p.check_shape()?;
+    exactly(out.len(), p.packed_len())?;
+    let (ig, og) = (p.in_channels / p.groups, p.out_channels / p.groups);
+    let taps = p.kernel[0] * p.kernel[1] * p.kernel[2];
+    let mut at = 0;
+    for g in 0..p.groups {
+        for panel in 0..og.div_ceil(PANEL) {
+            for tap in 0..taps {
+                for i in 0..ig {
+                    for j in 0..PANEL {
+                        let o = panel * PANEL + j;
+                        out[at] = if o < og { weight(g * og + o, tap, i) } else { 0.0 };
+                        at += 1;
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A validated piece of a convolution; `residual` and `y` start at the first row of the range.
+#[derive(Clone, Copy)]
+pub(crate) struct Task {
+    pub p: Conv,
+    pub x: *const f32,
+    pub w: *const f32,
+    pub bias: *const f32,
+    pub residual: *const f32,
+    pub y: *mut f32,
+    pub rows: (usize, usize),
+}
+
+kernel_rows!(pub(crate) ROWS = body(t: &Task));
+
+/// What taps in the padding read; longer runs of channels are cut to this length.
+const ZERO_LEN: usize = 512;
+static ZEROS: [f32; ZERO_LEN] = [0.0; ZERO_LEN];
+
+/// Output pixels whose coordinates are worked out at a time.
+const BLOCK: usize = 96;
+/// Input bytes / 4 that a block of pixels may touch, to stay in the second-level cache.
+const BLOCK_INPUT: usize = 24 * 1024;
+
+/// First input coordinates of a pixel's window (may lie in the padding) and its image.
+#[derive(Clone, Copy)]
+struct Pixel {
+    image: *const f32,
+    z: i32,
+    y: i32,
+    x: i32,
+}
+
+/// # Safety
+/// `t` passed [`Conv::check`]; the instruction set exists.
+#[inline(always)]
+unsafe fn body<I: Isa>(t: &Task) {
+    // SAFETY: offsets stay inside the extents that `check` proved.
+    unsafe {
+        let p = &t.p;
+        let (ow, oh, od) = (p.output[2], p.output[1], p.output[0]);
+        let (ig, og) = (p.in_channels / p.groups, p.out_channels / p.groups);
+        let taps = p.kernel[0] * p.kernel[1] * p.kernel[2];
+        let panels = og.div_ceil(PANEL);
+        let panel_stride = taps * ig * PANEL;
+        let image = p.input[0] * p.input[1] * p.input[2] * p.in_channels;
+        let total = (t.rows.1 - t.rows.0) * ow;
+        if total == 0 || og == 0 {
+            return;
+        }
+        let (lo, hi, rest) = p.activation.split();
+        let per_pixel = (p.stride[1] * p.stride[2] * ig).max(1);
+        let block = ((BLOCK_INPUT / per_pixel) / I::MR * I::MR).clamp(BLOCK / 2 / I::MR * I::MR, BLOCK / I::MR * I::MR);
+        let mut pixels = [Pixel { image: t.x, z: 0, y: 0, x: 0 }; BLOCK];
+        for g in 0..p.groups {
+            let mut start = 0;
+            // Coordinates advance without divisions inside a block.
+            let mut row = t.rows.0;
+            let mut col = 0;
+            while start < total {
+                let n = (total - start).min(block);
+                for px in &mut pixels[..n] {
+                    let y = row % oh;
+                    let z = row / oh % od;
+                    let img = row / oh / od;
+                    *px = Pixel {
+                        image: t.x.add(img * image + g * ig),
+                        z: (z * p.stride[0]) as i32 - p.pad_begin[0] as i32,
+                        y: (y * p.stride[1]) as i32 - p.pad_begin[1] as i32,
+                        x: (col * p.stride[2]) as i32 - p.pad_begin[2] as i32,
+                    };
+                    col += 1;
+                    if col == ow {
+                        col = 0;
+                        row += 1;
+                    }
+                }
+                let mut panel = 0;
+                while panel < panels {
+                    let two = I::PANELS == 2 && panel + 2 <= panels;
+                    let width = if two { 2 } else { 1 };
+                    let o = g * og + panel * PANEL;
+                    let w = t.w.add((g * panels + panel) * panel_stride);
+                    let mut i = 0;
+                    while i < n {
+                        let rows = (n - i).min(I::MR);
+                        let at = (start + i) * p.out_channels + o;
+                        let s = Store {
+                            c: t.y.add(at),
+                            ldc: p.out_channels,
+                            bias: if t.bias.is_null() { t.bias } else { t.bias.add(o) },
+                            residual: if t.residual.is_null() { t.residual } else { t.residual.add(at) },
+                            ldr: p.out_channels,
+                            rows,
+                            cols: (og - panel * PANEL).min(width * PANEL),
+                            alpha: 1.0,
+                            lo,
+                            hi,
+                        };
+                        let px = &pixels[i..i + rows];
+                        with_tile!(I, rows, two, tile(p, px, w, panel_stride, &s));
+                        activation::apply::<I>(rest, s.c, s.ldc, rows, s.cols);
+                        i += rows;
+                    }
+                    panel += width;
+                }
+                start += n;
+            }
+        }
+    }
+}
+
+/// Accumulates `len` channels; rows that are `None` in the padding read zeros.
+#[inline(always)]
+unsafe fn run<I: Isa, const MR: usize, const NV: usize>(
+    acc: &mut [[I::V; NV]; MR],
+    rows: &[*const f32; MR],
+    any_padding: bool,
+    w: *const f32,
+    panel_stride: usize,
+    len: usize,
+) {
+    // SAFETY: null rows are replaced by zeros, at most ZERO_LEN at a time.
+    unsafe {
+        if !any_padding {
+            accumulate::<I, MR, NV>(acc, rows, w, panel_stride, len);
+            return;
+        }
+        let mut c = 0;
+        while c < len {
+            let n = (len - c).min(ZERO_LEN);
+            let mut part = [ZEROS.as_ptr(); MR];
+            for r in 0..MR {
+                if !rows[r].is_null() {
+                    part[r] = rows[r].add(c);
+                }
+            }
+            accumulate::<I, MR, NV>(acc, &part, w.add(c * PANEL), panel_stride, n);
+            c += n;
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn tile<I: Isa, const MR: usize, const NV: usize>(p: &Conv, px: &[Pixel], w: *const f32, panel_stride: usize, s: &Store) {
+    // SAFETY: a row pointer is formed only for taps inside the input; the others read zeros.
+    unsafe {
+        let mut acc = [[I::splat(0.0); NV]; MR];
+        let mut pixel = [px[0]; MR];
+        for r in 0..MR {
+            pixel[r] = px[r.min(px.len() - 1)];
+        }
+        let c = p.in_channels;
+        let ig = c / p.groups;
+        let (kw, id, ih, iw) = (p.kernel[2], p.input[0] as i32, p.input[1] as i32, p.input[2] as i32);
+        // Where a whole kernel row lies in the input, its taps and channels are one run of memory.
+        let mut joined = p.groups == 1 && (p.dilation[2] == 1 || kw == 1);
+        for r in 0..MR {
+            joined &= pixel[r].x >= 0 && pixel[r].x + kw as i32 <= iw;
+        }
+        let mut w = w;
+        for kz in 0..p.kernel[0] {
+            for ky in 0..p.kernel[1] {
+                // Start of the input row of each pixel for this kernel row, null in the padding.
+                let mut line = [core::ptr::null::<f32>(); MR];
+                let mut padded = false;
+                let mut all = true;
+                for r in 0..MR {
+                    let z = pixel[r].z + (kz * p.dilation[0]) as i32;
+                    let y = pixel[r].y + (ky * p.dilation[1]) as i32;
+                    if (z as u32) < id as u32 && (y as u32) < ih as u32 {
+                        line[r] = pixel[r].image.add((z as usize * ih as usize + y as usize) * iw as usize * c);
+                        all = false;
+                    } else {
+                        padded = true;
+                    }
+                }
+                if all {
+                    w = w.add(kw * ig * PANEL);
+                    continue;
+                }
+                if joined {
+                    for r in 0..MR {
+                        if !line[r].is_null() {
+                            line[r] = line[r].add(pixel[r].x as usize * c);
+                        }
+                    }
+                    run::<I, MR, NV>(&mut acc, &line, padded, w, panel_stride, kw * ig);
+                    w = w.add(kw * ig * PANEL);
+                    continue;
+                }
+                for kx in 0..kw {
+                    let mut rows = [core::ptr::null::<f32>(); MR];
+                    let mut pad = false;
+                    for r in 0..MR {
+                        let x = pixel[r].x + (kx * p.dilation[2]) as i32;
+                        if !line[r].is_null() && (x as u32) < iw as u32 {
+                            rows[r] = line[r].add(x as usize * c);
+                        } else {
+                            pad = true;
+                        }
+                    }
+                    run::<I, MR, NV>(&mut acc, &rows, pad, w, panel_stride, ig);
+                    w = w.add(ig * PANEL);
+                }
+            }
+        }
+        store::<I, MR, NV>(&acc, s);
+    }
+}

@@ -1,0 +1,298 @@
+//! Depthwise convolution on channels-last tensors: weights `[taps][C]`, several output pixels times a channel vector.
+use crate::activation;
+use crate::conv::Conv;
+use crate::error::{KernelError, at_least, exactly, product};
+use crate::isa::{Isa, kernel_rows};
+use core::ops::Range;
+
+impl Conv {
+    /// For a depthwise convolution `groups == in_channels == out_channels`.
+    pub(crate) fn check_depthwise(
+        &self,
+        x: usize,
+        w: usize,
+        bias: Option<usize>,
+        residual: Option<usize>,
+        y: usize,
+        rows: &Range<usize>,
+    ) -> Result<(), KernelError> {
+        self.check_shape()?;
+        if self.in_channels != self.out_channels || self.groups != self.in_channels {
+            return Err(KernelError::Parameter);
+        }
+        if rows.start > rows.end || rows.end > self.rows() {
+            return Err(KernelError::Parameter);
+        }
+        at_least(x, product(&[self.batch, self.input[0], self.input[1], self.input[2], self.in_channels])?)?;
+        at_least(w, product(&[self.kernel[0], self.kernel[1], self.kernel[2], self.in_channels])?)?;
+        let out = product(&[rows.len(), self.output[2], self.out_channels])?;
+        exactly(y, out)?;
+        if let Some(len) = bias {
+            at_least(len, self.out_channels)?;
+        }
+        if let Some(len) = residual {
+            exactly(len, out)?;
+        }
+        Ok(())
+    }
+}
+
+/// A validated piece of a depthwise convolution; `residual` and `y` start at the first row of the range.
+#[derive(Clone, Copy)]
+pub(crate) struct Task {
+    pub p: Conv,
+    pub x: *const f32,
+    pub w: *const f32,
+    pub bias: *const f32,
+    pub residual: *const f32,
+    pub y: *mut f32,
+    pub rows: (usize, usize),
+}
+
+kernel_rows!(pub(crate) ROWS = body(t: &Task));
+
+/// # Safety
+/// `t` passed [`Conv::check_depthwise`]; the instruction set exists.
+#[inline(always)]
+unsafe fn body<I: Isa>(t: &Task) {
+    // SAFETY: each row handles coordinates inside the input only.
+    unsafe {
+        let p = &t.p;
+        let plain = p.dilation[2] == 1;
+        match (p.kernel[2], p.stride[2], plain) {
+            (3, 1, true) => image::<I, 3, 1>(t),
+            (3, 2, true) => image::<I, 3, 2>(t),
+            (5, 1, true) => image::<I, 5, 1>(t),
+            (5, 2, true) => image::<I, 5, 2>(t),
+            _ => image::<I, 0, 1>(t),
+        }
+    }
+}
+
+/// Kernel rows that a row of outputs sees, gathered once per output row.
+const MAX_LINES: usize = 32;
+
+struct Lines {
+    x: [*const f32; MAX_LINES],
+    w: [*const f32; MAX_LINES],
+    n: usize,
+}
+
+/// `KW == 0` is the general case.
+#[inline(always)]
+unsafe fn image<I: Isa, const KW: usize, const S: usize>(t: &Task) {
+    // SAFETY: only lines inside the input are gathered, and only interior pixels use the blocked path.
+    unsafe {
+        let p = &t.p;
+        let c = p.in_channels;
+        let ow = p.output[2];
+        let kw = p.kernel[2];
+        let (lo, hi, rest) = p.activation.split();
+        // Outputs whose whole window lies inside the row.
+        let first = p.pad_begin[2].div_ceil(p.stride[2]).min(ow);
+        let last_start = (p.input[2] + p.pad_begin[2]).checked_sub((kw - 1) * p.dilation[2] + 1);
+        let last = last_start.map_or(0, |s| s / p.stride[2] + 1).clamp(first, ow);
+        for row in t.rows.0..t.rows.1 {
+            let (oy, oz, img) = (row % p.output[1], row / p.output[1] % p.output[0], row / p.output[1] / p.output[0]);
+            let at = (row - t.rows.0) * ow * c;
+            let y = t.y.add(at);
+            let residual = if t.residual.is_null() { t.residual } else { t.residual.add(at) };
+            let mut lines = Lines { x: [t.x; MAX_LINES], w: [t.w; MAX_LINES], n: 0 };
+            let mut more = false;
+            for kz in 0..p.kernel[0] {
+                let z = (oz * p.stride[0] + kz * p.dilation[0]).wrapping_sub(p.pad_begin[0]);
+                if z >= p.input[0] {
+                    continue;
+                }
+                for ky in 0..p.kernel[1] {
+                    let iy = (oy * p.stride[1] + ky * p.dilation[1]).wrapping_sub(p.pad_begin[1]);
+                    if iy >= p.input[1] {
+                        continue;
+                    }
+                    if lines.n == MAX_LINES {
+                        more = true;
+                        break;
+                    }
+                    lines.x[lines.n] = t.x.add(((img * p.input[0] + z) * p.input[1] + iy) * p.input[2] * c);
+                    lines.w[lines.n] = t.w.add((kz * p.kernel[1] + ky) * kw * c);
+                    lines.n += 1;
+                }
+            }
+            if more {
+                // More kernel rows than the list holds: every pixel works its taps out.
+                for ox in 0..ow {
+                    far::<I>(t, img, oz, oy, ox, y.add(ox * c), residual_at(residual, ox * c), lo, hi);
+                }
+            } else {
+                for ox in 0..first {
+                    edge::<I>(t, &lines, ox, y.add(ox * c), residual_at(residual, ox * c), lo, hi);
+                }
+                let mut ox = first;
+                if KW > 0 {
+                    while ox + 4 <= last {
+                        let off = (ox * S - p.pad_begin[2]) * c;
+                        block::<I, KW, S, 4>(t, &lines, off, y.add(ox * c), residual_at(residual, ox * c), lo, hi);
+                        ox += 4;
+                    }
+                    while ox < last {
+                        let off = (ox * S - p.pad_begin[2]) * c;
+                        block::<I, KW, S, 1>(t, &lines, off, y.add(ox * c), residual_at(residual, ox * c), lo, hi);
+                        ox += 1;
+                    }
+                }
+                while ox < ow {
+                    edge::<I>(t, &lines, ox, y.add(ox * c), residual_at(residual, ox * c), lo, hi);
+                    ox += 1;
+                }
+            }
+            activation::apply::<I>(rest, y, c, ow, c);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn residual_at(p: *const f32, n: usize) -> *const f32 {
+    // SAFETY: the caller's offset lies inside the residual.
+    if p.is_null() { p } else { unsafe { p.add(n) } }
+}
+
+#[inline(always)]
+unsafe fn load<I: Isa>(p: *const f32, n: usize) -> I::V {
+    // SAFETY: `n` elements are valid.
+    unsafe { if n >= I::LANES { I::load(p) } else { I::load_partial(p, n) } }
+}
+
+#[inline(always)]
+unsafe fn finish<I: Isa>(v: I::V, residual: *const f32, y: *mut f32, n: usize, lo: f32, hi: f32) {
+    // SAFETY: `n` elements are valid.
+    unsafe {
+        let v = if residual.is_null() { v } else { I::add(v, load::<I>(residual, n)) };
+        let v = I::min(I::splat(hi), I::max(I::splat(lo), v));
+        if n >= I::LANES { I::store(y, v) } else { I::store_partial(y, v, n) }
+    }
+}
+
+/// P neighbouring outputs whose windows lie inside the row, for all channels.
+#[inline(always)]
+unsafe fn block<I: Isa, const KW: usize, const S: usize, const P: usize>(
+    t: &Task,
+    lines: &Lines,
+    off: usize,
+    y: *mut f32,
+    residual: *const f32,
+    lo: f32,
+    hi: f32,
+) {
+    // SAFETY: the windows lie inside the input, `ch` inside the channels.
+    unsafe {
+        let c = t.p.in_channels;
+        let mut ch = 0;
+        while ch < c {
+            let n = c - ch;
+            let bias = if t.bias.is_null() { I::splat(0.0) } else { load::<I>(t.bias.add(ch), n) };
+            let mut acc = [bias; P];
+            if n >= I::LANES {
+                for l in 0..lines.n {
+                    let x = lines.x[l].add(off + ch);
+                    let w = lines.w[l].add(ch);
+                    let mut wv = [bias; KW];
+                    for k in 0..KW {
+                        wv[k] = I::load(w.add(k * c));
+                    }
+                    for i in 0..(P - 1) * S + KW {
+                        let xv = I::load(x.add(i * c));
+                        for o in 0..P {
+                            if i >= o * S && i - o * S < KW {
+                                acc[o] = I::fma(xv, wv[i - o * S], acc[o]);
+                            }
+                        }
+                    }
+                }
+            } else {
+                for l in 0..lines.n {
+                    let x = lines.x[l].add(off + ch);
+                    let w = lines.w[l].add(ch);
+                    for k in 0..KW {
+                        let wv = I::load_partial(w.add(k * c), n);
+                        for o in 0..P {
+                            acc[o] = I::fma(I::load_partial(x.add((o * S + k) * c), n), wv, acc[o]);
+                        }
+                    }
+                }
+            }
+            for o in 0..P {
+                finish::<I>(acc[o], residual_at(residual, o * c + ch), y.add(o * c + ch), n, lo, hi);
+            }
+            ch += I::LANES;
+        }
+    }
+}
+
+/// One output whose window may leave the row; any kernel width, dilation and stride.
+#[inline(always)]
+unsafe fn edge<I: Isa>(t: &Task, lines: &Lines, ox: usize, y: *mut f32, residual: *const f32, lo: f32, hi: f32) {
+    // SAFETY: taps outside the row are left out.
+    unsafe {
+        let p = &t.p;
+        let c = p.in_channels;
+        let mut ch = 0;
+        while ch < c {
+            let n = c - ch;
+            let mut acc = if t.bias.is_null() { I::splat(0.0) } else { load::<I>(t.bias.add(ch), n) };
+            for l in 0..lines.n {
+                for k in 0..p.kernel[2] {
+                    let ix = (ox * p.stride[2] + k * p.dilation[2]).wrapping_sub(p.pad_begin[2]);
+                    if ix < p.input[2] {
+                        acc = I::fma(load::<I>(lines.x[l].add(ix * c + ch), n), load::<I>(lines.w[l].add(k * c + ch), n), acc);
+                    }
+                }
+            }
+            finish::<I>(acc, residual_at(residual, ch), y.add(ch), n, lo, hi);
+            ch += I::LANES;
+        }
+    }
+}
+
+/// One output with all its coordinates worked out here.
+#[inline(always)]
+unsafe fn far<I: Isa>(
+    t: &Task,
+    img: usize,
+    oz: usize,
+    oy: usize,
+    ox: usize,
+    y: *mut f32,
+    residual: *const f32,
+    lo: f32,
+    hi: f32,
+) {
+    // SAFETY: taps outside the input are left out.
+    unsafe {
+        let p = &t.p;
+        let c = p.in_channels;
+        let mut ch = 0;
+        while ch < c {
+            let n = c - ch;
+            let mut acc = if t.bias.is_null() { I::splat(0.0) } else { load::<I>(t.bias.add(ch), n) };
+            for kz in 0..p.kernel[0] {
+                let z = (oz * p.stride[0] + kz * p.dilation[0]).wrapping_sub(p.pad_begin[0]);
+                for ky in 0..p.kernel[1] {
+                    let iy = (oy * p.stride[1] + ky * p.dilation[1]).wrapping_sub(p.pad_begin[1]);
+                    if z >= p.input[0] || iy >= p.input[1] {
+                        continue;
+                    }
+                    for k in 0..p.kernel[2] {
+                        let ix = (ox * p.stride[2] + k * p.dilation[2]).wrapping_sub(p.pad_begin[2]);
+                        if ix < p.input[2] {
+                            let x = t.x.add((((img * p.input[0] + z) * p.input[1] + iy) * p.input[2] + ix) * c + ch);
+                            let w = t.w.add(((kz * p.kernel[1] + ky) * p.kernel[2] + k) * c + ch);
+                            acc = I::fma(load::<I>(x, n), load::<I>(w, n), acc);
+                        }
+                    }
+                }
+            }
+            finish::<I>(acc, residual_at(residual, ch), y.add(ch), n, lo, hi);
+            ch += I::LANES;
+        }
+    }
+}

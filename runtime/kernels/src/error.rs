@@ -1,0 +1,48 @@
+//! The one error of every kernel.
+
+/// Why a kernel refused its arguments. Nothing was written when a kernel returns it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum KernelError {
+    /// A slice holds fewer (or, where exact, other than) the elements its shape asks for.
+    Length = 1,
+    /// A parameter is out of its range (zero stride, rank above the limit, groups that do not divide …).
+    Parameter = 2,
+    /// A size computation does not fit `usize`.
+    Overflow = 3,
+}
+
+impl core::fmt::Display for KernelError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Length => "a buffer does not have the length its shape asks for",
+            Self::Parameter => "a kernel parameter is out of range",
+            Self::Overflow => "a buffer size does not fit the address space",
+        })
+    }
+}
+
+impl core::error::Error for KernelError {}
+
+/// Product of `sizes`, or [`KernelError::Overflow`].
+pub(crate) fn product(sizes: &[usize]) -> Result<usize, KernelError> {
+    let mut n = 1usize;
+    let mut zero = false;
+    for &s in sizes {
+        zero |= s == 0;
+        if s != 0 {
+            n = n.checked_mul(s).ok_or(KernelError::Overflow)?;
+        }
+    }
+    Ok(if zero { 0 } else { n })
+}
+
+/// `Ok` when `have >= need`.
+pub(crate) fn at_least(have: usize, need: usize) -> Result<(), KernelError> {
+    if have >= need { Ok(()) } else { Err(KernelError::Length) }
+}
+
+/// `Ok` when `have == need`.
+pub(crate) fn exactly(have: usize, need: usize) -> Result<(), KernelError> {
+    if have == need { Ok(()) } else { Err(KernelError::Length) }
+}

@@ -1,0 +1,206 @@
+//! The kernels chosen for one set of features, behind a safe interface.
+use crate::conv::{self, Conv};
+use crate::error::KernelError;
+use crate::features::Features;
+use crate::gemm::{self, Gemm};
+use crate::{depthwise, isa};
+use core::ops::Range;
+
+/// One function per family, chosen once. Copy it, share it between threads.
+#[derive(Clone, Copy)]
+pub struct Kernels {
+    features: Features,
+    pub(crate) gemm: unsafe fn(&gemm::Task),
+    pub(crate) conv: unsafe fn(&conv::Task),
+    pub(crate) conv_transpose: unsafe fn(&conv::transpose::Task),
+    pub(crate) depthwise: unsafe fn(&depthwise::Task),
+}
+
+fn ptr(s: Option<&[f32]>) -> *const f32 {
+    s.map_or(core::ptr::null(), <[f32]>::as_ptr)
+}
+
+impl Kernels {
+    /// The best kernels within `wanted` that this machine can run ([`Features::available`]).
+    pub fn for_features(wanted: Features) -> Self {
+        // SAFETY: narrowed to what the machine offers.
+        unsafe { Self::for_features_unchecked(wanted & Features::available()) }
+    }
+
+    /// The best kernels within `features`, for callers that detect by other means (no `std`).
+    ///
+    /// # Safety
+    /// The CPU has every extension in `features`.
+    pub unsafe fn for_features_unchecked(features: Features) -> Self {
+        Self {
+            features,
+            gemm: isa::choose(gemm::ROWS, features).run,
+            conv: isa::choose(conv::ROWS, features).run,
+            conv_transpose: isa::choose(conv::transpose::ROWS, features).run,
+            depthwise: isa::choose(depthwise::ROWS, features).run,
+        }
+    }
+
+    /// The best kernels of this machine.
+    pub fn best() -> Self {
+        Self::for_features(Features::ALL)
+    }
+
+    /// What the choice was made from.
+    pub const fn features(&self) -> Features {
+        self.features
+    }
+
+    /// The float instruction set in use (`scalar`, `avx2`, `avx512`, `neon`, `simd128`).
+    pub fn name(&self) -> &'static str {
+        isa::choose(gemm::ROWS, self.features).name
+    }
+
+    /// C = act(alpha A B + bias + residual): A `[m, k]` (rows `lda` apart), `b` packed by [`gemm::pack_b`],
+    /// `bias[n]`, residual and C `[m, n]` (rows `ldr` and `ldc` apart).
+    ///
+    /// To split over threads, split A, the residual and C by rows; for few rows see [`Kernels::gemm_part`].
+    ///
+    /// # Errors
+    /// [`KernelError`] when a slice is too short for the shape.
+    pub fn gemm(
+        &self,
+        p: &Gemm,
+        a: &[f32],
+        b: &[f32],
+        bias: Option<&[f32]>,
+        residual: Option<&[f32]>,
+        c: &mut [f32],
+    ) -> Result<(), KernelError> {
+        p.check(a.len(), b.len(), bias.map(<[f32]>::len), residual.map(<[f32]>::len), c.len())?;
+        let t = gemm::Task::new(p, a, b, bias, residual, c.as_mut_ptr(), 0..p.m, 0..p.panels());
+        // SAFETY: checked above; `c` is exclusive.
+        unsafe { (self.gemm)(&t) };
+        Ok(())
+    }
+
+    /// As [`Kernels::gemm`], for the rows `rows` and the 16-column panels `panels` of C alone. `c` points at the whole C,
+    /// so that threads may fill disjoint parts of it.
+    ///
+    /// # Safety
+    /// `c` is valid for writes of the part asked for, which nothing else touches meanwhile.
+    ///
+    /// # Errors
+    /// [`KernelError`] when a slice is too short for the shape or a range leaves it.
+    pub unsafe fn gemm_part(
+        &self,
+        p: &Gemm,
+        a: &[f32],
+        b: &[f32],
+        bias: Option<&[f32]>,
+        residual: Option<&[f32]>,
+        c: *mut f32,
+        rows: Range<usize>,
+        panels: Range<usize>,
+    ) -> Result<(), KernelError> {
+        p.check(a.len(), b.len(), bias.map(<[f32]>::len), residual.map(<[f32]>::len), usize::MAX)?;
+        if rows.start > rows.end || rows.end > p.m || panels.start > panels.end || panels.end > p.panels() {
+            return Err(KernelError::Parameter);
+        }
+        let t = gemm::Task::new(p, a, b, bias, residual, c, rows, panels);
+        // SAFETY: checked above; the caller vouches for `c`.
+        unsafe { (self.gemm)(&t) };
+        Ok(())
+    }
+
+    /// Convolution of `x` `[batch, d, h, w, in_channels]` with weights packed by [`conv::pack_weights`], plus `bias`
+    /// `[out_channels]`, plus `residual`, then the activation, for the output rows `rows` (of [`Conv::rows`]).
+    /// `y` and `residual` hold exactly those rows: `rows.len() * output[2] * out_channels` elements.
+    ///
+    /// # Errors
+    /// [`KernelError`] when a slice does not fit the shape.
+    pub fn conv(
+        &self,
+        p: &Conv,
+        x: &[f32],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        residual: Option<&[f32]>,
+        y: &mut [f32],
+        rows: Range<usize>,
+    ) -> Result<(), KernelError> {
+        p.check(x.len(), weights.len(), bias.map(<[f32]>::len), residual.map(<[f32]>::len), y.len(), &rows)?;
+        if p.is_pointwise() {
+            let first = rows.start * p.output[2];
+            let m = rows.len() * p.output[2];
+            let g = Gemm { activation: p.activation, ..Gemm::new(m, p.out_channels, p.in_channels) };
+            return self.gemm(&g, &x[first * p.in_channels..], weights, bias, residual, y);
+        }
+        let t = conv::Task {
+            p: *p,
+            x: x.as_ptr(),
+            w: weights.as_ptr(),
+            bias: ptr(bias),
+            residual: ptr(residual),
+            y: y.as_mut_ptr(),
+            rows: (rows.start, rows.end),
+        };
+        // SAFETY: checked above; `y` is exclusive.
+        unsafe { (self.conv)(&t) };
+        Ok(())
+    }
+
+    /// Depthwise convolution (`groups == in_channels == out_channels`) with weights `[taps][C]`; otherwise as
+    /// [`Kernels::conv`].
+    ///
+    /// # Errors
+    /// [`KernelError`] when a slice does not fit the shape.
+    pub fn depthwise(
+        &self,
+        p: &Conv,
+        x: &[f32],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        residual: Option<&[f32]>,
+        y: &mut [f32],
+        rows: Range<usize>,
+    ) -> Result<(), KernelError> {
+        p.check_depthwise(x.len(), weights.len(), bias.map(<[f32]>::len), residual.map(<[f32]>::len), y.len(), &rows)?;
+        let t = depthwise::Task {
+            p: *p,
+            x: x.as_ptr(),
+            w: weights.as_ptr(),
+            bias: ptr(bias),
+            residual: ptr(residual),
+            y: y.as_mut_ptr(),
+            rows: (rows.start, rows.end),
+        };
+        // SAFETY: checked above; `y` is exclusive.
+        unsafe { (self.depthwise)(&t) };
+        Ok(())
+    }
+
+    /// Transposed convolution of `x` `[batch, d, h, w, in_channels]`: tap `t` adds to output
+    /// `i * stride - pad_begin + t * dilation`. Weights as [`conv::pack_weights`] packs them (`p.kernel` taps, not
+    /// flipped). `y` holds exactly the output rows `rows`.
+    ///
+    /// # Errors
+    /// [`KernelError`] when a slice does not fit the shape.
+    pub fn conv_transpose(
+        &self,
+        p: &Conv,
+        x: &[f32],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        y: &mut [f32],
+        rows: Range<usize>,
+    ) -> Result<(), KernelError> {
+        p.check_transpose(x.len(), weights.len(), bias.map(<[f32]>::len), y.len(), &rows)?;
+        let t = conv::transpose::Task {
+            p: *p,
+            x: x.as_ptr(),
+            w: weights.as_ptr(),
+            bias: ptr(bias),
+            y: y.as_mut_ptr(),
+            rows: (rows.start, rows.end),
+        };
+        // SAFETY: checked above; `y` is exclusive.
+        unsafe { (self.conv_transpose)(&t) };
+        Ok(())
+    }
+}
