@@ -11,9 +11,16 @@ extern crate alloc;
 pub mod attr;
 pub mod dim;
 pub mod dtype;
+pub mod expr;
+pub mod golden;
 pub mod op;
+pub mod program;
+#[cfg(any(feature = "alloc", test))]
+pub mod write;
 
 pub use attr::{Attr, List, Words};
 pub use dim::{Axes, BlockId, Dim, Dims, MAX_RANK};
 pub use dtype::DType;
+pub use expr::ExprOp;
 pub use op::{Op, OpCode};
+pub use program::{ParseError, ParseErrorKind, Program};

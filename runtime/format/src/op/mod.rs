@@ -5,8 +5,10 @@
 //! Output shapes are stored with the tensors; an operator never computes them, except data-dependent ones, whose
 //! dimensions are run-time symbols set by the step (marked "sets").
 
+mod arity;
 mod kinds;
 
+pub use arity::Arity;
 pub use kinds::*;
 
 use crate::attr::{Attr, List, Words};
