@@ -21,6 +21,7 @@ import onnxruntime
 from PIL import Image
 
 import cache
+from make_models import SEEDED
 
 ROOT = cache.root()
 INPUTS = ROOT / "inputs"
@@ -207,13 +208,14 @@ def photographs(cases: Cases) -> None:
         for name in ("astronaut", "coffee", "chelsea"):
             x = prepare(f"photo_{name}.png")
             cases.add(f"made/{model}.onnx", name, {"input": x}, run(s, {"input": x}))
-    for model in LIGHT:
-        s = session(ROOT / "onnx" / "light" / f"light_{model}.onnx")
+    paths = [f"onnx/light/light_{name}.onnx" for name in LIGHT] + [f"made/seeded_{name}.onnx" for name in SEEDED]
+    for path in paths:
+        s = session(ROOT / path)
         first = s.get_inputs()[0]
         x = prepare("photo_coffee.png")
         if list(first.shape) != list(x.shape):
-            sys.exit(f"error: light_{model} takes {first.shape}")
-        cases.add(f"onnx/light/light_{model}.onnx", "coffee", {first.name: x}, run(s, {first.name: x}))
+            sys.exit(f"error: {path} takes {first.shape}")
+        cases.add(path, "coffee", {first.name: x}, run(s, {first.name: x}))
 
 
 def tokens(text: str, vocabulary: dict[str, int]) -> list[int]:

@@ -4,6 +4,8 @@
 mobilenetv2.onnx, resnet18.onnx   the published architectures at 224 x 224 with seeded weights (He initialisation)
 minilm.onnx                       all-MiniLM-L6-v2, from its safetensors: input_ids, attention_mask, token_type_ids
                                   (int64 [1, sequence]) -> last_hidden_state (float [1, sequence, 384])
+seeded_NAME.onnx                  light_NAME of the onnx package with seeded weights in place of its constant ones, and
+                                  without the final softmax: all weights alike hide most mistakes
 
 Usage: tests/make_models.py
 """
@@ -16,6 +18,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 import cache
+
+
+# The light models of modest size whose activations stay bounded with random weights.
+SEEDED = ("densenet121", "inception_v1", "inception_v2", "shufflenet", "squeezenet")
 
 
 class Graph:
@@ -207,16 +213,56 @@ def minilm(folder: Path, path: Path) -> None:
     g.save(path, inputs, [floats("last_hidden_state", [1, "sequence", hidden])], 14)
 
 
+def seeded(source: Path, path: Path) -> None:
+    """A light model with random weights: He-initialised where the rank is above 1, near the neutral value elsewhere."""
+    model = onnx.load(cache.need(source, "tests/fetch.py"))
+    graph = model.graph
+    random = np.random.default_rng(3)
+    shapes = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+    normalisation = {}
+    for node in graph.node:
+        if node.op_type == "BatchNormalization":
+            normalisation.update(zip(node.input[1:], ("scale", "bias", "mean", "variance")))
+    kept, made = [], []
+    for node in graph.node:
+        if node.op_type != "ConstantOfShape":
+            kept.append(node)
+            continue
+        shape = tuple(shapes[node.input[0]].tolist())
+        role = normalisation.get(node.output[0])
+        if len(shape) > 1:
+            value = random.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+        elif role in ("scale", "variance"):
+            value = random.uniform(0.7, 1.3, shape)
+        else:
+            value = random.standard_normal(shape) * 0.1
+        made.append(numpy_helper.from_array(value.astype(np.float32), node.output[0]))
+    if kept[-1].op_type == "Softmax":
+        graph.output[0].name = kept.pop().input[0]
+    model.ir_version = 8  # below 4 an initialiser must be a graph input too
+    used = {name for node in kept for name in node.input}
+    made += [i for i in graph.initializer if i.name in used]
+    inputs = [i for i in graph.input if i.name in used]
+    for field, values in (("node", kept), ("initializer", made), ("input", inputs)):
+        graph.ClearField(field)
+        getattr(graph, field).extend(values)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
 def main() -> None:
     """Writes all models that are not there yet."""
     root = cache.root()
     made = root / "made"
-    source = cache.need(root / "minilm" / "model.safetensors", "tests/fetch.py").parent
+    encoder = cache.need(root / "minilm" / "model.safetensors", "tests/fetch.py").parent
     makers = {
         "mobilenetv2.onnx": mobilenetv2,
         "resnet18.onnx": resnet18,
-        "minilm.onnx": lambda path: minilm(source, path),
+        "minilm.onnx": lambda path: minilm(encoder, path),
     }
+    for name in SEEDED:
+        source = root / "onnx" / "light" / f"light_{name}.onnx"
+        makers[f"seeded_{name}.onnx"] = lambda path, source=source: seeded(source, path)
     for name, make in makers.items():
         # Models change only with this file: an older model is made anew.
         path = made / name
