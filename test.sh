@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# Runs the tests. On Debian and Ubuntu it installs what it needs, elsewhere it names what is missing.
+#
+#   ./test.sh                  all that CI runs: format, lints, unit tests, conformance, real models, other machines
+#   ./test.sh --quick          format, lints and unit tests; needs no downloads beyond crates
+#   ./test.sh --data           only fetch and make the test data (the tests need it; cargo test alone does not make it)
+#   ./test.sh --conformance    only the ONNX node tests
+#   ./test.sh --real           only the real models
+#   ./test.sh --cross          only the other machines (see tests/cross.sh)
+#   ./test.sh --fuzz MINUTES   each fuzz target for so long
+#   ./test.sh --bench          times of the real models
+#
+# Flags add up. Test data lie in .cache/models, or where CYGNET_CACHE says.
+set -uo pipefail
+cd "$(dirname "$0")"
+source tests/install.sh
+
+quick=0 data=0 conformance=0 real=0 cross=0 bench=0 fuzz=
+[ $# -eq 0 ] && quick=1 conformance=1 real=1 cross=1
+while [ $# -gt 0 ]; do
+    case $1 in
+        --quick) quick=1 ;;
+        --data) data=1 ;;
+        --conformance) conformance=1 ;;
+        --real) real=1 ;;
+        --cross) cross=1 ;;
+        --bench) bench=1 ;;
+        --fuzz)
+            fuzz=${2:-}
+            [[ $fuzz =~ ^[0-9]+$ ]] || { echo "error: --fuzz needs a number of minutes" >&2; exit 2; }
+            shift
+            ;;
+        -h | --help) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"; exit ;;
+        *) echo "error: unknown flag $1; see ./test.sh --help" >&2; exit 2 ;;
+    esac
+    shift
+done
+
+export CYGNET_CACHE=${CYGNET_CACHE:-$PWD/.cache/models}
+logs=$PWD/target/test-logs
+mkdir -p "$logs" "$CYGNET_CACHE"
+passed=0 failed=0
+summary=()
+
+# step NAME COMMAND...: runs a part; its cargo tests count one each, a part without tests counts as one.
+step() {
+    local name=$1 log=$logs/$1.log begin=$SECONDS status=0 p f
+    shift
+    printf '\n== %s\n' "$name"
+    "$@" 2>&1 | tee "$log" || status=$?
+    read -r p f < <(awk '/^test result:/ { p += $4; f += $6 } END { print p + 0, f + 0 }' "$log")
+    if [ $((p + f)) -eq 0 ]; then
+        [ "$status" -eq 0 ] && p=1 || f=1
+    elif [ "$status" -ne 0 ] && [ "$f" -eq 0 ]; then
+        f=1
+    fi
+    passed=$((passed + p)) failed=$((failed + f))
+    summary+=("$(printf '%-12s %5d passed %4d failed %6d s' "$name" "$p" "$f" $((SECONDS - begin)))")
+    return "$status"
+}
+
+# A Python with the packages of tests/requirements.txt: the present one, or a virtual environment beside the cache.
+python=python3
+find_python() {
+    need python3
+    local probe='import sys, importlib.metadata as m
+for line in open("tests/requirements.txt"):
+    name, _, version = line.strip().partition("==")
+    if version and m.version(name) != version:
+        sys.exit(1)'
+    python3 -c "$probe" 2>/dev/null && return
+    local environment=$CYGNET_CACHE/../venv
+    python=$environment/bin/python
+    "$python" -c "$probe" 2>/dev/null && return
+    python3 -c 'import ensurepip, venv' 2>/dev/null || need python3-venv
+    python3 -m venv "$environment" && "$python" -m pip install -q --disable-pip-version-check -r tests/requirements.txt
+}
+
+make_data() {
+    need espeak-ng fonts-dejavu-core fonts-dejavu-extra fonts-noto-core
+    find_python || { echo "error: no Python with the packages of tests/requirements.txt" >&2; return 1; }
+    "$python" tests/fetch.py && "$python" tests/make_models.py && "$python" tests/make_inputs.py && "$python" tests/expect.py
+}
+
+run_fuzz() {
+    local target status=0
+    for target in $(tests/fuzz/run.sh --list); do
+        tests/fuzz/run.sh "$target" $((fuzz * 60)) || { echo "error: $target found something" >&2; status=1; }
+    done
+    return $status
+}
+
+run_bench() {
+    cargo build --release -p cygnet || return
+    local model
+    for model in mobilenetv2 resnet18; do
+        target/release/cygnet compile "$CYGNET_CACHE/made/$model.onnx" -o "target/$model.cygnet" || return
+        target/release/cygnet bench "target/$model.cygnet" --threads 1 || return
+    done
+}
+
+command -v cargo >/dev/null || { echo "error: cargo is missing; install Rust with rustup" >&2; exit 1; }
+# Stop before the long parts when the data cannot be had: every one of them would fail with the same message.
+if [ $((data + conformance + real + bench)) -gt 0 ]; then
+    step data make_data || { printf '\n%d passed, %d failed\n' "$passed" "$failed"; exit 1; }
+fi
+if [ $quick -eq 1 ]; then
+    for component in rustfmt clippy; do
+        cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
+    done
+    step format cargo fmt --all --check
+    step lints cargo clippy --workspace --all-targets -- -D warnings
+    step units cargo test --workspace --exclude cygnet-tests
+    step harness cargo test -p cygnet-tests --lib --test hostile
+fi
+[ $conformance -eq 1 ] && step conformance cargo test -p cygnet-tests --test conformance -- --nocapture
+[ $real -eq 1 ] && step real cargo test -p cygnet-tests --test real_models -- --nocapture --test-threads=2
+[ $cross -eq 1 ] && step cross tests/cross.sh
+[ -n "$fuzz" ] && step fuzz run_fuzz
+[ $bench -eq 1 ] && step bench run_bench
+
+printf '\n== summary\n'
+printf '%s\n' "${summary[@]}"
+printf '\n%d passed, %d failed\n' "$passed" "$failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Runs tests on other machines: aarch64 under QEMU with every and with no extension, WebAssembly in node, and a
+# Cortex-M4 board without heap. Usage: tests/cross.sh [aarch64|wasm|cortex_m]...   (default: all)
+#
+# rustup ships no standard library for these targets where only package registries can be reached, so they are built
+# with Debian's compiler and its library sources (-Zbuild-std needs RUSTC_BOOTSTRAP there).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+source tests/install.sh
+
+declare -a summary=()
+failed=0
+
+note() { printf '\n== %s\n' "$*"; }
+
+# result NAME LOGFILE STATUS: counts the tests of a cargo run.
+result() {
+    local passed
+    passed=$(awk '/^test result:/ { n += $4 } END { print n + 0 }' "$2")
+    if [ "$3" -ne 0 ]; then
+        failed=$((failed + 1))
+        summary+=("$1: FAILED ($passed tests passed)")
+    elif [ "$passed" -eq 0 ]; then
+        failed=$((failed + 1))
+        summary+=("$1: FAILED (no test ran)")
+    else
+        summary+=("$1: $passed tests passed")
+    fi
+}
+
+# The compiler of the distribution; rustup's stays first in PATH.
+toolchain() {
+    need rustc-web cargo-web rust-web-src
+    export RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$root/target/cross
+    # Debian's rustc has no rust-lld: rustup's serves, whatever its version.
+    lld=$(env -u RUSTC rustc --print sysroot)/lib/rustlib/$(env -u RUSTC rustc -vV | sed -n 's/^host: //p')/bin/rust-lld
+    [ -x "$lld" ] || { echo "error: rust-lld is missing below $(env -u RUSTC rustc --print sysroot)" >&2; exit 1; }
+}
+
+# libraries TARGET NAME ARGUMENT...: the unit tests of the crates that run on devices.
+libraries() {
+    local target=$1 name=$2 log=$root/target/cross/$2.log status=0
+    shift 2
+    note "$name"
+    /usr/bin/cargo test --release --target "$target" "$@" \
+        -p cygnet-format -p cygnet-kernels -p cygnet-runtime 2>&1 | tee "$log" || status=$?
+    result "$name" "$log" "$status"
+}
+
+aarch64() {
+    need gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
+    mkdir -p target/cross
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+    local cpu
+    for cpu in max cortex-a53; do
+        export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -cpu $cpu -L /usr/aarch64-linux-gnu"
+        libraries aarch64-unknown-linux-gnu "aarch64-$cpu" -Zbuild-std --lib --tests
+    done
+}
+
+wasm() {
+    need wasi-libc nodejs
+    mkdir -p target/cross
+    # wasi-libc of 2022 lacks two thread functions that std names; nothing calls them, so they may become traps.
+    # The linker's path is part of cargo's fingerprint: it stays the same from run to run.
+    printf '#!/bin/sh\nexec "%s" -flavor wasm "$@" --unresolved-symbols=ignore-all\n' "$lld" >target/cross/wasm-ld
+    chmod +x target/cross/wasm-ld
+    export CARGO_TARGET_WASM32_WASIP1_LINKER=$root/target/cross/wasm-ld
+    export CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings $root/tests/wasm/wasi-run.mjs"
+    local flags="-Clink-self-contained=no -Lnative=/usr/lib/wasm32-wasi -Clink-arg=/usr/lib/wasm32-wasi/crt1-command.o"
+    export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="$flags -Ctarget-feature=+simd128"
+    libraries wasm32-wasip1 wasm-simd128 -Zbuild-std=std,panic_abort -Zpanic-abort-tests --lib --tests
+}
+
+cortex_m() {
+    need qemu-system-arm
+    note cortex-m4
+    mkdir -p target/cross
+    # The program comes from the compiler on this machine, with the ordinary toolchain.
+    (
+        unset RUSTC RUSTDOC RUSTC_BOOTSTRAP CARGO_TARGET_DIR
+        cargo run -q -p cygnet -- compile tests/data/digits.onnx -o target/cross/digits.cygnet
+    )
+    python3 -m zipfile -e target/cross/digits.cygnet target/cross/digits
+    export CYGNET_PROGRAM=$root/target/cross/digits/program.cyg
+    export CARGO_TARGET_THUMBV7EM_NONE_EABIHF_LINKER=$lld
+    local board="qemu-system-arm -M mps2-an386 -nographic -monitor none -icount shift=6"
+    export CARGO_TARGET_THUMBV7EM_NONE_EABIHF_RUNNER="$board -semihosting-config enable=on,target=native -kernel"
+    local status=0
+    (
+        cd tests/firmware
+        timeout 900 /usr/bin/cargo run --release -Zbuild-std=core,alloc --target thumbv7em-none-eabihf
+    ) 2>&1 | tee target/cross/cortex-m4.log || status=$?
+    result cortex-m4 target/cross/cortex-m4.log "$status"
+}
+
+toolchain
+for part in "${@:-all}"; do
+    case $part in
+        all) aarch64; wasm; cortex_m ;;
+        aarch64 | wasm | cortex_m) "$part" ;;
+        *) echo "error: unknown target $part; known are aarch64, wasm, cortex_m" >&2; exit 2 ;;
+    esac
+done
+note "other machines"
+printf '%s\n' "${summary[@]}"
+exit $((failed > 0))
