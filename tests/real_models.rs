@@ -14,15 +14,21 @@ const HALF_TOLERANCE: f64 = 2e-3;
 fn check(model: &str) {
     let all = expectations::all().unwrap_or_else(|reason| panic!("{reason}"));
     let cases: Vec<Expectation> = all.into_iter().filter(|case| case.model == model).collect();
-    assert!(!cases.is_empty(), "no expectations for {model}: run tests/expect.py");
+    assert!(
+        !cases.is_empty(),
+        "no expectations for {model}: run tests/expect.py"
+    );
     let bytes = path::read(&cases[0].model_path()).unwrap_or_else(|reason| panic!("{reason}"));
     let mut complaints = Vec::new();
     let mut compiled: Option<(Expectation, through::Compiled)> = None;
     for case in cases {
-        let same = compiled.as_ref().is_some_and(|(c, _)| c.shapes == case.shapes && c.constants == case.constants);
+        let same = compiled
+            .as_ref()
+            .is_some_and(|(c, _)| c.shapes == case.shapes && c.constants == case.constants);
         if !same {
             let program = request(&case).and_then(|request| {
-                through::compile(&bytes, &request).map_err(|failure| format!("does not compile: {failure}"))
+                through::compile(&bytes, &request)
+                    .map_err(|failure| format!("does not compile: {failure}"))
             });
             match program {
                 Ok(program) => compiled = Some((case.clone(), program)),
@@ -32,13 +38,22 @@ fn check(model: &str) {
                 }
             }
         }
-        let Some((_, program)) = &compiled else { continue };
+        let Some((_, program)) = &compiled else {
+            continue;
+        };
         match run(program, &case, &bytes) {
             Ok(worst) => {
                 eprintln!("{model} {}: relative difference {worst:.1e}", case.case);
-                let tolerance = if model.contains("half") { HALF_TOLERANCE } else { TOLERANCE };
+                let tolerance = if model.contains("half") {
+                    HALF_TOLERANCE
+                } else {
+                    TOLERANCE
+                };
                 if worst > tolerance {
-                    complaints.push(format!("{model} {}: relative difference {worst:.1e}", case.case));
+                    complaints.push(format!(
+                        "{model} {}: relative difference {worst:.1e}",
+                        case.case
+                    ));
                 }
             }
             Err(reason) => complaints.push(format!("{model} {}: {reason}", case.case)),
@@ -49,10 +64,22 @@ fn check(model: &str) {
 
 fn request(case: &Expectation) -> Result<Request, String> {
     Ok(Request {
-        shapes: case.shapes.iter().map(|(name, shape)| (name.clone(), shape.clone())).collect(),
-        dims: case.dims.iter().map(|(name, &(low, high))| (name.clone(), low, high)).collect(),
+        shapes: case
+            .shapes
+            .iter()
+            .map(|(name, shape)| (name.clone(), shape.clone()))
+            .collect(),
+        dims: case
+            .dims
+            .iter()
+            .map(|(name, &(low, high))| (name.clone(), low, high))
+            .collect(),
         constants: case.constant_tensors()?,
-        states: case.states.iter().map(|(input, output)| (input.clone(), output.clone())).collect(),
+        states: case
+            .states
+            .iter()
+            .map(|(input, output)| (input.clone(), output.clone()))
+            .collect(),
     })
 }
 
@@ -64,16 +91,34 @@ fn run(program: &through::Compiled, case: &Expectation, model: &[u8]) -> Result<
     let mut worst: f64 = 0.0;
     // The norm of a stream is that of all its steps: a single quiet step has no scale of its own.
     for step in 0..case.steps.unwrap_or(1) {
-        let at = |tensor: &Tensor| if case.steps.is_some() { tensor.row(step) } else { tensor.clone() };
-        let feeds: Vec<(String, Tensor)> = inputs.iter().map(|(name, tensor)| (name.clone(), at(tensor))).collect();
-        let feeds: Vec<(&str, &Tensor)> = feeds.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+        let at = |tensor: &Tensor| {
+            if case.steps.is_some() {
+                tensor.row(step)
+            } else {
+                tensor.clone()
+            }
+        };
+        let feeds: Vec<(String, Tensor)> = inputs
+            .iter()
+            .map(|(name, tensor)| (name.clone(), at(tensor)))
+            .collect();
+        let feeds: Vec<(&str, &Tensor)> = feeds
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), tensor))
+            .collect();
         let got = runner.step(&feeds)?;
         for (name, whole) in &outputs {
-            if case.states.values().any(|state| state == name) && !got.iter().any(|(n, _)| n == name) {
+            if case.states.values().any(|state| state == name)
+                && !got.iter().any(|(n, _)| n == name)
+            {
                 continue; // carried on inside
             }
-            let (_, got) = got.iter().find(|(n, _)| n == name).ok_or_else(|| format!("no output {name}"))?;
-            let difference = compare::scaled(got, &at(whole), whole).map_err(|reason| format!("{name}: {reason}"))?;
+            let (_, got) = got
+                .iter()
+                .find(|(n, _)| n == name)
+                .ok_or_else(|| format!("no output {name}"))?;
+            let difference = compare::scaled(got, &at(whole), whole)
+                .map_err(|reason| format!("{name}: {reason}"))?;
             worst = worst.max(difference);
             if let Some(text) = &case.text {
                 let read = read(got, model)?;
@@ -89,16 +134,26 @@ fn run(program: &through::Compiled, case: &Expectation, model: &[u8]) -> Result<
 /// Greedy CTC decoding (Graves et al. 2006) with the dictionary in the model's metadata.
 fn read(probabilities: &Tensor, model: &[u8]) -> Result<String, String> {
     let model = proto::model(model)?;
-    let (_, characters) = model.metadata.iter().find(|(key, _)| key == "character").ok_or("no dictionary")?;
+    let (_, characters) = model
+        .metadata
+        .iter()
+        .find(|(key, _)| key == "character")
+        .ok_or("no dictionary")?;
     let mut characters: Vec<&str> = characters.lines().collect();
     characters.push(" ");
     let classes = *probabilities.shape.last().ok_or("no classes")?;
     let mut text = String::new();
     let mut before = 0;
     for step in probabilities.f32s().chunks(classes) {
-        let best = (0..classes).max_by(|&a, &b| step[a].total_cmp(&step[b])).unwrap_or(0);
+        let best = (0..classes)
+            .max_by(|&a, &b| step[a].total_cmp(&step[b]))
+            .unwrap_or(0);
         if best != 0 && best != before {
-            text.push_str(characters.get(best - 1).ok_or("a class without character")?);
+            text.push_str(
+                characters
+                    .get(best - 1)
+                    .ok_or("a class without character")?,
+            );
         }
         before = best;
     }

@@ -13,7 +13,9 @@ fn node_tests() {
     let records = conformance::run("").unwrap_or_else(|reason| panic!("{reason}"));
     assert_eq!(records.len(), CASES, "base node tests of onnx 1.19.1");
     let [pass, frozen, refused, failed] = conformance::totals(&records);
-    eprintln!("conformance: {pass} pass, {frozen} pass with constants, {refused} refused, {failed} failed");
+    eprintln!(
+        "conformance: {pass} pass, {frozen} pass with constants, {refused} refused, {failed} failed"
+    );
 
     let mut complaints = Vec::new();
     for record in &records {
@@ -30,7 +32,9 @@ fn node_tests() {
         }
     }
     if states != expected || conformance::table(&records) != read("TABLE.md") {
-        complaints.push("the table is out of date: cargo run -p cygnet-tests --bin conformance-table".into());
+        complaints.push(
+            "the table is out of date: cargo run -p cygnet-tests --bin conformance-table".into(),
+        );
     }
     if pass + frozen < FLOOR {
         complaints.push(format!("{} pass, fewer than {FLOOR}", pass + frozen));

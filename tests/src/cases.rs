@@ -31,10 +31,16 @@ pub struct DataSet {
 pub fn folders() -> Result<Vec<PathBuf>, String> {
     let root = path::cache().join("onnx").join("node");
     let missing = |error: std::io::Error| {
-        format!("{}: {error}\n  the onnx package's test data are not there: run tests/fetch.py", root.display())
+        format!(
+            "{}: {error}\n  the onnx package's test data are not there: run tests/fetch.py",
+            root.display()
+        )
     };
     let entries = std::fs::read_dir(&root).map_err(missing)?;
-    let mut folders = entries.map(|entry| entry.map(|e| e.path())).collect::<Result<Vec<_>, _>>().map_err(missing)?;
+    let mut folders = entries
+        .map(|entry| entry.map(|e| e.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(missing)?;
     folders.retain(|folder| folder.is_dir() && !name(folder).contains("_expanded"));
     folders.sort();
     Ok(folders)
@@ -58,11 +64,19 @@ pub fn load(folder: &Path) -> Result<Case, String> {
     if data.is_empty() {
         return Err(format!("{}: no data set", folder.display()));
     }
-    Ok(Case { name: name(folder), bytes, model, data })
+    Ok(Case {
+        name: name(folder),
+        bytes,
+        model,
+        data,
+    })
 }
 
 fn name(folder: &Path) -> String {
-    folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    folder
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 fn data_set(folder: &Path, model: &proto::Model) -> Result<DataSet, String> {
@@ -74,7 +88,14 @@ fn data_set(folder: &Path, model: &proto::Model) -> Result<DataSet, String> {
             let file = folder.join(format!("{kind}_{i}.pb"));
             proto::tensor(&path::read(&file)?).map_err(|reason| format!("{kind} {name}: {reason}"))
         };
-        values.iter().enumerate().map(tensor).collect::<Result<Vec<_>, _>>()
+        values
+            .iter()
+            .enumerate()
+            .map(tensor)
+            .collect::<Result<Vec<_>, _>>()
     };
-    Ok(DataSet { inputs: read("input", &model.inputs)?, outputs: read("output", &model.outputs)? })
+    Ok(DataSet {
+        inputs: read("input", &model.inputs)?,
+        outputs: read("output", &model.outputs)?,
+    })
 }

@@ -13,16 +13,26 @@ pub fn onnx_runner(got: &Tensor, expected: &Tensor) -> Result<(), String> {
     same_kind(got, expected)?;
     let (Some(a), Some(b)) = (floats(got), floats(expected)) else {
         let size = expected.dtype.size();
-        return match got.bytes.chunks(size).zip(expected.bytes.chunks(size)).position(|(a, b)| a != b) {
+        return match got
+            .bytes
+            .chunks(size)
+            .zip(expected.bytes.chunks(size))
+            .position(|(a, b)| a != b)
+        {
             None => Ok(()),
             Some(i) => {
                 let at = |t: &Tensor| integer(&t.bytes[i * size..(i + 1) * size]);
-                Err(format!("element {i}: {} in place of {}", at(got), at(expected)))
+                Err(format!(
+                    "element {i}: {} in place of {}",
+                    at(got),
+                    at(expected)
+                ))
             }
         };
     };
     for (i, (&a, &b)) in a.iter().zip(&b).enumerate() {
-        let close = a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-7 + 1e-3 * b.abs();
+        let near = b.is_finite() && (a - b).abs() <= 1e-7 + 1e-3 * b.abs();
+        let close = a == b || (a.is_nan() && b.is_nan()) || near;
         if !close {
             return Err(format!("element {i}: {a} in place of {b}"));
         }
@@ -39,22 +49,35 @@ pub fn onnx_runner(got: &Tensor, expected: &Tensor) -> Result<(), String> {
 pub fn scaled(got: &Tensor, expected: &Tensor, whole: &Tensor) -> Result<f64, String> {
     same_kind(got, expected)?;
     let (Some(a), Some(b), Some(whole)) = (floats(got), floats(expected), floats(whole)) else {
-        return Ok(if got.bytes == expected.bytes { 0.0 } else { f64::INFINITY });
+        return Ok(if got.bytes == expected.bytes {
+            0.0
+        } else {
+            f64::INFINITY
+        });
     };
     if a.iter().chain(&b).any(|v| v.is_nan()) {
         return Err("NaN".into());
     }
     let scale = whole.iter().fold(0.0f64, |m, v| m.max(v.abs()));
-    let worst = a.iter().zip(&b).fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
+    let worst = a
+        .iter()
+        .zip(&b)
+        .fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
     Ok(if worst == 0.0 { 0.0 } else { worst / scale })
 }
 
 fn same_kind(got: &Tensor, expected: &Tensor) -> Result<(), String> {
     if got.dtype != expected.dtype {
-        return Err(format!("element type {} in place of {}", got.dtype, expected.dtype));
+        return Err(format!(
+            "element type {} in place of {}",
+            got.dtype, expected.dtype
+        ));
     }
     if got.shape != expected.shape {
-        return Err(format!("shape {:?} in place of {:?}", got.shape, expected.shape));
+        return Err(format!(
+            "shape {:?} in place of {:?}",
+            got.shape, expected.shape
+        ));
     }
     Ok(())
 }
@@ -63,10 +86,26 @@ fn same_kind(got: &Tensor, expected: &Tensor) -> Result<(), String> {
 fn floats(t: &Tensor) -> Option<Vec<f64>> {
     let half = |b: &[u8]| u16::from_le_bytes([b[0], b[1]]);
     Some(match t.dtype {
-        DType::F32 => t.bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).into()).collect(),
-        DType::F64 => t.bytes.chunks_exact(8).map(|b| f64::from_bits(integer(b))).collect(),
-        DType::F16 => t.bytes.chunks_exact(2).map(|b| f16::from_bits(half(b)).to_f64()).collect(),
-        DType::BF16 => t.bytes.chunks_exact(2).map(|b| bf16::from_bits(half(b)).to_f64()).collect(),
+        DType::F32 => t
+            .bytes
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).into())
+            .collect(),
+        DType::F64 => t
+            .bytes
+            .chunks_exact(8)
+            .map(|b| f64::from_bits(integer(b)))
+            .collect(),
+        DType::F16 => t
+            .bytes
+            .chunks_exact(2)
+            .map(|b| f16::from_bits(half(b)).to_f64())
+            .collect(),
+        DType::BF16 => t
+            .bytes
+            .chunks_exact(2)
+            .map(|b| bf16::from_bits(half(b)).to_f64())
+            .collect(),
         _ => return None,
     })
 }
@@ -82,19 +121,45 @@ mod tests {
 
     fn f32s(values: &[f32]) -> Tensor {
         let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        Tensor { dtype: DType::F32, shape: vec![values.len()], bytes }
+        Tensor {
+            dtype: DType::F32,
+            shape: vec![values.len()],
+            bytes,
+        }
     }
 
     #[test]
     fn tolerance() {
         let (nan, inf) = (f32::NAN, f32::INFINITY);
-        assert!(onnx_runner(&f32s(&[1.0005, nan, inf, -inf]), &f32s(&[1.0, nan, inf, -inf])).is_ok());
+        assert!(
+            onnx_runner(
+                &f32s(&[1.0005, nan, inf, -inf]),
+                &f32s(&[1.0, nan, inf, -inf])
+            )
+            .is_ok()
+        );
         assert!(onnx_runner(&f32s(&[1.002]), &f32s(&[1.0])).is_err());
         assert!(onnx_runner(&f32s(&[nan]), &f32s(&[1.0])).is_err());
         assert!(onnx_runner(&f32s(&[inf]), &f32s(&[-inf])).is_err());
         assert!(onnx_runner(&f32s(&[1.0]), &f32s(&[1.0, 1.0])).is_err());
-        let (a, b) = (Tensor { dtype: DType::I8, shape: vec![1], bytes: vec![100] }, vec![101]);
-        assert!(onnx_runner(&Tensor { bytes: b, ..a.clone() }, &a).is_err());
+        let (a, b) = (
+            Tensor {
+                dtype: DType::I8,
+                shape: vec![1],
+                bytes: vec![100],
+            },
+            vec![101],
+        );
+        assert!(
+            onnx_runner(
+                &Tensor {
+                    bytes: b,
+                    ..a.clone()
+                },
+                &a
+            )
+            .is_err()
+        );
     }
 
     #[test]

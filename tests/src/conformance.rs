@@ -82,25 +82,37 @@ pub fn run(filter: &str) -> Result<Vec<Record>, String> {
 
 /// One test in a thread of its own, so that a hang is a result. A thread that hangs is left behind.
 fn watched(folder: PathBuf) -> Record {
-    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = folder
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let failed = |reason: String| Record {
         name: name.clone(),
         operator: "?".into(),
         outcome: Outcome::Failed(reason),
     };
     let (sender, receiver) = channel();
-    let spawned = std::thread::Builder::new().stack_size(STACK).name(name.clone()).spawn(move || {
-        let record = match cases::load(&folder) {
-            Ok(case) => {
-                let outcome = catch_unwind(AssertUnwindSafe(|| test(&case)));
-                let outcome = outcome.unwrap_or_else(|payload| Outcome::Failed(format!("panic: {}", text(&payload))));
-                Ok(Record { name: case.name, operator: case.model.operator, outcome })
-            }
-            Err(reason) => Err(reason),
-        };
-        // The receiver is gone only after the time limit.
-        let _ = sender.send(record);
-    });
+    let spawned = std::thread::Builder::new()
+        .stack_size(STACK)
+        .name(name.clone())
+        .spawn(move || {
+            let record = match cases::load(&folder) {
+                Ok(case) => {
+                    let outcome = catch_unwind(AssertUnwindSafe(|| test(&case)));
+                    let outcome = outcome.unwrap_or_else(|payload| {
+                        Outcome::Failed(format!("panic: {}", text(&payload)))
+                    });
+                    Ok(Record {
+                        name: case.name,
+                        operator: case.model.operator,
+                        outcome,
+                    })
+                }
+                Err(reason) => Err(reason),
+            };
+            // The receiver is gone only after the time limit.
+            let _ = sender.send(record);
+        });
     match spawned {
         Err(error) => failed(format!("no thread: {error}")),
         Ok(_) => match receiver.recv_timeout(LIMIT) {
@@ -113,7 +125,9 @@ fn watched(folder: PathBuf) -> Record {
 
 fn text(payload: &Box<dyn std::any::Any + Send>) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("without a message").to_string()
+    text.or_else(|| payload.downcast_ref::<&str>().copied())
+        .unwrap_or("without a message")
+        .to_string()
 }
 
 /// Compiles and runs every data set of a test.
@@ -127,11 +141,19 @@ fn test(case: &Case) -> Outcome {
         match data_set(case, &data.inputs, &data.outputs, &mut frozen) {
             Ok(()) => {}
             Err(Failure::Refused(reason)) => return Outcome::Refused(reason),
-            Err(Failure::NeedsConstants(names)) => return Outcome::Failed(format!("asks for {names:?} again")),
-            Err(Failure::Wrong(reason)) => return Outcome::Failed(format!("data set {index}: {reason}")),
+            Err(Failure::NeedsConstants(names)) => {
+                return Outcome::Refused(format!("needs {}", names.join(", ")));
+            }
+            Err(Failure::Wrong(reason)) => {
+                return Outcome::Failed(format!("data set {index}: {reason}"));
+            }
         }
     }
-    if frozen.is_empty() { Outcome::Pass } else { Outcome::PassFrozen(frozen) }
+    if frozen.is_empty() {
+        Outcome::Pass
+    } else {
+        Outcome::PassFrozen(frozen)
+    }
 }
 
 /// Values that programs do not have: the compiler must refuse the model; one that it takes cannot be fed.
@@ -143,7 +165,12 @@ fn without_data(case: &Case, reason: &str) -> Outcome {
     }
 }
 
-fn data_set(case: &Case, inputs: &[Tensor], outputs: &[Tensor], frozen: &mut Vec<String>) -> Result<(), Failure> {
+fn data_set(
+    case: &Case,
+    inputs: &[Tensor],
+    outputs: &[Tensor],
+    frozen: &mut Vec<String>,
+) -> Result<(), Failure> {
     let named = || case.model.inputs.iter().map(|(name, _)| name).zip(inputs);
     let compiled = loop {
         let mut request = Request::default();
@@ -151,28 +178,46 @@ fn data_set(case: &Case, inputs: &[Tensor], outputs: &[Tensor], frozen: &mut Vec
             if frozen.contains(name) {
                 request.constants.push((name.clone(), tensor.clone()));
             } else {
-                request.shapes.push((name.clone(), tensor.shape.iter().map(|&extent| extent.into()).collect()));
+                request.shapes.push((
+                    name.clone(),
+                    tensor.shape.iter().map(|&extent| extent.into()).collect(),
+                ));
             }
         }
         match through::compile(&case.bytes, &request) {
             Err(Failure::NeedsConstants(names)) => {
-                let fresh: Vec<String> = names.into_iter().filter(|name| !frozen.contains(name)).collect();
+                let is_input =
+                    |name: &String| case.model.inputs.iter().any(|(input, _)| input == name);
+                let mut fresh: Vec<String> = names.clone();
+                fresh.retain(|name| !frozen.contains(name) && is_input(name));
+                fresh.sort();
+                fresh.dedup();
                 if fresh.is_empty() {
-                    return Err(Failure::NeedsConstants(frozen.clone()));
+                    return Err(Failure::Refused(format!(
+                        "{} must be known at compile time",
+                        names.join(", ")
+                    )));
                 }
                 frozen.extend(fresh);
             }
             other => break other?,
         }
     };
-    let feeds: Vec<(&str, &Tensor)> =
-        named().filter(|(name, _)| !frozen.contains(name)).map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let feeds: Vec<(&str, &Tensor)> = named()
+        .filter(|(name, _)| !frozen.contains(name))
+        .map(|(name, tensor)| (name.as_str(), tensor))
+        .collect();
     let got = compiled.run(&feeds).map_err(Failure::Wrong)?;
     if got.len() != outputs.len() {
-        return Err(Failure::Wrong(format!("{} outputs in place of {}", got.len(), outputs.len())));
+        return Err(Failure::Wrong(format!(
+            "{} outputs in place of {}",
+            got.len(),
+            outputs.len()
+        )));
     }
     for (((name, _), expected), (_, got)) in case.model.outputs.iter().zip(outputs).zip(&got) {
-        compare::onnx_runner(got, expected).map_err(|reason| Failure::Wrong(format!("{name}: {reason}")))?;
+        compare::onnx_runner(got, expected)
+            .map_err(|reason| Failure::Wrong(format!("{name}: {reason}")))?;
     }
     Ok(())
 }
@@ -195,8 +240,16 @@ pub fn totals(records: &[Record]) -> [usize; 4] {
 pub fn states(records: &[Record]) -> String {
     let mut text = String::new();
     for record in records {
-        let names = if let Outcome::PassFrozen(names) = &record.outcome { names.join(" ") } else { String::new() };
-        let _ = writeln!(text, "{}", format!("{} {} {names}", record.name, record.outcome.state()).trim_end());
+        let names = if let Outcome::PassFrozen(names) = &record.outcome {
+            names.join(" ")
+        } else {
+            String::new()
+        };
+        let _ = writeln!(
+            text,
+            "{}",
+            format!("{} {} {names}", record.name, record.outcome.state()).trim_end()
+        );
     }
     text
 }
@@ -216,31 +269,52 @@ pub fn table(records: &[Record]) -> String {
     );
     let mut operators: BTreeMap<&str, Vec<Record>> = BTreeMap::new();
     for record in records {
-        operators.entry(&record.operator).or_default().push(record.clone());
+        operators
+            .entry(&record.operator)
+            .or_default()
+            .push(record.clone());
     }
     for (operator, records) in operators {
         let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
         for record in &records {
             match &record.outcome {
                 Outcome::Refused(reason) => *reasons.entry(cell(reason)).or_default() += 1,
-                Outcome::Failed(reason) => *reasons.entry(format!("FAILED {}: {}", record.name, cell(reason))).or_default() += 1,
+                Outcome::Failed(reason) => {
+                    *reasons
+                        .entry(format!("FAILED {}: {}", record.name, cell(reason)))
+                        .or_default() += 1
+                }
                 Outcome::Pass | Outcome::PassFrozen(_) => {}
             }
         }
         let count = |n: usize| if n == 0 { String::new() } else { n.to_string() };
         let reasons: Vec<String> = reasons
             .into_iter()
-            .map(|(reason, n)| if n == 1 { reason } else { format!("{reason} ({n})") })
+            .map(|(reason, n)| {
+                if n == 1 {
+                    reason
+                } else {
+                    format!("{reason} ({n})")
+                }
+            })
             .collect();
         let [a, b, c, d] = totals(&records).map(count);
-        let _ = writeln!(text, "| {operator} | {a} | {b} | {c} | {d} | {} |", reasons.join("; "));
+        let _ = writeln!(
+            text,
+            "| {operator} | {a} | {b} | {c} | {d} | {} |",
+            reasons.join("; ")
+        );
     }
     text
 }
 
 /// A reason on one line, without table separators, of bounded length.
 fn cell(reason: &str) -> String {
-    let line: String = reason.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|");
+    let line: String = reason
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace('|', "\\|");
     match line.char_indices().nth(160) {
         Some((at, _)) => format!("{}…", &line[..at]),
         None => line,

@@ -65,14 +65,18 @@ impl From<usize> for Extent {
 /// When they are not there.
 pub fn all() -> Result<Vec<Expectation>, String> {
     let file = path::cache().join("expect").join("index.json");
-    serde_json::from_slice(&path::read(&file)?).map_err(|error| format!("{}: {error}", file.display()))
+    serde_json::from_slice(&path::read(&file)?)
+        .map_err(|error| format!("{}: {error}", file.display()))
 }
 
 impl Expectation {
     /// Where the model lies.
     pub fn model_path(&self) -> PathBuf {
         if self.model == "digits.onnx" {
-            return path::repository().join("tests").join("data").join("digits.onnx");
+            return path::repository()
+                .join("tests")
+                .join("data")
+                .join("digits.onnx");
         }
         path::cache().join(&self.model)
     }
@@ -82,7 +86,15 @@ impl Expectation {
     /// # Errors
     /// When a file is missing or malformed.
     pub fn tensors(arrays: &[Array]) -> Result<Vec<(String, Tensor)>, String> {
-        arrays.iter().map(|array| Ok((array.name.clone(), npy::read(&path::cache().join(&array.file))?))).collect()
+        arrays
+            .iter()
+            .map(|array| {
+                Ok((
+                    array.name.clone(),
+                    npy::read(&path::cache().join(&array.file))?,
+                ))
+            })
+            .collect()
     }
 
     /// The constants with their values.
@@ -90,7 +102,9 @@ impl Expectation {
     /// # Errors
     /// When a file is missing or malformed.
     pub fn constant_tensors(&self) -> Result<Vec<(String, Tensor)>, String> {
-        let read = |(name, file): (&String, &String)| Ok((name.clone(), npy::read(&path::cache().join(file))?));
+        let read = |(name, file): (&String, &String)| {
+            Ok((name.clone(), npy::read(&path::cache().join(file))?))
+        };
         self.constants.iter().map(read).collect()
     }
 }

@@ -39,13 +39,20 @@ impl Tensor {
         if self.dtype != DType::F32 {
             return Vec::new();
         }
-        self.bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+        self.bytes
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect()
     }
 
     /// Entry `i` along the first axis.
     pub fn row(&self, i: usize) -> Tensor {
         let shape = self.shape[1..].to_vec();
         let size = shape.iter().product::<usize>() * self.dtype.size();
-        Tensor { dtype: self.dtype, bytes: self.bytes[i * size..(i + 1) * size].to_vec(), shape }
+        Tensor {
+            dtype: self.dtype,
+            bytes: self.bytes[i * size..(i + 1) * size].to_vec(),
+            shape,
+        }
     }
 }

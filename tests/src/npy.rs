@@ -10,17 +10,32 @@ use std::path::Path;
 /// Says what is wrong with the file.
 pub fn read(file: &Path) -> Result<Tensor, String> {
     let bytes = path::read(file)?;
-    parse(&bytes).ok_or_else(|| format!("{}: not a .npy file that the tests can read", file.display()))
+    parse(&bytes).ok_or_else(|| {
+        format!(
+            "{}: not a .npy file that the tests can read",
+            file.display()
+        )
+    })
 }
 
 fn parse(bytes: &[u8]) -> Option<Tensor> {
     let (start, size) = match (bytes.get(..6)?, bytes.get(6)?) {
-        (b"\x93NUMPY", 1) => (10, usize::from(u16::from_le_bytes(bytes.get(8..10)?.try_into().ok()?))),
-        (b"\x93NUMPY", 2) => (12, u32::from_le_bytes(bytes.get(8..12)?.try_into().ok()?) as usize),
+        (b"\x93NUMPY", 1) => (
+            10,
+            usize::from(u16::from_le_bytes(bytes.get(8..10)?.try_into().ok()?)),
+        ),
+        (b"\x93NUMPY", 2) => (
+            12,
+            u32::from_le_bytes(bytes.get(8..12)?.try_into().ok()?) as usize,
+        ),
         _ => return None,
     };
     let header = std::str::from_utf8(bytes.get(start..start + size)?).ok()?;
-    let after = |key: &str| header.split_once(&format!("'{key}':")).map(|(_, rest)| rest.trim_start());
+    let after = |key: &str| {
+        header
+            .split_once(&format!("'{key}':"))
+            .map(|(_, rest)| rest.trim_start())
+    };
     if !after("fortran_order")?.starts_with("False") {
         return None;
     }
@@ -40,10 +55,19 @@ fn parse(bytes: &[u8]) -> Option<Tensor> {
         _ => return None,
     };
     let list = after("shape")?.strip_prefix('(')?.split(')').next()?;
-    let extents = list.split(',').map(str::trim).filter(|part| !part.is_empty());
-    let shape = extents.map(|part| part.parse().ok()).collect::<Option<Vec<usize>>>()?;
+    let extents = list
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
+    let shape = extents
+        .map(|part| part.parse().ok())
+        .collect::<Option<Vec<usize>>>()?;
     let bytes = bytes.get(start + size..)?.to_vec();
-    (bytes.len() == shape.iter().product::<usize>() * dtype.size()).then_some(Tensor { dtype, shape, bytes })
+    (bytes.len() == shape.iter().product::<usize>() * dtype.size()).then_some(Tensor {
+        dtype,
+        shape,
+        bytes,
+    })
 }
 
 #[cfg(test)]
@@ -58,7 +82,10 @@ mod tests {
         file.extend(header.bytes());
         file.extend([1, 0, 255, 255]);
         let tensor = parse(&file).expect("valid");
-        assert_eq!((tensor.dtype, tensor.shape, tensor.bytes), (DType::I16, vec![2, 1], vec![1, 0, 255, 255]));
+        assert_eq!(
+            (tensor.dtype, tensor.shape, tensor.bytes),
+            (DType::I16, vec![2, 1], vec![1, 0, 255, 255])
+        );
         assert!(parse(&file[..file.len() - 1]).is_none());
         assert!(parse(b"PK").is_none());
     }

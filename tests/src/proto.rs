@@ -25,21 +25,38 @@ pub struct Model {
 pub fn model(bytes: &[u8]) -> Result<Model, String> {
     let model = ModelProto::decode(bytes).map_err(|error| error.to_string())?;
     let graph = model.graph.ok_or("no graph")?;
-    let initializers: BTreeSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    let initializers: BTreeSet<&str> = graph
+        .initializer
+        .iter()
+        .map(|tensor| tensor.name.as_str())
+        .collect();
     let interface = |values: &[tract_onnx::pb::ValueInfoProto]| {
-        let fresh = values.iter().filter(|value| !initializers.contains(value.name.as_str()));
+        let fresh = values
+            .iter()
+            .filter(|value| !initializers.contains(value.name.as_str()));
         fresh
             .map(|value| {
                 let kind = value.r#type.as_ref().and_then(|kind| kind.value.as_ref());
-                (value.name.clone(), matches!(kind, Some(type_proto::Value::TensorType(_))))
+                (
+                    value.name.clone(),
+                    matches!(kind, Some(type_proto::Value::TensorType(_))),
+                )
             })
             .collect()
     };
     Ok(Model {
         inputs: interface(&graph.input),
         outputs: interface(&graph.output),
-        operator: graph.node.first().map(|node| node.op_type.clone()).unwrap_or_default(),
-        metadata: model.metadata_props.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect(),
+        operator: graph
+            .node
+            .first()
+            .map(|node| node.op_type.clone())
+            .unwrap_or_default(),
+        metadata: model
+            .metadata_props
+            .iter()
+            .map(|entry| (entry.key.clone(), entry.value.clone()))
+            .collect(),
     })
 }
 
@@ -50,9 +67,17 @@ pub fn model(bytes: &[u8]) -> Result<Model, String> {
 pub fn tensor(bytes: &[u8]) -> Result<Tensor, String> {
     let proto = TensorProto::decode(bytes).map_err(|error| error.to_string())?;
     let dtype = dtype(proto.data_type)?;
-    let shape: Vec<usize> = proto.dims.iter().map(|&extent| usize::try_from(extent).unwrap_or(0)).collect();
+    let shape: Vec<usize> = proto
+        .dims
+        .iter()
+        .map(|&extent| usize::try_from(extent).unwrap_or(0))
+        .collect();
     let len: usize = shape.iter().product();
-    let mut bytes = if proto.raw_data.is_empty() { typed(&proto, dtype) } else { proto.raw_data.clone() };
+    let mut bytes = if proto.raw_data.is_empty() {
+        typed(&proto, dtype)
+    } else {
+        proto.raw_data.clone()
+    };
     match dtype {
         DType::I4 => bytes = nibbles(&bytes, 4, |v| ((v << 4) as i8 >> 4) as u8),
         DType::U4 | DType::F4E2M1 => bytes = nibbles(&bytes, 4, |v| v),
@@ -60,13 +85,23 @@ pub fn tensor(bytes: &[u8]) -> Result<Tensor, String> {
         DType::U2 => bytes = nibbles(&bytes, 2, |v| v),
         _ => {}
     }
-    if matches!(dtype, DType::I4 | DType::U4 | DType::F4E2M1 | DType::I2 | DType::U2) {
+    if matches!(
+        dtype,
+        DType::I4 | DType::U4 | DType::F4E2M1 | DType::I2 | DType::U2
+    ) {
         bytes.truncate(len);
     }
     if bytes.len() != len * dtype.size() {
-        return Err(format!("{} bytes for {len} elements of {dtype}", bytes.len()));
+        return Err(format!(
+            "{} bytes for {len} elements of {dtype}",
+            bytes.len()
+        ));
     }
-    Ok(Tensor { dtype, shape, bytes })
+    Ok(Tensor {
+        dtype,
+        shape,
+        bytes,
+    })
 }
 
 /// Element type of an ONNX `TensorProto.DataType` code.
@@ -104,12 +139,36 @@ fn dtype(code: i32) -> Result<DType, String> {
 /// The bytes of the typed data fields; types of up to 32 bits share `int32_data`, packed ones a byte an entry.
 fn typed(proto: &TensorProto, dtype: DType) -> Vec<u8> {
     match dtype {
-        DType::F32 => proto.float_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        DType::F64 => proto.double_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        DType::I64 => proto.int64_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        DType::U64 => proto.uint64_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        DType::U32 => proto.uint64_data.iter().flat_map(|v| (*v as u32).to_le_bytes()).collect(),
-        _ => proto.int32_data.iter().flat_map(|v| v.to_le_bytes()[..dtype.size()].to_vec()).collect(),
+        DType::F32 => proto
+            .float_data
+            .iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect(),
+        DType::F64 => proto
+            .double_data
+            .iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect(),
+        DType::I64 => proto
+            .int64_data
+            .iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect(),
+        DType::U64 => proto
+            .uint64_data
+            .iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect(),
+        DType::U32 => proto
+            .uint64_data
+            .iter()
+            .flat_map(|v| (*v as u32).to_le_bytes())
+            .collect(),
+        _ => proto
+            .int32_data
+            .iter()
+            .flat_map(|v| v.to_le_bytes()[..dtype.size()].to_vec())
+            .collect(),
     }
 }
 
@@ -117,7 +176,11 @@ fn typed(proto: &TensorProto, dtype: DType) -> Vec<u8> {
 fn nibbles(bytes: &[u8], bits: u32, widen: impl Fn(u8) -> u8) -> Vec<u8> {
     let mask = (1u8 << bits) - 1;
     let parts = 8 / bits;
-    bytes.iter().flat_map(|&byte| (0..parts).map(move |i| (byte >> (i * bits)) & mask)).map(widen).collect()
+    bytes
+        .iter()
+        .flat_map(|&byte| (0..parts).map(move |i| (byte >> (i * bits)) & mask))
+        .map(widen)
+        .collect()
 }
 
 #[cfg(test)]
@@ -126,14 +189,39 @@ mod tests {
 
     #[test]
     fn packed_and_typed_elements() {
-        let proto = TensorProto { dims: vec![3], data_type: 22, raw_data: vec![0xF1, 0x07], ..Default::default() };
+        let proto = TensorProto {
+            dims: vec![3],
+            data_type: 22,
+            raw_data: vec![0xF1, 0x07],
+            ..Default::default()
+        };
         let read = tensor(&proto.encode_to_vec()).expect("int4");
         assert_eq!((read.dtype, read.bytes), (DType::I4, vec![1, 0xFF, 7]));
-        let proto = TensorProto { dims: vec![2], data_type: 16, int32_data: vec![0x3F80, 0xBF80], ..Default::default() };
-        assert_eq!(tensor(&proto.encode_to_vec()).expect("bf16").bytes, [0x80, 0x3F, 0x80, 0xBF]);
-        let proto = TensorProto { dims: vec![2], data_type: 1, float_data: vec![1.0], ..Default::default() };
+        let proto = TensorProto {
+            dims: vec![2],
+            data_type: 16,
+            int32_data: vec![0x3F80, 0xBF80],
+            ..Default::default()
+        };
+        assert_eq!(
+            tensor(&proto.encode_to_vec()).expect("bf16").bytes,
+            [0x80, 0x3F, 0x80, 0xBF]
+        );
+        let proto = TensorProto {
+            dims: vec![2],
+            data_type: 1,
+            float_data: vec![1.0],
+            ..Default::default()
+        };
         assert!(tensor(&proto.encode_to_vec()).is_err());
-        let proto = TensorProto { dims: vec![1], data_type: 8, ..Default::default() };
-        assert_eq!(tensor(&proto.encode_to_vec()).expect_err("string"), "strings");
+        let proto = TensorProto {
+            dims: vec![1],
+            data_type: 8,
+            ..Default::default()
+        };
+        assert_eq!(
+            tensor(&proto.encode_to_vec()).expect_err("string"),
+            "strings"
+        );
     }
 }
