@@ -1,5 +1,24 @@
 //! Translations, one file a family, and the registry of operators.
 
+mod activation;
+mod arithmetic;
+mod attention;
+mod conv;
+mod elementwise;
+mod loss;
+mod lower;
+mod matmul;
+mod ml;
+mod norm;
+mod optim;
+mod pool;
+mod random;
+mod recurrent;
+mod reduce;
+mod resize;
+mod sample;
+mod signal;
+mod window;
 mod shape;
 
 use super::NodeCx;
@@ -15,7 +34,7 @@ type Translate = fn(&mut NodeCx<'_>) -> Result<(), Refusal>;
 /// Translates a node: an operator known here, else a function of the model.
 pub(super) fn translate(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let domain = super::domain(&cx.node.domain);
-    if let Some(f) = find(domain, cx.op_type()) {
+    if let Some(f) = find(domain, cx.op_type()).or_else(|| arithmetic::find(domain, cx.op_type())) {
         return f(cx);
     }
     if cx.call_function()? {
