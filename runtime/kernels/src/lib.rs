@@ -15,6 +15,7 @@ pub mod gemm;
 pub mod isa;
 mod kernels;
 mod math;
+pub mod movement;
 
 pub use activation::Activation;
 pub use conv::Conv;
