@@ -58,6 +58,22 @@ struct Affine {
     offset: i64,
 }
 
+/// `floor(x / y)`, zero for a zero divisor; saturates.
+fn floor_div(x: i64, y: i64) -> i64 {
+    let Some(q) = x.checked_div(y) else {
+        return if y == 0 { 0 } else { i64::MAX };
+    };
+    if x % y != 0 && (x < 0) != (y < 0) { q - 1 } else { q }
+}
+
+/// `ceil(x / y)`, zero for a zero divisor; saturates.
+fn ceil_div(x: i64, y: i64) -> i64 {
+    let Some(q) = x.checked_div(y) else {
+        return if y == 0 { 0 } else { i64::MAX };
+    };
+    if x % y != 0 && (x < 0) == (y < 0) { q + 1 } else { q }
+}
+
 impl Graph {
     /// Adds a symbol and gives the dimension that is its value.
     pub fn add_symbol(&mut self, name: &str, lo: i64, hi: i64, kind: SymbolKind) -> Dim {
@@ -115,13 +131,13 @@ impl Graph {
                 match (x.base, y.base) {
                     (_, None) => {
                         return Affine {
-                            offset: x.offset + y.offset,
+                            offset: x.offset.saturating_add(y.offset),
                             ..x
                         };
                     }
                     (None, _) => {
                         return Affine {
-                            offset: x.offset + y.offset,
+                            offset: x.offset.saturating_add(y.offset),
                             ..y
                         };
                     }
@@ -132,7 +148,7 @@ impl Graph {
                 let (x, y) = (self.affine(a), self.affine(b));
                 if y.base.is_none() {
                     return Affine {
-                        offset: x.offset - y.offset,
+                        offset: x.offset.saturating_sub(y.offset),
                         ..x
                     };
                 }
@@ -142,8 +158,8 @@ impl Graph {
                 if y.base.is_none() {
                     return Affine {
                         base: x.base,
-                        factor: x.factor * y.offset,
-                        offset: x.offset * y.offset,
+                        factor: x.factor.saturating_mul(y.offset),
+                        offset: x.offset.saturating_mul(y.offset),
                     };
                 }
             }
@@ -178,13 +194,13 @@ impl Graph {
         match (x.base, y.base) {
             (None, _) | (_, None) => self.from_affine(Affine {
                 base: x.base.or(y.base),
-                factor: x.factor + y.factor,
-                offset: x.offset + y.offset,
+                factor: x.factor.saturating_add(y.factor),
+                offset: x.offset.saturating_add(y.offset),
             }),
             (p, q) if p == q => self.from_affine(Affine {
                 base: p,
-                factor: x.factor + y.factor,
-                offset: x.offset + y.offset,
+                factor: x.factor.saturating_add(y.factor),
+                offset: x.offset.saturating_add(y.offset),
             }),
             _ => self.intern(Expr::Add(a.min(b), a.max(b))),
         }
@@ -197,12 +213,12 @@ impl Graph {
             let factor = if y.base.is_none() {
                 x.factor
             } else {
-                x.factor - y.factor
+                x.factor.saturating_sub(y.factor)
             };
             return self.from_affine(Affine {
                 base: x.base,
                 factor,
-                offset: x.offset - y.offset,
+                offset: x.offset.saturating_sub(y.offset),
             });
         }
         self.intern(Expr::Sub(a, b))
@@ -214,13 +230,13 @@ impl Graph {
         match (x.base, y.base) {
             (_, None) => self.from_affine(Affine {
                 base: x.base,
-                factor: x.factor * y.offset,
-                offset: x.offset * y.offset,
+                factor: x.factor.saturating_mul(y.offset),
+                offset: x.offset.saturating_mul(y.offset),
             }),
             (None, _) => self.from_affine(Affine {
                 base: y.base,
-                factor: y.factor * x.offset,
-                offset: y.offset * x.offset,
+                factor: y.factor.saturating_mul(x.offset),
+                offset: y.offset.saturating_mul(x.offset),
             }),
             _ => self.intern(Expr::Mul(a.min(b), a.max(b))),
         }
@@ -247,17 +263,17 @@ impl Graph {
             let x = self.affine(a);
             if x.base.is_none() {
                 let q = if ceil {
-                    -(-x.offset).div_euclid(d)
+                    ceil_div(x.offset, d)
                 } else {
-                    x.offset.div_euclid(d)
+                    floor_div(x.offset, d)
                 };
                 return self.dim_const(q);
             }
             if d > 0 && x.factor % d == 0 {
                 let q = if ceil {
-                    -(-x.offset).div_euclid(d)
+                    ceil_div(x.offset, d)
                 } else {
-                    x.offset.div_euclid(d)
+                    floor_div(x.offset, d)
                 };
                 return self.from_affine(Affine {
                     base: x.base,
@@ -291,7 +307,7 @@ impl Graph {
     pub fn dim_mod(&mut self, a: Dim, b: Dim) -> Dim {
         match (self.dim_value(a), self.dim_value(b)) {
             (_, Some(0)) | (_, Some(1)) => Dim(0),
-            (Some(x), Some(y)) => self.dim_const(x - y * x.div_euclid(y)),
+            (Some(x), Some(y)) => self.dim_const(x.saturating_sub(y.saturating_mul(floor_div(x, y)))),
             _ => self.intern(Expr::Mod(a, b)),
         }
     }
@@ -339,9 +355,9 @@ impl Graph {
             Expr::Add(a, b) => corners(a, b, &|x, y| x.saturating_add(y)),
             Expr::Sub(a, b) => corners(a, b, &|x, y| x.saturating_sub(y)),
             Expr::Mul(a, b) => corners(a, b, &|x, y| x.saturating_mul(y)),
-            Expr::FloorDiv(a, b) => corners(a, b, &|x, y| if y == 0 { 0 } else { x.div_euclid(y) }),
+            Expr::FloorDiv(a, b) => corners(a, b, &|x, y| floor_div(x, y)),
             Expr::CeilDiv(a, b) => {
-                corners(a, b, &|x, y| if y == 0 { 0 } else { -(-x).div_euclid(y) })
+                corners(a, b, &|x, y| ceil_div(x, y))
             }
             Expr::Mod(_, b) => (0, (self.dim_bounds(b).1 - 1).max(0)),
             Expr::Min(a, b) => corners(a, b, &|x, y| x.min(y)),

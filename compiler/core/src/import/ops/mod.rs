@@ -3,12 +3,16 @@
 mod activation;
 mod arithmetic;
 mod attention;
+mod control;
 mod conv;
 mod elementwise;
+mod generate;
+mod indexing;
 mod loss;
 mod lower;
 mod matmul;
 mod ml;
+mod movement;
 mod norm;
 mod optim;
 mod pool;
@@ -17,9 +21,10 @@ mod recurrent;
 mod reduce;
 mod resize;
 mod sample;
+mod sequence;
+mod shape;
 mod signal;
 mod window;
-mod shape;
 
 use super::NodeCx;
 use super::error::Refusal;
@@ -46,8 +51,8 @@ pub(super) fn translate(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
 /// The registry.
 fn find(domain: &str, op_type: &str) -> Option<Translate> {
     match domain {
-        "" => structure(op_type).or_else(|| math(op_type)),
-        "com.microsoft" => quantized(op_type).or_else(|| contributed(op_type)),
+        "" => structure(op_type),
+        "com.microsoft" => quantized(op_type),
         _ => None,
     }
 }
@@ -66,22 +71,57 @@ fn structure(op_type: &str) -> Option<Translate> {
         "Expand" => shape::expand,
         "Tile" => shape::tile,
         "Concat" => shape::concat,
+        "Slice" => movement::slice,
+        "Split" => movement::split,
+        "Pad" => movement::pad,
+        "Where" => movement::where_select,
+        "Trilu" => movement::trilu,
+        "ReverseSequence" => movement::reverse_sequence,
+        "CumSum" | "CumProd" => movement::cumulative,
+        "TensorScatter" => movement::tensor_scatter,
+        "DepthToSpace" => movement::depth_to_space,
+        "SpaceToDepth" => movement::space_to_depth,
+        "CenterCropPad" => movement::center_crop_pad,
+        "Dropout" => movement::dropout,
+        "Gather" => indexing::gather,
+        "GatherElements" => indexing::gather_elements,
+        "GatherND" => indexing::gather_nd,
+        "Scatter" | "ScatterElements" => indexing::scatter_elements,
+        "ScatterND" => indexing::scatter_nd,
+        "Compress" => indexing::compress,
+        "NonZero" => indexing::non_zero,
+        "Unique" => indexing::unique,
+        "TopK" => indexing::top_k,
+        "NonMaxSuppression" => indexing::non_max_suppression,
+        "OneHot" => indexing::one_hot,
+        "Constant" => generate::constant,
+        "ConstantOfShape" => generate::constant_of_shape,
+        "EyeLike" => generate::eye_like,
+        "Range" => generate::range,
+        "Cast" => generate::cast,
+        "CastLike" => generate::cast_like,
+        "BitCast" => generate::bit_cast,
+        "If" => control::if_else,
+        "Loop" => control::loop_while,
+        "Scan" => control::scan,
+        "SequenceEmpty" => sequence::empty,
+        "SequenceConstruct" => sequence::construct,
+        "SequenceInsert" => sequence::insert,
+        "SequenceErase" => sequence::erase,
+        "SequenceAt" => sequence::at,
+        "SequenceLength" => sequence::length,
+        "SplitToSequence" => sequence::split,
+        "ConcatFromSequence" => sequence::concat,
+        "SequenceMap" => sequence::map,
+        "Optional" => sequence::optional,
+        "OptionalHasElement" => sequence::has_element,
+        "OptionalGetElement" => sequence::get_element,
         _ => return None,
     })
 }
 
-/// Arithmetic of the standard domain.
-fn math(_op_type: &str) -> Option<Translate> {
-    None
-}
-
 /// Quantised operators of `com.microsoft`.
 fn quantized(_op_type: &str) -> Option<Translate> {
-    None
-}
-
-/// Further operators of `com.microsoft`.
-fn contributed(_op_type: &str) -> Option<Translate> {
     None
 }
 
