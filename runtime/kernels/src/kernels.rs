@@ -3,7 +3,8 @@ use crate::conv::{self, Conv};
 use crate::error::KernelError;
 use crate::features::Features;
 use crate::gemm::{self, Gemm};
-use crate::{depthwise, isa};
+use crate::elementwise::{binary, unary};
+use crate::{attention, depthwise, isa, norm, pool, softmax};
 use core::ops::Range;
 
 /// One function per family, chosen once. Copy it, share it between threads.
@@ -14,6 +15,13 @@ pub struct Kernels {
     pub(crate) conv: unsafe fn(&conv::Task),
     pub(crate) conv_transpose: unsafe fn(&conv::transpose::Task),
     pub(crate) depthwise: unsafe fn(&depthwise::Task),
+    pub(crate) unary: unsafe fn(unary::Unary, *const f32, *mut f32, usize),
+    pub(crate) binary: unsafe fn(binary::Binary, &binary::Broadcast, binary::Operands),
+    pub(crate) pool: unsafe fn(&pool::Task),
+    pub(crate) global_average: unsafe fn(&pool::GlobalTask),
+    pub(crate) softmax: unsafe fn(&softmax::Task),
+    pub(crate) norm: unsafe fn(&norm::Task),
+    pub(crate) attention: unsafe fn(&attention::Task),
 }
 
 fn ptr(s: Option<&[f32]>) -> *const f32 {
@@ -38,6 +46,13 @@ impl Kernels {
             conv: isa::choose(conv::ROWS, features).run,
             conv_transpose: isa::choose(conv::transpose::ROWS, features).run,
             depthwise: isa::choose(depthwise::ROWS, features).run,
+            unary: isa::choose(unary::ROWS, features).run,
+            binary: isa::choose(binary::ROWS, features).run,
+            pool: isa::choose(pool::ROWS, features).run,
+            global_average: isa::choose(pool::GLOBAL_ROWS, features).run,
+            softmax: isa::choose(softmax::ROWS, features).run,
+            norm: isa::choose(norm::ROWS, features).run,
+            attention: isa::choose(attention::ROWS, features).run,
         }
     }
 

@@ -7,8 +7,10 @@
 extern crate std;
 
 mod activation;
+pub mod attention;
 pub mod conv;
 mod depthwise;
+pub mod elementwise;
 mod error;
 mod features;
 pub mod gemm;
@@ -16,10 +18,17 @@ pub mod isa;
 mod kernels;
 mod math;
 pub mod movement;
+mod norm;
+pub mod pool;
+mod softmax;
+pub mod transpose;
 
 pub use activation::Activation;
+pub use attention::Attention;
 pub use conv::Conv;
+pub use elementwise::{Binary, Broadcast, Step, Unary};
 pub use error::KernelError;
 pub use features::Features;
 pub use gemm::Gemm;
 pub use kernels::Kernels;
+pub use pool::{Pool, PoolKind};

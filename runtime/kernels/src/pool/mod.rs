@@ -1,0 +1,228 @@
+//! Maximum and average pooling on channels-last tensors.
+use crate::error::{KernelError, at_least, exactly, product};
+use crate::isa::{Isa, kernel_rows};
+use crate::kernels::Kernels;
+use core::ops::Range;
+
+/// What a window yields.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum PoolKind {
+    /// The largest value; padding does not take part.
+    Max,
+    /// The mean over the window's elements inside the input.
+    Average,
+    /// The mean over the window's elements inside the padded input.
+    AverageIncludePad,
+}
+
+/// Shape of a pooling over up to three spatial dimensions of `[batch, depth, height, width, channels]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Pool {
+    /// What a window yields.
+    pub kind: PoolKind,
+    /// Images.
+    pub batch: usize,
+    /// Spatial input sizes.
+    pub input: [usize; 3],
+    /// Channels.
+    pub channels: usize,
+    /// Spatial output sizes.
+    pub output: [usize; 3],
+    /// Window sizes.
+    pub kernel: [usize; 3],
+    /// Steps.
+    pub stride: [usize; 3],
+    /// Distances of taps.
+    pub dilation: [usize; 3],
+    /// Padding before.
+    pub pad_begin: [usize; 3],
+    /// Padding after (counts only for [`PoolKind::AverageIncludePad`]; windows may reach further, as in ceil mode).
+    pub pad_end: [usize; 3],
+}
+
+impl Pool {
+    /// Output rows (batch x depth x height): the unit in which work is split.
+    pub const fn rows(&self) -> usize {
+        self.batch * self.output[0] * self.output[1]
+    }
+
+    pub(crate) fn check(&self, x: usize, y: usize, rows: &Range<usize>) -> Result<(), KernelError> {
+        for d in 0..3 {
+            if self.stride[d] == 0 || self.dilation[d] == 0 || self.kernel[d] == 0 {
+                return Err(KernelError::Parameter);
+            }
+            product(&[self.output[d], self.stride[d]])?
+                .checked_add(product(&[self.kernel[d], self.dilation[d]])?)
+                .and_then(|n| n.checked_add(self.pad_begin[d]))
+                .and_then(|n| n.checked_add(self.pad_end[d]))
+                .and_then(|n| n.checked_add(self.input[d]))
+                .ok_or(KernelError::Overflow)?;
+        }
+        product(&[self.batch, self.output[0], self.output[1], self.output[2], self.channels])?;
+        if rows.start > rows.end || rows.end > self.rows() {
+            return Err(KernelError::Parameter);
+        }
+        at_least(x, product(&[self.batch, self.input[0], self.input[1], self.input[2], self.channels])?)?;
+        exactly(y, product(&[rows.len(), self.output[2], self.channels])?)
+    }
+
+    /// Range of the taps of output `o` along dimension `d` that lie inside the input, and how many lie inside the
+    /// padded input.
+    #[inline(always)]
+    fn taps(&self, d: usize, o: usize) -> (usize, usize, usize) {
+        let start = o * self.stride[d];
+        let (mut first, mut last, mut counted) = (self.kernel[d], 0, 0);
+        for k in 0..self.kernel[d] {
+            let at = start + k * self.dilation[d];
+            if at >= self.pad_begin[d] && at - self.pad_begin[d] < self.input[d] {
+                first = first.min(k);
+                last = k + 1;
+            }
+            if at < self.pad_begin[d] + self.input[d] + self.pad_end[d] {
+                counted += 1;
+            }
+        }
+        (first.min(last), last, counted)
+    }
+}
+
+/// A validated piece of a pooling; `y` starts at the first row of the range.
+#[derive(Clone, Copy)]
+pub(crate) struct Task {
+    pub p: Pool,
+    pub x: *const f32,
+    pub y: *mut f32,
+    pub rows: (usize, usize),
+}
+
+/// A validated mean over the middle axis of `[batch, pixels, channels]`.
+#[derive(Clone, Copy)]
+pub(crate) struct GlobalTask {
+    pub x: *const f32,
+    pub y: *mut f32,
+    pub batch: usize,
+    pub pixels: usize,
+    pub channels: usize,
+}
+
+kernel_rows!(pub(crate) ROWS = body(t: &Task));
+kernel_rows!(pub(crate) GLOBAL_ROWS = global(t: &GlobalTask));
+
+/// # Safety
+/// `t` passed [`Pool::check`]; the instruction set exists.
+#[inline(always)]
+unsafe fn body<I: Isa>(t: &Task) {
+    // SAFETY: taps lie inside the input.
+    unsafe {
+        let p = &t.p;
+        let c = p.channels;
+        let max = p.kind == PoolKind::Max;
+        let init = I::splat(if max { f32::NEG_INFINITY } else { 0.0 });
+        let mut y = t.y;
+        for row in t.rows.0..t.rows.1 {
+            let (oy, oz, img) = (row % p.output[1], row / p.output[1] % p.output[0], row / p.output[1] / p.output[0]);
+            let (z0, z1, zc) = p.taps(0, oz);
+            let (y0, y1, yc) = p.taps(1, oy);
+            for ox in 0..p.output[2] {
+                let (x0, x1, xc) = p.taps(2, ox);
+                let inside = (z1 - z0) * (y1 - y0) * (x1 - x0);
+                let scale = match p.kind {
+                    PoolKind::Max => 1.0,
+                    PoolKind::Average => 1.0 / inside.max(1) as f32,
+                    PoolKind::AverageIncludePad => 1.0 / (zc * yc * xc).max(1) as f32,
+                };
+                let scale = I::splat(scale);
+                let mut ch = 0;
+                while ch < c {
+                    let n = (c - ch).min(I::LANES);
+                    let mut acc = init;
+                    if inside > 0 {
+                        let ix = ox * p.stride[2] + x0 * p.dilation[2] - p.pad_begin[2];
+                        for kz in z0..z1 {
+                            let iz = oz * p.stride[0] + kz * p.dilation[0] - p.pad_begin[0];
+                            for ky in y0..y1 {
+                                let iy = oy * p.stride[1] + ky * p.dilation[1] - p.pad_begin[1];
+                                let a = t.x.add((((img * p.input[0] + iz) * p.input[1] + iy) * p.input[2] + ix) * c + ch);
+                                for kx in 0..x1 - x0 {
+                                    let a = a.add(kx * p.dilation[2] * c);
+                                    let v = if n == I::LANES { I::load(a) } else { I::load_partial(a, n) };
+                                    acc = if max { I::max(acc, v) } else { I::add(acc, v) };
+                                }
+                            }
+                        }
+                    }
+                    let v = if max { acc } else { I::mul(acc, scale) };
+                    if n == I::LANES { I::store(y.add(ch), v) } else { I::store_partial(y.add(ch), v, n) }
+                    ch += n;
+                }
+                y = y.add(c);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `x` holds `batch * pixels * channels` elements, `y` `batch * channels`; the instruction set exists.
+#[inline(always)]
+unsafe fn global<I: Isa>(t: &GlobalTask) {
+    // SAFETY: indices stay inside the tensors.
+    unsafe {
+        let c = t.channels;
+        let scale = I::splat(1.0 / t.pixels.max(1) as f32);
+        for b in 0..t.batch {
+            let x = t.x.add(b * t.pixels * c);
+            let y = t.y.add(b * c);
+            let mut ch = 0;
+            while ch + 4 * I::LANES <= c {
+                let mut acc = [I::splat(0.0); 4];
+                for i in 0..t.pixels {
+                    for j in 0..4 {
+                        acc[j] = I::add(acc[j], I::load(x.add(i * c + ch + j * I::LANES)));
+                    }
+                }
+                for j in 0..4 {
+                    I::store(y.add(ch + j * I::LANES), I::mul(acc[j], scale));
+                }
+                ch += 4 * I::LANES;
+            }
+            while ch < c {
+                let n = (c - ch).min(I::LANES);
+                let mut acc = I::splat(0.0);
+                for i in 0..t.pixels {
+                    let p = x.add(i * c + ch);
+                    acc = I::add(acc, if n == I::LANES { I::load(p) } else { I::load_partial(p, n) });
+                }
+                let v = I::mul(acc, scale);
+                if n == I::LANES { I::store(y.add(ch), v) } else { I::store_partial(y.add(ch), v, n) }
+                ch += n;
+            }
+        }
+    }
+}
+
+impl Kernels {
+    /// Pools `x` `[batch, d, h, w, channels]` for the output rows `rows` (of [`Pool::rows`]); `y` holds exactly those:
+    /// `rows.len() * output[2] * channels` elements. A window without an element inside the input yields -inf or 0.
+    ///
+    /// # Errors
+    /// [`KernelError`] when a slice does not fit the shape.
+    pub fn pool(&self, p: &Pool, x: &[f32], y: &mut [f32], rows: Range<usize>) -> Result<(), KernelError> {
+        p.check(x.len(), y.len(), &rows)?;
+        // SAFETY: checked above.
+        unsafe { (self.pool)(&Task { p: *p, x: x.as_ptr(), y: y.as_mut_ptr(), rows: (rows.start, rows.end) }) };
+        Ok(())
+    }
+
+    /// Mean over the middle axis of `[batch, pixels, channels]`.
+    ///
+    /// # Errors
+    /// [`KernelError::Length`] when a slice does not fit the shape.
+    pub fn global_average(&self, batch: usize, pixels: usize, channels: usize, x: &[f32], y: &mut [f32]) -> Result<(), KernelError> {
+        exactly(x.len(), product(&[batch, pixels, channels])?)?;
+        exactly(y.len(), product(&[batch, channels])?)?;
+        // SAFETY: checked above.
+        unsafe { (self.global_average)(&GlobalTask { x: x.as_ptr(), y: y.as_mut_ptr(), batch, pixels, channels }) };
+        Ok(())
+    }
+}
