@@ -5,6 +5,7 @@ pub mod cases;
 pub mod compare;
 pub mod conformance;
 pub mod expectations;
+pub mod hostile;
 pub mod npy;
 pub mod path;
 pub mod proto;

@@ -1,9 +1,4 @@
-//! No ONNX bytes make the importer panic, hang or take memory without bound.
+//! See `cygnet_tests::hostile::onnx`.
 #![no_main]
 
-use cygnet_compiler::import;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| {
-    let _ = import::onnx(data, &import::ImportOptions::default());
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| cygnet_tests::hostile::onnx(data));
