@@ -1,0 +1,17 @@
+//! One file an operator; every row of the format's table has one, or this does not compile.
+
+use crate::cx::Cx;
+use crate::error::RunError;
+use cygnet_format::Op;
+
+macro_rules! modules {
+    ($($name:ident $module:ident,)*) => {
+        $(mod $module;)*
+
+        /// Runs one step.
+        pub(crate) fn dispatch(op: &Op, cx: &mut Cx<'_>) -> Result<(), RunError> {
+            match op { $(Op::$name(op) => $module::run(op, cx),)* }
+        }
+    };
+}
+cygnet_format::for_each_operator!(modules);
