@@ -263,9 +263,10 @@ def digits(cases: Cases) -> None:
     """The small committed model on its ten committed pictures; also recorded in the repository."""
     folder = cache.REPOSITORY / "tests" / "data"
     s = session(folder / "digits.onnx")
-    rows = []
+    rows, pixels = [], []
     for digit in range(10):
-        ink = np.asarray(Image.open(folder / f"digit_{digit}.png"), np.float32)[None, None] / 255
+        pixels.append(np.asarray(Image.open(folder / f"digit_{digit}.png")))
+        ink = pixels[-1].astype(np.float32)[None, None] / 255
         outputs = run(s, {"image": ink})
         rows.append(outputs["probabilities"][0])
         if rows[-1].argmax() != digit:
@@ -273,6 +274,7 @@ def digits(cases: Cases) -> None:
         cases.add("digits.onnx", str(digit), {"image": ink}, outputs)
     recorded = folder / "digits_expected.npy"
     rows = np.stack(rows)
+    np.save(folder / "digits_input.npy", np.stack(pixels))
     # Another ONNX Runtime may differ in the last bits: the recorded file changes only with the model.
     if not recorded.exists() or not np.allclose(np.load(recorded), rows, rtol=1e-4, atol=1e-6):
         np.save(recorded, rows)
