@@ -154,3 +154,8 @@ fn bundles() {
 fn onnx_files() {
     survives("onnx_import", 4_000, hostile::onnx);
 }
+
+#[test]
+fn sessions() {
+    survives("session_run", 4_000, hostile::session);
+}

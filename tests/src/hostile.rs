@@ -3,7 +3,9 @@
 
 use cygnet_compiler::bundle::BundleReader;
 use cygnet_compiler::import::{self, ImportOptions};
-use cygnet_format::{BlockId, Program};
+use cygnet_format::{BlockId, Dim, Program};
+use cygnet_runtime::{Bundle, Model, Options, OwnedSession, TensorId};
+use std::sync::Arc;
 
 /// Parses a program; reads every record of one that is accepted.
 pub fn program(data: &[u8]) {
@@ -41,8 +43,14 @@ pub fn program(data: &[u8]) {
     let _ = program.metadata().count();
 }
 
-/// Opens a bundle with the tools' reader and takes every entry.
+/// Opens a bundle with the runtime's reader and with that of the tools, and takes every entry.
 pub fn bundle(data: &[u8]) {
+    if let Ok(bundle) = Bundle::parse(data) {
+        let names: usize = bundle.entries().map(|entry| entry.name.len()).sum();
+        assert!(names <= data.len());
+        let _ = bundle.program().map(program);
+        let _ = bundle.golden(0);
+    }
     if let Ok(mut bundle) = BundleReader::from_bytes(data.to_vec()) {
         let names: Vec<String> = bundle
             .manifest
@@ -54,6 +62,56 @@ pub fn bundle(data: &[u8]) {
             let _ = bundle.entry(name);
         }
     }
+}
+
+/// Runs a program that parses, with zeros for inputs of the smallest shapes.
+pub fn session(data: &[u8]) {
+    let Ok(model) = Model::from_bytes(data) else {
+        return;
+    };
+    let program = model.program();
+    // Time is bounded by memory: a session within a megabyte takes no step of more than some million operations.
+    if program.arena_bytes() > 1 << 20 {
+        return;
+    }
+    let shapes: Vec<Vec<usize>> = program
+        .inputs()
+        .iter()
+        .flatten()
+        .map(|id| smallest(&program, id))
+        .collect();
+    let Ok(mut session) = OwnedSession::new(Arc::new(model), Options::default().step_limit(2_000))
+    else {
+        return;
+    };
+    for (i, shape) in shapes.iter().enumerate() {
+        let _ = session.set_input_shape(i, shape);
+    }
+    for _ in 0..2 {
+        if session.run().is_err() {
+            return;
+        }
+    }
+    for i in 0..session.program().outputs().len() {
+        let _ = session
+            .output(i)
+            .map(|tensor| tensor.bytes.iter().fold(0u8, |sum, byte| sum ^ byte));
+    }
+}
+
+/// The shape of a tensor when every symbol has its smallest value.
+fn smallest(program: &Program<'_>, id: TensorId) -> Vec<usize> {
+    let low = |symbol: u32| program.symbol(symbol).lo;
+    let extent = |dim: Dim| match dim.as_expr() {
+        Some(expr) => program.evaluate(expr, low).unwrap_or(0),
+        None => dim.0.into(),
+    };
+    program
+        .tensor(id)
+        .dims
+        .iter()
+        .map(|dim| usize::try_from(extent(dim)).unwrap_or(0))
+        .collect()
 }
 
 /// Imports a model.

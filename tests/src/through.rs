@@ -5,7 +5,9 @@ use crate::expectations::Extent;
 use cygnet_compiler::import::{
     self, ConstantInput, DimSpec, ImportError, ImportOptions, InputSpec,
 };
+use cygnet_runtime::{Model, Options, OwnedSession, TensorId};
 use std::fmt;
+use std::sync::Arc;
 
 /// What a test asks of the compiler.
 #[derive(Clone, Debug, Default)]
@@ -42,10 +44,14 @@ impl fmt::Display for Failure {
 }
 
 /// A compiled model.
-pub struct Compiled {}
+pub struct Compiled {
+    model: Arc<Model>,
+}
 
 /// A session on a compiled model; states live as long as it.
-pub struct Runner {}
+pub struct Runner {
+    session: OwnedSession,
+}
 
 /// Compiles a model.
 ///
@@ -53,7 +59,9 @@ pub struct Runner {}
 /// [`Failure::Refused`] or [`Failure::NeedsConstants`] when the compiler says so.
 pub fn compile(model: &[u8], request: &Request) -> Result<Compiled, Failure> {
     import::onnx(model, &options(request)).map_err(failure)?;
-    Ok(Compiled {})
+    Err(Failure::Wrong(
+        "imported; the compiler has no emitter yet".into(),
+    ))
 }
 
 fn options(request: &Request) -> ImportOptions {
@@ -105,6 +113,16 @@ fn failure(error: ImportError) -> Failure {
 }
 
 impl Compiled {
+    /// A model from the bytes of a program or bundle.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub fn new(bytes: &[u8]) -> Result<Compiled, String> {
+        Ok(Compiled {
+            model: Arc::new(Model::from_bytes(bytes).map_err(|error| error.to_string())?),
+        })
+    }
+
     /// Runs once.
     ///
     /// # Errors
@@ -118,7 +136,9 @@ impl Compiled {
     /// # Errors
     /// What the runtime says.
     pub fn start(&self) -> Result<Runner, String> {
-        Ok(Runner {})
+        let session = OwnedSession::new(self.model.clone(), Options::default())
+            .map_err(|error| error.to_string())?;
+        Ok(Runner { session })
     }
 }
 
@@ -126,8 +146,61 @@ impl Runner {
     /// Runs once and returns the outputs in the order of the graph.
     ///
     /// # Errors
-    /// What the runtime says.
-    pub fn step(&mut self, _feeds: &[(&str, &Tensor)]) -> Result<Vec<(String, Tensor)>, String> {
-        Err("imported; compiler and runtime are not joined yet".into())
+    /// What the runtime says; or an input that is missing, or of another type.
+    pub fn step(&mut self, feeds: &[(&str, &Tensor)]) -> Result<Vec<(String, Tensor)>, String> {
+        let names = |ids: Vec<TensorId>| {
+            ids.into_iter()
+                .map(|id| self.session.program().tensor(id).name.to_string())
+        };
+        let inputs: Vec<String> =
+            names(self.session.program().inputs().iter().flatten().collect()).collect();
+        let outputs: Vec<String> =
+            names(self.session.program().outputs().iter().flatten().collect()).collect();
+        // An input that nothing uses may be gone from the program; one that is not fed may not.
+        let fed = |name: &String| {
+            feeds
+                .iter()
+                .find(|(fed, _)| fed == name)
+                .map(|(_, tensor)| *tensor)
+        };
+        let tensors = inputs
+            .iter()
+            .map(|name| fed(name).ok_or_else(|| format!("input {name} is not fed")));
+        let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
+        for (i, tensor) in tensors.iter().enumerate() {
+            let place = self.session.set_input_shape(i, &tensor.shape);
+            place.map_err(|error| {
+                format!("input {} of shape {:?}: {error}", inputs[i], tensor.shape)
+            })?;
+        }
+        for (i, tensor) in tensors.iter().enumerate() {
+            let place = self
+                .session
+                .input_mut(i)
+                .map_err(|error| format!("input {}: {error}", inputs[i]))?;
+            if place.dtype != tensor.dtype || place.bytes.len() != tensor.bytes.len() {
+                let (dtype, size) = (place.dtype, place.bytes.len());
+                return Err(format!("input {} takes {size} bytes of {dtype}", inputs[i]));
+            }
+            place.bytes.copy_from_slice(&tensor.bytes);
+        }
+        self.session
+            .run()
+            .map_err(|error| format!("run: {error}"))?;
+        let output = |(i, name): (usize, String)| {
+            let tensor = self
+                .session
+                .output(i)
+                .map_err(|error| format!("output {name}: {error}"))?;
+            Ok((
+                name,
+                Tensor {
+                    dtype: tensor.dtype,
+                    shape: tensor.shape.to_vec(),
+                    bytes: tensor.bytes.to_vec(),
+                },
+            ))
+        };
+        outputs.into_iter().enumerate().map(output).collect()
     }
 }
