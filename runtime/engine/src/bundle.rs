@@ -58,11 +58,15 @@ pub struct Entry<'a> {
 }
 
 fn half(b: &[u8], at: usize) -> usize {
-    b.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u16::from_le_bytes(*b) as usize)
+    b.get(at..)
+        .and_then(|b| b.first_chunk())
+        .map_or(0, |b| u16::from_le_bytes(*b) as usize)
 }
 
 fn word(b: &[u8], at: usize) -> usize {
-    b.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u32::from_le_bytes(*b) as usize)
+    b.get(at..)
+        .and_then(|b| b.first_chunk())
+        .map_or(0, |b| u32::from_le_bytes(*b) as usize)
 }
 
 impl<'a> Bundle<'a> {
@@ -72,27 +76,47 @@ impl<'a> Bundle<'a> {
     /// When the bytes are not a ZIP of stored entries.
     pub fn parse(bytes: &'a [u8]) -> Result<Bundle<'a>, BundleError> {
         // A comment of at most 65,535 bytes may follow the end record.
-        let last = bytes.len().checked_sub(END_BYTES).ok_or(BundleError::NotZip)?;
+        let last = bytes
+            .len()
+            .checked_sub(END_BYTES)
+            .ok_or(BundleError::NotZip)?;
         let first = last.saturating_sub(u16::MAX as usize);
-        let is_end = |&at: &usize| bytes[at..].starts_with(&END) && at + END_BYTES + half(bytes, at + 20) == bytes.len();
-        let end = (first..=last).rev().find(is_end).ok_or(BundleError::NotZip)?;
+        let is_end = |&at: &usize| {
+            bytes[at..].starts_with(&END) && at + END_BYTES + half(bytes, at + 20) == bytes.len()
+        };
+        let end = (first..=last)
+            .rev()
+            .find(is_end)
+            .ok_or(BundleError::NotZip)?;
         let count = half(bytes, end + 10);
         let (size, offset) = (word(bytes, end + 12), word(bytes, end + 16));
         if half(bytes, end + 4) != 0 || half(bytes, end + 8) != count {
             return Err(BundleError::Directory);
         }
-        let stop = offset.checked_add(size).filter(|&stop| stop <= end).ok_or(BundleError::Directory)?;
-        let bundle = Bundle { bytes, directory: &bytes[offset..stop] };
+        let stop = offset
+            .checked_add(size)
+            .filter(|&stop| stop <= end)
+            .ok_or(BundleError::Directory)?;
+        let bundle = Bundle {
+            bytes,
+            directory: &bytes[offset..stop],
+        };
         let mut rest = bundle.directory;
         for _ in 0..count {
             (_, rest) = bundle.next(rest)?;
         }
-        if rest.is_empty() { Ok(bundle) } else { Err(BundleError::Directory) }
+        if rest.is_empty() {
+            Ok(bundle)
+        } else {
+            Err(BundleError::Directory)
+        }
     }
 
     /// The first entry of a part of the directory, and what follows.
     fn next(&self, directory: &'a [u8]) -> Result<(Entry<'a>, &'a [u8]), BundleError> {
-        let header = directory.get(..CENTRAL_BYTES).ok_or(BundleError::Directory)?;
+        let header = directory
+            .get(..CENTRAL_BYTES)
+            .ok_or(BundleError::Directory)?;
         if !header.starts_with(&CENTRAL) {
             return Err(BundleError::Directory);
         }
@@ -100,7 +124,9 @@ impl<'a> Bundle<'a> {
         let (packed, size, local) = (word(header, 20), word(header, 24), word(header, 42));
         let name_len = half(header, 28);
         let record = CENTRAL_BYTES + name_len + half(header, 30) + half(header, 32);
-        let name = directory.get(CENTRAL_BYTES..CENTRAL_BYTES + name_len).ok_or(BundleError::Directory)?;
+        let name = directory
+            .get(CENTRAL_BYTES..CENTRAL_BYTES + name_len)
+            .ok_or(BundleError::Directory)?;
         let name = core::str::from_utf8(name).map_err(|_| BundleError::Directory)?;
         let rest = directory.get(record..).ok_or(BundleError::Directory)?;
         if method != 0 || flags & 1 != 0 || packed != size {
@@ -111,7 +137,9 @@ impl<'a> Bundle<'a> {
         if !head.starts_with(&LOCAL) {
             return Err(BundleError::Entry);
         }
-        let first = head_end.checked_add(half(head, 26) + half(head, 28)).ok_or(BundleError::Entry)?;
+        let first = head_end
+            .checked_add(half(head, 26) + half(head, 28))
+            .ok_or(BundleError::Entry)?;
         let stop = first.checked_add(size).ok_or(BundleError::Entry)?;
         let data = self.bytes.get(first..stop).ok_or(BundleError::Entry)?;
         Ok((Entry { name, data }, rest))
@@ -143,10 +171,15 @@ impl<'a> Bundle<'a> {
 
     /// The bytes of golden example `n`.
     pub fn golden(&self, n: u32) -> Option<&'a [u8]> {
-        self.entries().find(|e| golden_number(e.name) == Some(n)).map(|e| e.data)
+        self.entries()
+            .find(|e| golden_number(e.name) == Some(n))
+            .map(|e| e.data)
     }
 }
 
 fn golden_number(name: &str) -> Option<u32> {
-    name.strip_prefix("golden/")?.strip_suffix(".cygt")?.parse().ok()
+    name.strip_prefix("golden/")?
+        .strip_suffix(".cygt")?
+        .parse()
+        .ok()
 }

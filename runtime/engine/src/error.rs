@@ -58,7 +58,11 @@ pub struct RunError {
 impl RunError {
     /// An error of this kind.
     pub const fn new(kind: RunErrorKind, detail: &'static str) -> Self {
-        RunError { kind, step: u32::MAX, detail }
+        RunError {
+            kind,
+            step: u32::MAX,
+            detail,
+        }
     }
     /// The operator does not support this case.
     pub const fn unsupported(detail: &'static str) -> Self {
@@ -86,7 +90,11 @@ impl RunError {
     }
     /// The same error in step `step`, unless it names a step already.
     pub(crate) const fn at(self, step: u32) -> Self {
-        if self.step == u32::MAX { RunError { step, ..self } } else { self }
+        if self.step == u32::MAX {
+            RunError { step, ..self }
+        } else {
+            self
+        }
     }
 }
 

@@ -45,10 +45,21 @@ impl fmt::Display for SelfTestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SelfTestError::NoExamples => f.write_str("the bundle has no golden examples"),
-            SelfTestError::Malformed { example } => write!(f, "golden example {example} does not fit the program"),
+            SelfTestError::Malformed { example } => {
+                write!(f, "golden example {example} does not fit the program")
+            }
             SelfTestError::Run { example, error } => write!(f, "golden example {example}: {error}"),
-            SelfTestError::Differs { example, output, element, got, want } => {
-                write!(f, "golden example {example}: output {output} differs at element {element}: {got}, expected {want}")
+            SelfTestError::Differs {
+                example,
+                output,
+                element,
+                got,
+                want,
+            } => {
+                write!(
+                    f,
+                    "golden example {example}: output {output} differs at element {element}: {got}, expected {want}"
+                )
             }
         }
     }
@@ -68,12 +79,24 @@ pub fn self_test(bundle: &Bundle<'_>, session: &mut Session<'_>) -> Result<u32, 
         run_example(&golden, example, session)?;
         example += 1;
     }
-    if example == 0 { Err(SelfTestError::NoExamples) } else { Ok(example) }
+    if example == 0 {
+        Err(SelfTestError::NoExamples)
+    } else {
+        Ok(example)
+    }
 }
 
-fn run_example(golden: &Golden<'_>, example: u32, session: &mut Session<'_>) -> Result<(), SelfTestError> {
+fn run_example(
+    golden: &Golden<'_>,
+    example: u32,
+    session: &mut Session<'_>,
+) -> Result<(), SelfTestError> {
     let run = |error| SelfTestError::Run { example, error };
-    let tensors = |role| (0..golden.len()).filter_map(|i| golden.tensor(i)).filter(move |t| t.role == role);
+    let tensors = |role| {
+        (0..golden.len())
+            .filter_map(|i| golden.tensor(i))
+            .filter(move |t| t.role == role)
+    };
     if golden.reset {
         session.reset_state();
     }
@@ -90,12 +113,22 @@ fn run_example(golden: &Golden<'_>, example: u32, session: &mut Session<'_>) -> 
     session.run().map_err(run)?;
     for t in tensors(Role::Output) {
         let got = session.output(t.index as usize).map_err(run)?;
-        let same_shape = got.shape.iter().copied().eq(t.dims().iter().map(|&d| d as usize));
+        let same_shape = got
+            .shape
+            .iter()
+            .copied()
+            .eq(t.dims().iter().map(|&d| d as usize));
         if got.dtype != t.dtype || !same_shape || got.bytes.len() != t.bytes.len() {
             return Err(SelfTestError::Malformed { example });
         }
         if let Some((element, got, want)) = difference(&got, &t, golden) {
-            return Err(SelfTestError::Differs { example, output: t.index, element, got, want });
+            return Err(SelfTestError::Differs {
+                example,
+                output: t.index,
+                element,
+                got,
+                want,
+            });
         }
     }
     Ok(())
@@ -107,13 +140,24 @@ fn set_shape(session: &mut Session<'_>, t: &GoldenTensor<'_>) -> Result<(), RunE
     for (to, &from) in shape.iter_mut().zip(dims) {
         *to = from as usize;
     }
-    session.set_input_shape(t.index as usize, shape.get(..dims.len()).ok_or(RunErrorKind::Rank)?)
+    session.set_input_shape(
+        t.index as usize,
+        shape.get(..dims.len()).ok_or(RunErrorKind::Rank)?,
+    )
 }
 
 /// The first element outside the tolerance. NaN matches NaN, an infinity matches itself.
-fn difference(got: &Tensor<'_>, want: &GoldenTensor<'_>, golden: &Golden<'_>) -> Option<(usize, f64, f64)> {
+fn difference(
+    got: &Tensor<'_>,
+    want: &GoldenTensor<'_>,
+    golden: &Golden<'_>,
+) -> Option<(usize, f64, f64)> {
     let size = got.dtype.size();
-    let pairs = got.bytes.chunks_exact(size).zip(want.bytes.chunks_exact(size)).enumerate();
+    let pairs = got
+        .bytes
+        .chunks_exact(size)
+        .zip(want.bytes.chunks_exact(size))
+        .enumerate();
     for (i, (a, b)) in pairs {
         if a == b {
             continue;

@@ -37,8 +37,10 @@ mod pool;
 
 pub use bundle::{Bundle, BundleError, Entry};
 pub use cygnet_format as format;
-pub use cygnet_format::program::{ParseError, ParseErrorKind, Place, Program, SymbolKind, TensorId};
 pub use cygnet_format::DType;
+pub use cygnet_format::program::{
+    ParseError, ParseErrorKind, Place, Program, SymbolKind, TensorId,
+};
 pub use cygnet_kernels::Features;
 pub use element::Element;
 pub use error::{RunError, RunErrorKind};

@@ -108,7 +108,9 @@ pub struct Model {
 
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Model").field("bytes", &self.source.bytes().len()).finish_non_exhaustive()
+        f.debug_struct("Model")
+            .field("bytes", &self.source.bytes().len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -141,11 +143,20 @@ impl Model {
         let bytes: &'static [u8] = unsafe { &*core::ptr::from_ref(source.bytes()) };
         if bytes.starts_with(&MAGIC) {
             let program = Program::parse(bytes).map_err(OpenError::Program)?;
-            return Ok(Model { program, bundle: None, source });
+            return Ok(Model {
+                program,
+                bundle: None,
+                source,
+            });
         }
         let bundle = Bundle::parse(bytes).map_err(OpenError::Bundle)?;
-        let program = Program::parse(bundle.program().map_err(OpenError::Bundle)?).map_err(OpenError::Program)?;
-        Ok(Model { program, bundle: Some(bundle), source })
+        let program = Program::parse(bundle.program().map_err(OpenError::Bundle)?)
+            .map_err(OpenError::Program)?;
+        Ok(Model {
+            program,
+            bundle: Some(bundle),
+            source,
+        })
     }
 
     /// The program.
@@ -189,7 +200,11 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { features: Features::ALL, threads: 1, step_limit: u64::MAX }
+        Options {
+            features: Features::ALL,
+            threads: 1,
+            step_limit: u64::MAX,
+        }
     }
 }
 
@@ -241,18 +256,40 @@ impl OwnedSession {
     ///
     /// # Errors
     /// As [`OwnedSession::new`].
-    pub fn with_pool(model: Arc<Model>, options: Options, pool: Option<Arc<Pool>>) -> Result<Self, RunError> {
-        let memory = || RunError::new(crate::RunErrorKind::ArenaSize, "there is not enough memory for the arena");
+    pub fn with_pool(
+        model: Arc<Model>,
+        options: Options,
+        pool: Option<Arc<Pool>>,
+    ) -> Result<Self, RunError> {
+        let memory = || {
+            RunError::new(
+                crate::RunErrorKind::ArenaSize,
+                "there is not enough memory for the arena",
+            )
+        };
         let mut arena = Aligned::zeroed(model.program.arena_bytes()).ok_or_else(memory)?;
         // SAFETY: the arena, the program and the pool live on the heap (or in a map) and outlive `session`, which is
         // dropped first; nothing else touches the arena. The extended lifetimes do not leave this type.
         let (bytes, parallel): (&'static mut [u8], Option<&'static dyn crate::Parallel>) = unsafe {
             let bytes = &mut *core::ptr::from_mut(arena.bytes_mut());
-            (bytes, pool.as_deref().map(|p| &*core::ptr::from_ref::<Pool>(p) as _))
+            (
+                bytes,
+                pool.as_deref()
+                    .map(|p| &*core::ptr::from_ref::<Pool>(p) as _),
+            )
         };
-        let config = Config { features: options.features, parallel, step_limit: options.step_limit };
+        let config = Config {
+            features: options.features,
+            parallel,
+            step_limit: options.step_limit,
+        };
         let session = Session::new(&model.program, bytes, config)?;
-        Ok(OwnedSession { session, _arena: arena, pool, model })
+        Ok(OwnedSession {
+            session,
+            _arena: arena,
+            pool,
+            model,
+        })
     }
 
     /// The model.
@@ -348,7 +385,10 @@ impl OwnedSession {
     ///
     /// # Errors
     /// As there.
-    pub fn run_observed(&mut self, observe: &mut dyn FnMut(&StepReport<'_>, &[Tensor<'_>])) -> Result<(), RunError> {
+    pub fn run_observed(
+        &mut self,
+        observe: &mut dyn FnMut(&StepReport<'_>, &[Tensor<'_>]),
+    ) -> Result<(), RunError> {
         self.session.run_observed(observe)
     }
 }

@@ -27,7 +27,11 @@ impl Side {
         let (mut low, mut high) = (self.start as i128, self.start as i128);
         for (axis, &d) in dims.iter().enumerate() {
             let reach = self.strides[axis] as i128 * (d as i128 - 1);
-            if reach < 0 { low += reach } else { high += reach }
+            if reach < 0 {
+                low += reach
+            } else {
+                high += reach
+            }
         }
         (low >= 0 && high < len as i128).then_some(())
     }
@@ -43,7 +47,12 @@ struct Plan {
 impl Plan {
     /// Drops axes of length one and joins axes that are one run on both sides.
     fn new(dims: &[usize], to: &Side, from: &Side) -> Plan {
-        let mut plan = Plan { rank: 0, dims: [1; MAX_RANK], to: [0; MAX_RANK], from: [0; MAX_RANK] };
+        let mut plan = Plan {
+            rank: 0,
+            dims: [1; MAX_RANK],
+            to: [0; MAX_RANK],
+            from: [0; MAX_RANK],
+        };
         for (axis, &d) in dims.iter().enumerate() {
             if d == 1 {
                 continue;
@@ -58,7 +67,11 @@ impl Plan {
                     continue;
                 }
             }
-            (plan.dims[plan.rank], plan.to[plan.rank], plan.from[plan.rank]) = (d, t, f);
+            (
+                plan.dims[plan.rank],
+                plan.to[plan.rank],
+                plan.from[plan.rank],
+            ) = (d, t, f);
             plan.rank += 1;
         }
         plan
@@ -85,7 +98,9 @@ pub(crate) fn copy(
         return Ok(());
     }
     to_side.check(dims, to.len() / size).ok_or_else(outside)?;
-    from_side.check(dims, from.len() / size).ok_or_else(outside)?;
+    from_side
+        .check(dims, from.len() / size)
+        .ok_or_else(outside)?;
     let plan = Plan::new(dims, to_side, from_side);
     match size {
         1 => run::<1>(&plan, to, to_side.start, from, from_side.start),
@@ -97,7 +112,13 @@ pub(crate) fn copy(
     Ok(())
 }
 
-fn run<const N: usize>(plan: &Plan, to: &mut [u8], to_start: usize, from: &[u8], from_start: usize) {
+fn run<const N: usize>(
+    plan: &Plan,
+    to: &mut [u8],
+    to_start: usize,
+    from: &[u8],
+    from_start: usize,
+) {
     let (to, _) = to.as_chunks_mut::<N>();
     let (from, _) = from.as_chunks::<N>();
     let rank = plan.rank;
@@ -136,7 +157,15 @@ fn run<const N: usize>(plan: &Plan, to: &mut [u8], to_start: usize, from: &[u8],
 }
 
 #[inline(always)]
-fn line<const N: usize>(n: usize, to: &mut [[u8; N]], t: isize, ts: isize, from: &[[u8; N]], f: isize, fs: isize) {
+fn line<const N: usize>(
+    n: usize,
+    to: &mut [[u8; N]],
+    t: isize,
+    ts: isize,
+    from: &[[u8; N]],
+    f: isize,
+    fs: isize,
+) {
     match (ts, fs) {
         (1, 1) => to[t as usize..][..n].copy_from_slice(&from[f as usize..][..n]),
         (1, 0) => to[t as usize..][..n].fill(from[f as usize]),
@@ -159,7 +188,14 @@ fn line<const N: usize>(n: usize, to: &mut [[u8; N]], t: isize, ts: isize, from:
 }
 
 /// Two axes; where the source runs along the outer one, in square tiles that keep both sides in cache.
-fn plane<const N: usize>(plan: &Plan, (a, b): (usize, usize), to: &mut [[u8; N]], t: isize, from: &[[u8; N]], f: isize) {
+fn plane<const N: usize>(
+    plan: &Plan,
+    (a, b): (usize, usize),
+    to: &mut [[u8; N]],
+    t: isize,
+    from: &[[u8; N]],
+    f: isize,
+) {
     const TILE: usize = 16;
     let (na, nb) = (plan.dims[a], plan.dims[b]);
     let (ta, tb, fa, fb) = (plan.to[a], plan.to[b], plan.from[a], plan.from[b]);

@@ -59,14 +59,19 @@ impl Shared {
             }
             let mut state = self.lock();
             while !state.stop && self.generation.load(Ordering::Acquire) == seen {
-                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self
+                    .work
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
             }
             if state.stop {
                 return;
             }
             seen = self.generation.load(Ordering::Acquire);
             // A worker that comes late finds no job.
-            let Some((task, tasks)) = state.job else { continue };
+            let Some((task, tasks)) = state.job else {
+                continue;
+            };
             state.inside += 1;
             drop(state);
             let _leave = Leave(self);
@@ -96,7 +101,11 @@ impl Drop for Finish<'_> {
         let mut state = self.0.lock();
         state.job = None;
         while state.inside > 0 {
-            state = self.0.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .0
+                .done
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -110,7 +119,9 @@ pub struct Pool {
 
 impl core::fmt::Debug for Pool {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Pool").field("threads", &(self.workers.len() + 1)).finish_non_exhaustive()
+        f.debug_struct("Pool")
+            .field("threads", &(self.workers.len() + 1))
+            .finish_non_exhaustive()
     }
 }
 
@@ -120,10 +131,17 @@ impl Pool {
         let shared = Arc::new(Shared::default());
         let start = |i: usize| {
             let shared = shared.clone();
-            Builder::new().name(std::format!("cygnet-{i}")).spawn(move || shared.work()).ok()
+            Builder::new()
+                .name(std::format!("cygnet-{i}"))
+                .spawn(move || shared.work())
+                .ok()
         };
         let workers = (1..threads.clamp(1, 256)).map_while(start).collect();
-        Pool { shared, busy: Mutex::new(()), workers }
+        Pool {
+            shared,
+            busy: Mutex::new(()),
+            workers,
+        }
     }
 }
 
@@ -133,7 +151,11 @@ impl Parallel for Pool {
     }
 
     fn run(&self, tasks: usize, f: &(dyn Fn(usize) + Sync)) {
-        let busy = if tasks > 1 && !self.workers.is_empty() { self.busy.try_lock().ok() } else { None };
+        let busy = if tasks > 1 && !self.workers.is_empty() {
+            self.busy.try_lock().ok()
+        } else {
+            None
+        };
         if busy.is_none() {
             return (0..tasks).for_each(f);
         }
@@ -188,7 +210,9 @@ mod tests {
             for _ in 0..3 {
                 s.spawn(|| {
                     for _ in 0..50 {
-                        pool.run(8, &|_| pool.run(2, &|_| drop(total.fetch_add(1, Ordering::Relaxed))));
+                        pool.run(8, &|_| {
+                            pool.run(2, &|_| drop(total.fetch_add(1, Ordering::Relaxed)))
+                        });
                     }
                 });
             }

@@ -27,14 +27,21 @@ pub struct Config<'a> {
 
 impl Default for Config<'_> {
     fn default() -> Self {
-        Config { features: Features::ALL, parallel: None, step_limit: u64::MAX }
+        Config {
+            features: Features::ALL,
+            parallel: None,
+            step_limit: u64::MAX,
+        }
     }
 }
 
 impl fmt::Debug for Config<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let threads = self.parallel.map_or(1, |p| p.threads());
-        f.debug_struct("Config").field("features", &self.features).field("threads", &threads).finish_non_exhaustive()
+        f.debug_struct("Config")
+            .field("features", &self.features)
+            .field("threads", &threads)
+            .finish_non_exhaustive()
     }
 }
 
@@ -84,7 +91,9 @@ unsafe impl Send for Session<'_> {}
 
 impl fmt::Debug for Session<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("arena_bytes", &self.program.arena_bytes()).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("arena_bytes", &self.program.arena_bytes())
+            .finish_non_exhaustive()
     }
 }
 
@@ -94,7 +103,11 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// When the arena is too small or not aligned, or the program's constants are not aligned to 16 bytes in memory.
-    pub fn new(program: &Program<'a>, arena: &'a mut [u8], config: Config<'a>) -> Result<Self, RunError> {
+    pub fn new(
+        program: &Program<'a>,
+        arena: &'a mut [u8],
+        config: Config<'a>,
+    ) -> Result<Self, RunError> {
         let program = *program;
         if (arena.len() as u64) < program.arena_bytes() {
             return Err(RunErrorKind::ArenaSize.into());
@@ -158,11 +171,14 @@ impl<'a> Session<'a> {
         let values = self.values();
         let bound = |axis: usize, dim: cygnet_format::Dim| {
             let s = dim.as_expr().and_then(|e| self.program.expr_symbol(e))?;
-            let binds = self.program.symbol(s).kind == SymbolKind::Input && self.binder(s) == Some((i, axis));
+            let binds = self.program.symbol(s).kind == SymbolKind::Input
+                && self.binder(s) == Some((i, axis));
             binds.then_some(s)
         };
         for (axis, (dim, &size)) in dims.iter().zip(shape).enumerate() {
-            let Some(info) = bound(axis, dim).map(|s| self.program.symbol(s)) else { continue };
+            let Some(info) = bound(axis, dim).map(|s| self.program.symbol(s)) else {
+                continue;
+            };
             if !i64::try_from(size).is_ok_and(|size| (info.lo..=info.hi).contains(&size)) {
                 return Err(RunErrorKind::Range.into());
             }
@@ -188,7 +204,9 @@ impl<'a> Session<'a> {
     fn binder(&self, s: u32) -> Option<(usize, usize)> {
         for (i, id) in self.program.inputs().iter().enumerate() {
             let dims = self.program.tensor(id?).dims;
-            let is_symbol = |d: cygnet_format::Dim| d.as_expr().and_then(|e| self.program.expr_symbol(e)) == Some(s);
+            let is_symbol = |d: cygnet_format::Dim| {
+                d.as_expr().and_then(|e| self.program.expr_symbol(e)) == Some(s)
+            };
             if let Some(axis) = dims.iter().position(is_symbol) {
                 return Some((i, axis));
             }
@@ -200,8 +218,13 @@ impl<'a> Session<'a> {
         let t = self.program.tensor(id);
         let (shape, bytes) = self.values().shape(&t)?;
         // SAFETY: in the arena or the constants by the checks of parsing; exclusive views borrow `self` mutably.
-        let bytes = unsafe { core::slice::from_raw_parts(address(&self.program, self.base, &t), bytes) };
-        Ok(Tensor { dtype: t.dtype, shape, bytes })
+        let bytes =
+            unsafe { core::slice::from_raw_parts(address(&self.program, self.base, &t), bytes) };
+        Ok(Tensor {
+            dtype: t.dtype,
+            shape,
+            bytes,
+        })
     }
 
     fn view_mut(&mut self, id: TensorId) -> Result<TensorMut<'_>, RunError> {
@@ -211,8 +234,14 @@ impl<'a> Session<'a> {
         }
         let (shape, bytes) = self.values().shape(&t)?;
         // SAFETY: in the arena by the checks of parsing; `self` is borrowed mutably.
-        let bytes = unsafe { core::slice::from_raw_parts_mut(address(&self.program, self.base, &t), bytes) };
-        Ok(TensorMut { dtype: t.dtype, shape, bytes })
+        let bytes = unsafe {
+            core::slice::from_raw_parts_mut(address(&self.program, self.base, &t), bytes)
+        };
+        Ok(TensorMut {
+            dtype: t.dtype,
+            shape,
+            bytes,
+        })
     }
 
     /// Input `i` in its actual shape, to fill. A run may overwrite inputs: fill all of them before each run.
@@ -260,11 +289,18 @@ impl<'a> Session<'a> {
     /// Sets every state to its initial value.
     pub fn reset_state(&mut self) {
         // SAFETY: the state bytes are the start of the arena; `self` is borrowed mutably.
-        let bytes = unsafe { core::slice::from_raw_parts_mut(self.base, self.program.state_bytes() as usize) };
+        let bytes = unsafe {
+            core::slice::from_raw_parts_mut(self.base, self.program.state_bytes() as usize)
+        };
         bytes.fill(0);
         for state in (0..self.program.states()).filter_map(|i| self.program.state(i)) {
-            let Some(offset) = self.program.tensor(state.tensor).arena_offset() else { continue };
-            if let Some(place) = bytes.get_mut(offset as usize..).and_then(|b| b.get_mut(..state.init.len())) {
+            let Some(offset) = self.program.tensor(state.tensor).arena_offset() else {
+                continue;
+            };
+            if let Some(place) = bytes
+                .get_mut(offset as usize..)
+                .and_then(|b| b.get_mut(..state.init.len()))
+            {
                 place.copy_from_slice(state.init);
             }
         }
@@ -282,7 +318,10 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// As [`Session::run`].
-    pub fn run_observed(&mut self, observe: &mut dyn FnMut(&StepReport<'_>, &[Tensor<'_>])) -> Result<(), RunError> {
+    pub fn run_observed(
+        &mut self,
+        observe: &mut dyn FnMut(&StepReport<'_>, &[Tensor<'_>]),
+    ) -> Result<(), RunError> {
         self.run_with(Some(&RefCell::new(observe)))
     }
 
@@ -302,18 +341,26 @@ impl<'a> Session<'a> {
 
     fn advance_states(&mut self) -> Result<(), RunError> {
         for state in (0..self.program.states()).filter_map(|i| self.program.state(i)) {
-            let (to, from) = (self.program.tensor(state.tensor), self.program.tensor(state.next));
+            let (to, from) = (
+                self.program.tensor(state.tensor),
+                self.program.tensor(state.next),
+            );
             if to.arena_offset() == from.arena_offset() {
                 continue;
             }
             let values = self.values();
             let ((to_shape, len), (from_shape, _)) = (values.shape(&to)?, values.shape(&from)?);
             if to_shape != from_shape {
-                return Err(RunError::shape("the next value of a state has another shape than the state"));
+                return Err(RunError::shape(
+                    "the next value of a state has another shape than the state",
+                ));
             }
             // SAFETY: both have `len` bytes inside their memory; no views exist while `self` is borrowed mutably.
             unsafe {
-                let (from, to) = (address(&self.program, self.base, &from), address(&self.program, self.base, &to));
+                let (from, to) = (
+                    address(&self.program, self.base, &from),
+                    address(&self.program, self.base, &to),
+                );
                 core::ptr::copy(from, to, len);
             }
         }

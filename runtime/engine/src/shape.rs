@@ -40,7 +40,11 @@ impl Shape {
         for &d in self.iter() {
             product = product.checked_mul(d.max(1)).ok_or(RunError::overflow())?;
         }
-        if product > isize::MAX as usize / 8 { Err(RunError::overflow()) } else { Ok(self) }
+        if product > isize::MAX as usize / 8 {
+            Err(RunError::overflow())
+        } else {
+            Ok(self)
+        }
     }
 
     /// Number of elements.
@@ -69,7 +73,11 @@ impl Shape {
     pub fn split(&self, axis: i32) -> Option<(usize, usize, usize)> {
         let axis = usize::try_from(axis).ok()?;
         let n = *self.get(axis)?;
-        Some((self[..axis].iter().product(), n, self[axis + 1..].iter().product()))
+        Some((
+            self[..axis].iter().product(),
+            n,
+            self[axis + 1..].iter().product(),
+        ))
     }
 }
 

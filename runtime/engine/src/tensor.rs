@@ -94,6 +94,10 @@ impl<'a> TensorMut<'a> {
 
     /// A shorter view to pass on.
     pub fn reborrow(&mut self) -> TensorMut<'_> {
-        TensorMut { dtype: self.dtype, shape: self.shape, bytes: self.bytes }
+        TensorMut {
+            dtype: self.dtype,
+            shape: self.shape,
+            bytes: self.bytes,
+        }
     }
 }

@@ -4,6 +4,8 @@ use crate::cx::Cx;
 use crate::error::RunError;
 use cygnet_format::Op;
 
+mod axes;
+
 macro_rules! modules {
     ($($name:ident $module:ident,)*) => {
         $(mod $module;)*
