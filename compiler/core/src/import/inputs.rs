@@ -177,7 +177,8 @@ impl Importer {
                 .enumerate()
                 .map(|(axis, dim)| match dim {
                     Some(DimValue::DimValue(v)) if *v >= 0 => DimSpec::Fixed(*v),
-                    Some(DimValue::DimParam(name)) if !name.is_empty() => DimSpec::Symbol(name.clone()),
+                    // Paddle writes "?" for every open dimension: no name at all.
+                    Some(DimValue::DimParam(name)) if !matches!(name.as_str(), "" | "?") => DimSpec::Symbol(name.clone()),
                     _ => DimSpec::Symbol(format!("{}.{axis}", input.name)),
                 })
                 .collect(),

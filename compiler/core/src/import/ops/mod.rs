@@ -16,6 +16,7 @@ mod movement;
 mod norm;
 mod optim;
 mod pool;
+mod quant;
 mod random;
 mod recurrent;
 mod reduce;
@@ -101,6 +102,13 @@ fn structure(op_type: &str) -> Option<Translate> {
         "Cast" => generate::cast,
         "CastLike" => generate::cast_like,
         "BitCast" => generate::bit_cast,
+        "QuantizeLinear" => quant::quantize_linear,
+        "DequantizeLinear" => quant::dequantize_linear,
+        "DynamicQuantizeLinear" => quant::dynamic_quantize_linear,
+        "QLinearConv" => quant::qlinear_conv,
+        "QLinearMatMul" => quant::qlinear_mat_mul,
+        "ConvInteger" => quant::conv_integer,
+        "MatMulInteger" => quant::mat_mul_integer,
         "If" => control::if_else,
         "Loop" => control::loop_while,
         "Scan" => control::scan,
@@ -121,8 +129,18 @@ fn structure(op_type: &str) -> Option<Translate> {
 }
 
 /// Quantised operators of `com.microsoft`.
-fn quantized(_op_type: &str) -> Option<Translate> {
-    None
+fn quantized(op_type: &str) -> Option<Translate> {
+    Some(match op_type {
+        "QuantizeLinear" => quant::quantize_linear,
+        "DequantizeLinear" => quant::dequantize_linear,
+        "QLinearAdd" | "QLinearMul" => quant::qlinear_binary,
+        "QLinearSigmoid" | "QLinearLeakyRelu" => quant::qlinear_unary,
+        "QLinearConcat" => quant::qlinear_concat,
+        "QLinearGlobalAveragePool" => quant::qlinear_global_average_pool,
+        "QLinearAveragePool" => quant::qlinear_average_pool,
+        "MatMulIntegerToFloat" | "DynamicQuantizeMatMul" => quant::mat_mul_to_float,
+        _ => return None,
+    })
 }
 
 /// A sparse initialiser as a dense tensor.
