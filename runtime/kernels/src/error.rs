@@ -10,6 +10,10 @@ pub enum KernelError {
     Parameter = 2,
     /// A size computation does not fit `usize`.
     Overflow = 3,
+    /// An index lies outside its axis.
+    Index = 4,
+    /// An integer was divided by zero.
+    DivisionByZero = 5,
 }
 
 impl core::fmt::Display for KernelError {
@@ -18,6 +22,8 @@ impl core::fmt::Display for KernelError {
             Self::Length => "a buffer does not have the length its shape asks for",
             Self::Parameter => "a kernel parameter is out of range",
             Self::Overflow => "a buffer size does not fit the address space",
+            Self::Index => "an index lies outside its axis",
+            Self::DivisionByZero => "an integer was divided by zero",
         })
     }
 }
