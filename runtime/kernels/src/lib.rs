@@ -18,6 +18,7 @@ mod error;
 mod features;
 pub mod gemm;
 pub mod generic;
+pub mod index;
 pub mod isa;
 mod kernels;
 mod math;
@@ -26,6 +27,8 @@ mod norm;
 pub mod pool;
 mod softmax;
 pub mod transpose;
+pub mod reduce;
+pub mod sort;
 
 pub use activation::Activation;
 pub use attention::Attention;
