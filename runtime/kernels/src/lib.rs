@@ -26,6 +26,8 @@ pub mod movement;
 mod norm;
 pub mod pool;
 mod softmax;
+#[cfg(test)]
+mod tests;
 pub mod transpose;
 pub mod reduce;
 pub mod sort;

@@ -171,7 +171,7 @@ unsafe fn body<I: Isa>(op: Unary, x: *const f32, y: *mut f32, n: usize) {
             Unary::Sinh => scalar!(x, y, n, libm::sinhf),
             Unary::Cosh => scalar!(x, y, n, libm::coshf),
             Unary::Asinh => scalar!(x, y, n, libm::asinhf),
-            Unary::Acosh => scalar!(x, y, n, libm::acoshf),
+            Unary::Acosh => scalar!(x, y, n, acosh),
             Unary::Atanh => scalar!(x, y, n, libm::atanhf),
         }
     }
@@ -188,4 +188,9 @@ unsafe fn softplus<I: Isa>(x: I::V) -> I::V {
         let l = I::div(I::mul(math::log::<I>(u), e), I::sub(u, one));
         I::add(I::max(I::splat(0.0), x), I::select_eq(u, one, e, l))
     }
+}
+
+/// `libm::acoshf` is not NaN for every argument below 1.
+fn acosh(x: f32) -> f32 {
+    if x < 1.0 { f32::NAN } else { libm::acoshf(x) }
 }
