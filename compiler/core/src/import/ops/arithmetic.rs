@@ -1,7 +1,7 @@
 //! Registry of the arithmetic operator families.
 
 use super::{
-    Translate, activation, attention, conv, elementwise, loss, matmul, ml, norm, optim, pool, random, recurrent, reduce,
+    Translate, activation, attention, conv, elementwise, loss, matmul, ml, ngram, norm, optim, pool, random, recurrent, reduce,
     resize, sample, signal,
 };
 
@@ -79,7 +79,7 @@ fn standard(op_type: &str) -> Option<Translate> {
         }
         "StringConcat" | "StringSplit" | "StringNormalizer" | "RegexFullMatch" => ml::strings,
         "ImageDecoder" => ml::image_decoder,
-        "TfIdfVectorizer" => ml::tf_idf,
+        "TfIdfVectorizer" => ngram::tf_idf,
         _ => return None,
     })
 }

@@ -264,9 +264,3 @@ pub(super) fn image_decoder(_cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     Err(Refusal::unsupported("image files are not decoded inside a model")
         .remedy("start the model at the decoded pixels; the bundle's own pre-processing takes images"))
 }
-
-/// `TfIdfVectorizer`.
-pub(super) fn tf_idf(_cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
-    Err(Refusal::unsupported("n-gram counting is not supported")
-        .remedy("count n-grams in the application, and start the model at the vector of counts"))
-}

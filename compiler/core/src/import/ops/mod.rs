@@ -12,6 +12,7 @@ mod loss;
 mod lower;
 mod matmul;
 mod ml;
+mod ngram;
 mod movement;
 mod norm;
 mod optim;

@@ -107,11 +107,14 @@ impl Window {
             let (begin, end) = (extent.pads[i] as i64, extent.pads[n + i] as i64);
             let (lo, _) = cx.graph().dim_bounds(input[i]);
             if lo + begin + end < self.span(i) {
-                return Err(Refusal::invalid(format!(
-                    "the window spans {} elements, more than the padded input has on spatial axis {i} ({})",
-                    self.span(i),
-                    lo + begin + end
-                )));
+                let least = self.span(i) - begin - end;
+                let reason = format!("the window needs {least} elements on spatial axis {i}, the input may have {lo}");
+                return Err(if input[i].as_const().is_some() {
+                    Refusal::invalid(reason)
+                } else {
+                    Refusal::unsupported(reason)
+                        .remedy("raise the lower bound of the input's dimension with --dim NAME=LO..HI")
+                });
             }
             let g = cx.graph();
             let stride = g.dim_const(self.strides[i] as i64);
