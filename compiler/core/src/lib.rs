@@ -2,6 +2,15 @@
 #![forbid(unsafe_code)]
 
 pub mod bundle;
+mod compile;
+pub mod emit;
+
 pub mod import;
 pub mod ir;
+pub mod passes;
+pub mod plan;
+#[cfg(test)]
+mod testing;
 pub mod verify;
+
+pub use compile::{CompileError, CompileOptions, Compiled, compile, compile_graph};

@@ -4,8 +4,10 @@
 //! memory. Values live in one table for all blocks; a body of `If`, `Loop` or `Scan` is a further block that may read
 //! the values of the blocks around it. Nodes of a block are in execution order.
 
+mod check;
 mod dims;
 
+pub use check::verify;
 pub use dims::{Expr, Symbol, SymbolKind};
 
 use cygnet_format::{BlockId, DType, Dim, Dims, MAX_RANK, Op};
