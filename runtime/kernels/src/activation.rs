@@ -92,7 +92,13 @@ macro_rules! rows_in_place {
 
 /// Applies `act` in place to `rows` rows of `cols` elements, `stride` apart.
 #[inline(always)]
-pub(crate) unsafe fn apply<I: Isa>(act: Activation, p: *mut f32, stride: usize, rows: usize, cols: usize) {
+pub(crate) unsafe fn apply<I: Isa>(
+    act: Activation,
+    p: *mut f32,
+    stride: usize,
+    rows: usize,
+    cols: usize,
+) {
     // SAFETY: the caller guarantees the instruction set and that the rows are valid for reads and writes.
     unsafe { activations!(act, rows_in_place!(p, stride, rows, cols)) }
 }
@@ -106,7 +112,12 @@ pub(crate) unsafe fn leaky<I: Isa>(x: I::V, a: f32) -> I::V {
 #[inline(always)]
 pub(crate) unsafe fn hard_sigmoid<I: Isa>(x: I::V, a: f32, b: f32) -> I::V {
     // SAFETY: the caller guarantees the instruction set.
-    unsafe { I::min(I::splat(1.0), I::max(I::splat(0.0), I::fma(x, I::splat(a), I::splat(b)))) }
+    unsafe {
+        I::min(
+            I::splat(1.0),
+            I::max(I::splat(0.0), I::fma(x, I::splat(a), I::splat(b))),
+        )
+    }
 }
 
 #[inline(always)]
@@ -120,7 +131,11 @@ pub(crate) unsafe fn gelu<I: Isa>(x: I::V) -> I::V {
     // SAFETY: the caller guarantees the instruction set.
     unsafe {
         let h = I::mul(x, I::splat(0.5));
-        I::fma(h, math::erf::<I>(I::mul(x, I::splat(core::f32::consts::FRAC_1_SQRT_2))), h)
+        I::fma(
+            h,
+            math::erf::<I>(I::mul(x, I::splat(core::f32::consts::FRAC_1_SQRT_2))),
+            h,
+        )
     }
 }
 
@@ -149,7 +164,13 @@ pub(crate) unsafe fn elu<I: Isa>(x: I::V, a: f32) -> I::V {
 pub(crate) unsafe fn expm1<I: Isa>(x: I::V) -> I::V {
     // SAFETY: the caller guarantees the instruction set.
     unsafe {
-        let series = I::mul(x, math::poly::<I, 6>(x, [1.0, 0.5, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 720.0]));
+        let series = I::mul(
+            x,
+            math::poly::<I, 6>(
+                x,
+                [1.0, 0.5, 1.0 / 6.0, 1.0 / 24.0, 1.0 / 120.0, 1.0 / 720.0],
+            ),
+        );
         let plain = I::sub(math::exp_clamped::<I>(x), I::splat(1.0));
         I::select_lt(I::splat(-0.3), x, series, plain)
     }

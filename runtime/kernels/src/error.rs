@@ -45,10 +45,18 @@ pub(crate) fn product(sizes: &[usize]) -> Result<usize, KernelError> {
 
 /// `Ok` when `have >= need`.
 pub(crate) fn at_least(have: usize, need: usize) -> Result<(), KernelError> {
-    if have >= need { Ok(()) } else { Err(KernelError::Length) }
+    if have >= need {
+        Ok(())
+    } else {
+        Err(KernelError::Length)
+    }
 }
 
 /// `Ok` when `have == need`.
 pub(crate) fn exactly(have: usize, need: usize) -> Result<(), KernelError> {
-    if have == need { Ok(()) } else { Err(KernelError::Length) }
+    if have == need {
+        Ok(())
+    } else {
+        Err(KernelError::Length)
+    }
 }

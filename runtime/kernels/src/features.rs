@@ -33,7 +33,15 @@ impl Features {
 
     /// The names accepted by [`Features::from_name`], best last within an architecture.
     pub const NAMES: &'static [&'static str] = &[
-        "scalar", "avx2", "avx512", "avx512vnni", "neon", "dotprod", "i8mm", "simd128", "dsp",
+        "scalar",
+        "avx2",
+        "avx512",
+        "avx512vnni",
+        "neon",
+        "dotprod",
+        "i8mm",
+        "simd128",
+        "dsp",
     ];
 
     /// The raw bits (stable numbers).
@@ -64,7 +72,11 @@ impl Features {
     /// What the compiler was allowed to assume for this build.
     pub const fn compiled() -> Self {
         let mut bits = 0;
-        if cfg!(all(target_arch = "x86_64", target_feature = "avx2", target_feature = "fma")) {
+        if cfg!(all(
+            target_arch = "x86_64",
+            target_feature = "avx2",
+            target_feature = "fma"
+        )) {
             bits |= Self::AVX2_FMA.0;
         }
         if cfg!(all(

@@ -1,9 +1,9 @@
 //! The kernels chosen for one set of features, behind a safe interface.
 use crate::conv::{self, Conv};
+use crate::elementwise::{binary, unary};
 use crate::error::KernelError;
 use crate::features::Features;
 use crate::gemm::{self, Gemm};
-use crate::elementwise::{binary, unary};
 use crate::{attention, depthwise, isa, norm, pool, softmax};
 use core::ops::Range;
 
@@ -87,8 +87,23 @@ impl Kernels {
         residual: Option<&[f32]>,
         c: &mut [f32],
     ) -> Result<(), KernelError> {
-        p.check(a.len(), b.len(), bias.map(<[f32]>::len), residual.map(<[f32]>::len), c.len())?;
-        let t = gemm::Task::new(p, a, b, bias, residual, c.as_mut_ptr(), 0..p.m, 0..p.panels());
+        p.check(
+            a.len(),
+            b.len(),
+            bias.map(<[f32]>::len),
+            residual.map(<[f32]>::len),
+            c.len(),
+        )?;
+        let t = gemm::Task::new(
+            p,
+            a,
+            b,
+            bias,
+            residual,
+            c.as_mut_ptr(),
+            0..p.m,
+            0..p.panels(),
+        );
         // SAFETY: checked above; `c` is exclusive.
         unsafe { (self.gemm)(&t) };
         Ok(())
@@ -113,8 +128,18 @@ impl Kernels {
         rows: Range<usize>,
         panels: Range<usize>,
     ) -> Result<(), KernelError> {
-        p.check(a.len(), b.len(), bias.map(<[f32]>::len), residual.map(<[f32]>::len), usize::MAX)?;
-        if rows.start > rows.end || rows.end > p.m || panels.start > panels.end || panels.end > p.panels() {
+        p.check(
+            a.len(),
+            b.len(),
+            bias.map(<[f32]>::len),
+            residual.map(<[f32]>::len),
+            usize::MAX,
+        )?;
+        if rows.start > rows.end
+            || rows.end > p.m
+            || panels.start > panels.end
+            || panels.end > p.panels()
+        {
             return Err(KernelError::Parameter);
         }
         let t = gemm::Task::new(p, a, b, bias, residual, c, rows, panels);
@@ -139,11 +164,21 @@ impl Kernels {
         y: &mut [f32],
         rows: Range<usize>,
     ) -> Result<(), KernelError> {
-        p.check(x.len(), weights.len(), bias.map(<[f32]>::len), residual.map(<[f32]>::len), y.len(), &rows)?;
+        p.check(
+            x.len(),
+            weights.len(),
+            bias.map(<[f32]>::len),
+            residual.map(<[f32]>::len),
+            y.len(),
+            &rows,
+        )?;
         if p.is_pointwise() {
             let first = rows.start * p.output[2];
             let m = rows.len() * p.output[2];
-            let g = Gemm { activation: p.activation, ..Gemm::new(m, p.out_channels, p.in_channels) };
+            let g = Gemm {
+                activation: p.activation,
+                ..Gemm::new(m, p.out_channels, p.in_channels)
+            };
             return self.gemm(&g, &x[first * p.in_channels..], weights, bias, residual, y);
         }
         let t = conv::Task {
@@ -175,7 +210,14 @@ impl Kernels {
         y: &mut [f32],
         rows: Range<usize>,
     ) -> Result<(), KernelError> {
-        p.check_depthwise(x.len(), weights.len(), bias.map(<[f32]>::len), residual.map(<[f32]>::len), y.len(), &rows)?;
+        p.check_depthwise(
+            x.len(),
+            weights.len(),
+            bias.map(<[f32]>::len),
+            residual.map(<[f32]>::len),
+            y.len(),
+            &rows,
+        )?;
         let t = depthwise::Task {
             p: *p,
             x: x.as_ptr(),
@@ -205,7 +247,13 @@ impl Kernels {
         y: &mut [f32],
         rows: Range<usize>,
     ) -> Result<(), KernelError> {
-        p.check_transpose(x.len(), weights.len(), bias.map(<[f32]>::len), y.len(), &rows)?;
+        p.check_transpose(
+            x.len(),
+            weights.len(),
+            bias.map(<[f32]>::len),
+            y.len(),
+            &rows,
+        )?;
         let t = conv::transpose::Task {
             p: *p,
             x: x.as_ptr(),

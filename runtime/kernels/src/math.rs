@@ -30,7 +30,17 @@ unsafe fn exp_parts<I: Isa>(x: I::V) -> (I::V, I::V) {
         let n = I::round(I::mul(x, I::splat(LOG2E)));
         let r = I::fma(n, I::splat(-LN2_HI), x);
         let r = I::fma(n, I::splat(-LN2_LO), r);
-        let q = poly::<I, 6>(r, [5.000_000_1e-1, 1.666_666_7e-1, 4.166_627e-2, 8.333_265e-3, 1.394_608_7e-3, 1.991_783_2e-4]);
+        let q = poly::<I, 6>(
+            r,
+            [
+                5.000_000_1e-1,
+                1.666_666_7e-1,
+                4.166_627e-2,
+                8.333_265e-3,
+                1.394_608_7e-3,
+                1.991_783_2e-4,
+            ],
+        );
         let p = I::add(I::fma(q, I::mul(r, r), r), I::splat(1.0));
         (p, n)
     }
@@ -72,13 +82,19 @@ pub(crate) unsafe fn log<I: Isa>(x: I::V) -> I::V {
         let bias = I::select_lt(x, tiny, I::splat(-24.0), I::splat(0.0));
         let (m, e) = I::split_exponent(scaled);
         let big = I::splat(core::f32::consts::SQRT_2);
-        let e = I::add(I::add(e, bias), I::select_lt(big, m, I::splat(1.0), I::splat(0.0)));
+        let e = I::add(
+            I::add(e, bias),
+            I::select_lt(big, m, I::splat(1.0), I::splat(0.0)),
+        );
         let m = I::select_lt(big, m, I::mul(m, I::splat(0.5)), m);
         // log m = 2 atanh s, s = (m - 1) / (m + 1); written as f - s (f - R) to keep the leading bits.
         let f = I::sub(m, I::splat(1.0));
         let s = I::div(f, I::add(m, I::splat(1.0)));
         let z = I::mul(s, s);
-        let r = I::mul(z, poly::<I, 4>(z, [0.666_666_66, 0.400_003_36, 0.285_372_38, 0.235_835_72]));
+        let r = I::mul(
+            z,
+            poly::<I, 4>(z, [0.666_666_66, 0.400_003_36, 0.285_372_38, 0.235_835_72]),
+        );
         // log m = f - s (f - r'), r' = 2 atanh(s)/s - 2 = r.
         let l = I::sub(f, I::mul(s, I::sub(f, r)));
         let y = I::fma(e, I::splat(LN2_HI), I::fma(e, I::splat(LN2_LO), l));
@@ -107,7 +123,16 @@ pub(crate) unsafe fn tanh<I: Isa>(x: I::V) -> I::V {
     unsafe {
         let a = I::abs(x);
         let z = I::mul(x, x);
-        let p = poly::<I, 5>(z, [-0.333_332_84, 0.133_314_91, -0.053_743_5, 0.020_650_58, -0.005_717_04]);
+        let p = poly::<I, 5>(
+            z,
+            [
+                -0.333_332_84,
+                0.133_314_91,
+                -0.053_743_5,
+                0.020_650_58,
+                -0.005_717_04,
+            ],
+        );
         let small = I::fma(I::mul(p, z), x, x);
         // 9.1 and beyond rounds to 1.
         let e = exp_clamped::<I>(I::mul(I::splat(2.0), I::min(I::splat(10.0), a)));
@@ -129,14 +154,28 @@ pub(crate) unsafe fn erf<I: Isa>(x: I::V) -> I::V {
             x,
             poly::<I, 7>(
                 z,
-                [1.128_379_17, -3.761_263_5e-1, 1.128_372e-1, -2.686_075_3e-2, 5.204_436e-3, -8.181_927_3e-4, 8.538_839_2e-5],
+                [
+                    1.128_379_17,
+                    -3.761_263_5e-1,
+                    1.128_372e-1,
+                    -2.686_075_3e-2,
+                    5.204_436e-3,
+                    -8.181_927_3e-4,
+                    8.538_839_2e-5,
+                ],
             ),
         );
         let l = poly::<I, 8>(
             a,
             [
-                1.692_051_3e-4, -1.129_488_4, -6.334_008_5e-1, -1.082_203_84e-1, 2.508_061_7e-2, -4.156_255e-3,
-                4.313_935_6e-4, -2.082_861_8e-5,
+                1.692_051_3e-4,
+                -1.129_488_4,
+                -6.334_008_5e-1,
+                -1.082_203_84e-1,
+                2.508_061_7e-2,
+                -4.156_255e-3,
+                4.313_935_6e-4,
+                -2.082_861_8e-5,
             ],
         );
         let large = I::sub(I::splat(1.0), exp_clamped::<I>(l));

@@ -33,12 +33,21 @@ pub struct Attention {
 }
 
 impl Attention {
-    pub(crate) fn check(&self, q: usize, k: usize, v: usize, mask: Option<usize>, out: usize) -> Result<(), KernelError> {
+    pub(crate) fn check(
+        &self,
+        q: usize,
+        k: usize,
+        v: usize,
+        mask: Option<usize>,
+        out: usize,
+    ) -> Result<(), KernelError> {
         let span = |rows: usize, ld: usize, cols: usize| -> Result<usize, KernelError> {
             if rows == 0 || cols == 0 {
                 return Ok(0);
             }
-            product(&[rows - 1, ld])?.checked_add(cols).ok_or(KernelError::Overflow)
+            product(&[rows - 1, ld])?
+                .checked_add(cols)
+                .ok_or(KernelError::Overflow)
         };
         if self.queries > 1 && self.out_stride < self.value_depth {
             return Err(KernelError::Parameter);
@@ -83,7 +92,9 @@ unsafe fn body<I: Isa>(t: &Task) {
             for d in 0..p.value_depth {
                 *out.add(d) = 0.0;
             }
-            let seen = p.causal.map_or(p.keys, |offset| p.keys.min(i.saturating_add(offset).saturating_add(1)));
+            let seen = p.causal.map_or(p.keys, |offset| {
+                p.keys.min(i.saturating_add(offset).saturating_add(1))
+            });
             let mut top = f32::NEG_INFINITY;
             let mut sum = 0.0f32;
             let mut start = 0;
@@ -94,7 +105,11 @@ unsafe fn body<I: Isa>(t: &Task) {
                 while j < n {
                     let keys = (n - j).min(4);
                     let k = t.k.add((start + j) * p.k_stride);
-                    let dots = if keys == 4 { dots::<I, 4>(q, k, p.k_stride, p.depth) } else { [dots::<I, 1>(q, k, p.k_stride, p.depth)[0]; 4] };
+                    let dots = if keys == 4 {
+                        dots::<I, 4>(q, k, p.k_stride, p.depth)
+                    } else {
+                        [dots::<I, 1>(q, k, p.k_stride, p.depth)[0]; 4]
+                    };
                     let step = if keys == 4 { 4 } else { 1 };
                     for (u, dot) in dots.iter().take(step).enumerate() {
                         let mut s = dot * p.scale;
@@ -130,7 +145,14 @@ unsafe fn body<I: Isa>(t: &Task) {
                     j += I::LANES;
                 }
                 sum += I::sum(acc);
-                weigh::<I>(&scores, n, t.v.add(start * p.v_stride), p.v_stride, out, p.value_depth);
+                weigh::<I>(
+                    &scores,
+                    n,
+                    t.v.add(start * p.v_stride),
+                    p.v_stride,
+                    out,
+                    p.value_depth,
+                );
                 start += n;
             }
             // A row that sees nothing is zero.
@@ -143,7 +165,12 @@ unsafe fn body<I: Isa>(t: &Task) {
 
 /// Dot products of `q` with N keys.
 #[inline(always)]
-unsafe fn dots<I: Isa, const N: usize>(q: *const f32, k: *const f32, stride: usize, n: usize) -> [f32; N] {
+unsafe fn dots<I: Isa, const N: usize>(
+    q: *const f32,
+    k: *const f32,
+    stride: usize,
+    n: usize,
+) -> [f32; N] {
     // SAFETY: n elements of each key are valid.
     unsafe {
         let mut acc = [I::splat(0.0); N];
@@ -187,7 +214,14 @@ unsafe fn scale_row<I: Isa>(p: *mut f32, n: usize, s: f32) {
 
 /// `out += sum over j of w[j] * v[j]`.
 #[inline(always)]
-unsafe fn weigh<I: Isa>(w: &[f32; BLOCK], n: usize, v: *const f32, stride: usize, out: *mut f32, depth: usize) {
+unsafe fn weigh<I: Isa>(
+    w: &[f32; BLOCK],
+    n: usize,
+    v: *const f32,
+    stride: usize,
+    out: *mut f32,
+    depth: usize,
+) {
     // SAFETY: `depth` elements of n values are valid.
     unsafe {
         let mut d = 0;
@@ -210,12 +244,28 @@ unsafe fn weigh<I: Isa>(w: &[f32; BLOCK], n: usize, v: *const f32, stride: usize
         while d < depth {
             let k = (depth - d).min(I::LANES);
             let part = k < I::LANES;
-            let mut acc = if part { I::load_partial(out.add(d), k) } else { I::load(out.add(d)) };
+            let mut acc = if part {
+                I::load_partial(out.add(d), k)
+            } else {
+                I::load(out.add(d))
+            };
             for j in 0..n {
                 let p = v.add(j * stride + d);
-                acc = I::fma(I::splat(w[j]), if part { I::load_partial(p, k) } else { I::load(p) }, acc);
+                acc = I::fma(
+                    I::splat(w[j]),
+                    if part {
+                        I::load_partial(p, k)
+                    } else {
+                        I::load(p)
+                    },
+                    acc,
+                );
             }
-            if part { I::store_partial(out.add(d), acc, k) } else { I::store(out.add(d), acc) }
+            if part {
+                I::store_partial(out.add(d), acc, k)
+            } else {
+                I::store(out.add(d), acc)
+            }
             d += k;
         }
     }
@@ -240,7 +290,16 @@ impl Kernels {
         p.check(q.len(), k.len(), v.len(), mask.map(<[f32]>::len), out.len())?;
         let mask = mask.map_or(core::ptr::null(), <[f32]>::as_ptr);
         // SAFETY: checked above.
-        unsafe { (self.attention)(&Task { p: *p, q: q.as_ptr(), k: k.as_ptr(), v: v.as_ptr(), mask, out: out.as_mut_ptr() }) };
+        unsafe {
+            (self.attention)(&Task {
+                p: *p,
+                q: q.as_ptr(),
+                k: k.as_ptr(),
+                v: v.as_ptr(),
+                mask,
+                out: out.as_mut_ptr(),
+            })
+        };
         Ok(())
     }
 }

@@ -41,7 +41,13 @@ pub struct Conv {
 
 impl Conv {
     /// A two-dimensional convolution of one group with unit stride and dilation, no padding and "valid" output size.
-    pub fn new_2d(batch: usize, input: [usize; 2], in_channels: usize, out_channels: usize, kernel: [usize; 2]) -> Self {
+    pub fn new_2d(
+        batch: usize,
+        input: [usize; 2],
+        in_channels: usize,
+        out_channels: usize,
+        kernel: [usize; 2],
+    ) -> Self {
         let out = |i: usize, k: usize| (i + 1).saturating_sub(k);
         Self {
             batch,
@@ -74,7 +80,11 @@ impl Conv {
     pub const fn is_pointwise(&self) -> bool {
         let mut d = 0;
         while d < 3 {
-            if self.kernel[d] != 1 || self.stride[d] != 1 || self.pad_begin[d] != 0 || self.input[d] != self.output[d] {
+            if self.kernel[d] != 1
+                || self.stride[d] != 1
+                || self.pad_begin[d] != 0
+                || self.input[d] != self.output[d]
+            {
                 return false;
             }
             d += 1;
@@ -84,13 +94,39 @@ impl Conv {
 
     /// Checks of the geometry alone.
     pub(crate) fn check_shape(&self) -> Result<(), KernelError> {
-        if self.groups == 0 || !self.in_channels.is_multiple_of(self.groups) || !self.out_channels.is_multiple_of(self.groups) {
+        if self.groups == 0
+            || !self.in_channels.is_multiple_of(self.groups)
+            || !self.out_channels.is_multiple_of(self.groups)
+        {
             return Err(KernelError::Parameter);
         }
-        product(&[self.batch, self.input[0], self.input[1], self.input[2], self.in_channels])?;
-        product(&[self.batch, self.output[0], self.output[1], self.output[2], self.out_channels])?;
-        let mut weights = product(&[self.kernel[0], self.kernel[1], self.kernel[2], self.in_channels])?;
-        weights = weights.checked_mul(self.out_channels.checked_add(PANEL * self.groups).ok_or(KernelError::Overflow)?).ok_or(KernelError::Overflow)?;
+        product(&[
+            self.batch,
+            self.input[0],
+            self.input[1],
+            self.input[2],
+            self.in_channels,
+        ])?;
+        product(&[
+            self.batch,
+            self.output[0],
+            self.output[1],
+            self.output[2],
+            self.out_channels,
+        ])?;
+        let mut weights = product(&[
+            self.kernel[0],
+            self.kernel[1],
+            self.kernel[2],
+            self.in_channels,
+        ])?;
+        weights = weights
+            .checked_mul(
+                self.out_channels
+                    .checked_add(PANEL * self.groups)
+                    .ok_or(KernelError::Overflow)?,
+            )
+            .ok_or(KernelError::Overflow)?;
         let _ = weights;
         for d in 0..3 {
             if self.stride[d] == 0 || self.dilation[d] == 0 || self.kernel[d] == 0 {
@@ -122,7 +158,16 @@ impl Conv {
         if rows.start > rows.end || rows.end > self.rows() {
             return Err(KernelError::Parameter);
         }
-        at_least(x, product(&[self.batch, self.input[0], self.input[1], self.input[2], self.in_channels])?)?;
+        at_least(
+            x,
+            product(&[
+                self.batch,
+                self.input[0],
+                self.input[1],
+                self.input[2],
+                self.in_channels,
+            ])?,
+        )?;
         at_least(w, self.packed_len())?;
         let out = product(&[rows.len(), self.output[2], self.out_channels])?;
         exactly(y, out)?;
@@ -141,7 +186,11 @@ impl Conv {
 ///
 /// # Errors
 /// [`KernelError::Length`] when `out` does not hold exactly [`Conv::packed_len`] elements.
-pub fn pack_weights(p: &Conv, weight: impl Fn(usize, usize, usize) -> f32, out: &mut [f32]) -> Result<(), KernelError> {
+pub fn pack_weights(
+    p: &Conv,
+    weight: impl Fn(usize, usize, usize) -> f32,
+    out: &mut [f32],
+) -> Result<(), KernelError> {
     p.check_shape()?;
     exactly(out.len(), p.packed_len())?;
     let (ig, og) = (p.in_channels / p.groups, p.out_channels / p.groups);
@@ -153,7 +202,11 @@ pub fn pack_weights(p: &Conv, weight: impl Fn(usize, usize, usize) -> f32, out: 
                 for i in 0..ig {
                     for j in 0..PANEL {
                         let o = panel * PANEL + j;
-                        out[at] = if o < og { weight(g * og + o, tap, i) } else { 0.0 };
+                        out[at] = if o < og {
+                            weight(g * og + o, tap, i)
+                        } else {
+                            0.0
+                        };
                         at += 1;
                     }
                 }
@@ -214,8 +267,14 @@ unsafe fn body<I: Isa>(t: &Task) {
         }
         let (lo, hi, rest) = p.activation.split();
         let per_pixel = (p.stride[1] * p.stride[2] * ig).max(1);
-        let block = ((BLOCK_INPUT / per_pixel) / I::MR * I::MR).clamp(BLOCK / 2 / I::MR * I::MR, BLOCK / I::MR * I::MR);
-        let mut pixels = [Pixel { image: t.x, z: 0, y: 0, x: 0 }; BLOCK];
+        let block = ((BLOCK_INPUT / per_pixel) / I::MR * I::MR)
+            .clamp(BLOCK / 2 / I::MR * I::MR, BLOCK / I::MR * I::MR);
+        let mut pixels = [Pixel {
+            image: t.x,
+            z: 0,
+            y: 0,
+            x: 0,
+        }; BLOCK];
         for g in 0..p.groups {
             let mut start = 0;
             // Coordinates advance without divisions inside a block.
@@ -252,8 +311,16 @@ unsafe fn body<I: Isa>(t: &Task) {
                         let s = Store {
                             c: t.y.add(at),
                             ldc: p.out_channels,
-                            bias: if t.bias.is_null() { t.bias } else { t.bias.add(o) },
-                            residual: if t.residual.is_null() { t.residual } else { t.residual.add(at) },
+                            bias: if t.bias.is_null() {
+                                t.bias
+                            } else {
+                                t.bias.add(o)
+                            },
+                            residual: if t.residual.is_null() {
+                                t.residual
+                            } else {
+                                t.residual.add(at)
+                            },
                             ldr: p.out_channels,
                             rows,
                             cols: (og - panel * PANEL).min(width * PANEL),
@@ -306,7 +373,13 @@ unsafe fn run<I: Isa, const MR: usize, const NV: usize>(
 }
 
 #[inline(always)]
-unsafe fn tile<I: Isa, const MR: usize, const NV: usize>(p: &Conv, px: &[Pixel], w: *const f32, panel_stride: usize, s: &Store) {
+unsafe fn tile<I: Isa, const MR: usize, const NV: usize>(
+    p: &Conv,
+    px: &[Pixel],
+    w: *const f32,
+    panel_stride: usize,
+    s: &Store,
+) {
     // SAFETY: a row pointer is formed only for taps inside the input; the others read zeros.
     unsafe {
         let mut acc = [[I::splat(0.0); NV]; MR];
@@ -316,7 +389,12 @@ unsafe fn tile<I: Isa, const MR: usize, const NV: usize>(p: &Conv, px: &[Pixel],
         }
         let c = p.in_channels;
         let ig = c / p.groups;
-        let (kw, id, ih, iw) = (p.kernel[2], p.input[0] as i32, p.input[1] as i32, p.input[2] as i32);
+        let (kw, id, ih, iw) = (
+            p.kernel[2],
+            p.input[0] as i32,
+            p.input[1] as i32,
+            p.input[2] as i32,
+        );
         // Where a whole kernel row lies in the input, its taps and channels are one run of memory.
         let mut joined = p.groups == 1 && (p.dilation[2] == 1 || kw == 1);
         for r in 0..MR {
@@ -333,7 +411,9 @@ unsafe fn tile<I: Isa, const MR: usize, const NV: usize>(p: &Conv, px: &[Pixel],
                     let z = pixel[r].z + (kz * p.dilation[0]) as i32;
                     let y = pixel[r].y + (ky * p.dilation[1]) as i32;
                     if (z as u32) < id as u32 && (y as u32) < ih as u32 {
-                        line[r] = pixel[r].image.add((z as usize * ih as usize + y as usize) * iw as usize * c);
+                        line[r] = pixel[r]
+                            .image
+                            .add((z as usize * ih as usize + y as usize) * iw as usize * c);
                         all = false;
                     } else {
                         padded = true;

@@ -25,9 +25,21 @@ impl Conv {
         if rows.start > rows.end || rows.end > self.rows() {
             return Err(KernelError::Parameter);
         }
-        at_least(x, product(&[self.batch, self.input[0], self.input[1], self.input[2], self.in_channels])?)?;
+        at_least(
+            x,
+            product(&[
+                self.batch,
+                self.input[0],
+                self.input[1],
+                self.input[2],
+                self.in_channels,
+            ])?,
+        )?;
         at_least(w, self.packed_len())?;
-        exactly(y, product(&[rows.len(), self.output[2], self.out_channels])?)?;
+        exactly(
+            y,
+            product(&[rows.len(), self.output[2], self.out_channels])?,
+        )?;
         if let Some(len) = bias {
             at_least(len, self.out_channels)?;
         }
@@ -50,7 +62,14 @@ kernel_rows!(pub(crate) ROWS = body(t: &Task));
 
 /// The input index that tap `k` brings to output `o`, if any.
 #[inline(always)]
-fn source(o: usize, pad: usize, k: usize, dilation: usize, stride: usize, len: usize) -> Option<usize> {
+fn source(
+    o: usize,
+    pad: usize,
+    k: usize,
+    dilation: usize,
+    stride: usize,
+    len: usize,
+) -> Option<usize> {
     let at = (o + pad).checked_sub(k * dilation)?;
     (at.is_multiple_of(stride) && at / stride < len).then_some(at / stride)
 }
@@ -70,7 +89,11 @@ unsafe fn body<I: Isa>(t: &Task) {
         let (lo, hi, rest) = p.activation.split();
         let mut y = t.y;
         for row in t.rows.0..t.rows.1 {
-            let (oy, oz, img) = (row % p.output[1], row / p.output[1] % p.output[0], row / p.output[1] / p.output[0]);
+            let (oy, oz, img) = (
+                row % p.output[1],
+                row / p.output[1] % p.output[0],
+                row / p.output[1] / p.output[0],
+            );
             for ox in 0..p.output[2] {
                 for g in 0..p.groups {
                     for panel in 0..panels {
@@ -79,17 +102,55 @@ unsafe fn body<I: Isa>(t: &Task) {
                         let mut acc = [I::splat(0.0); PANEL];
                         let nv = PANEL / I::LANES;
                         for kz in 0..p.kernel[0] {
-                            let Some(z) = source(oz, p.pad_begin[0], kz, p.dilation[0], p.stride[0], p.input[0]) else { continue };
+                            let Some(z) = source(
+                                oz,
+                                p.pad_begin[0],
+                                kz,
+                                p.dilation[0],
+                                p.stride[0],
+                                p.input[0],
+                            ) else {
+                                continue;
+                            };
                             for ky in 0..p.kernel[1] {
-                                let Some(iy) = source(oy, p.pad_begin[1], ky, p.dilation[1], p.stride[1], p.input[1]) else { continue };
+                                let Some(iy) = source(
+                                    oy,
+                                    p.pad_begin[1],
+                                    ky,
+                                    p.dilation[1],
+                                    p.stride[1],
+                                    p.input[1],
+                                ) else {
+                                    continue;
+                                };
                                 for kx in 0..p.kernel[2] {
-                                    let Some(ix) = source(ox, p.pad_begin[2], kx, p.dilation[2], p.stride[2], p.input[2]) else { continue };
-                                    let a = t.x.add((((img * p.input[0] + z) * p.input[1] + iy) * p.input[2] + ix) * p.in_channels + g * ig);
-                                    let b = w.add(((kz * p.kernel[1] + ky) * p.kernel[2] + kx) * ig * PANEL);
+                                    let Some(ix) = source(
+                                        ox,
+                                        p.pad_begin[2],
+                                        kx,
+                                        p.dilation[2],
+                                        p.stride[2],
+                                        p.input[2],
+                                    ) else {
+                                        continue;
+                                    };
+                                    let a = t.x.add(
+                                        (((img * p.input[0] + z) * p.input[1] + iy) * p.input[2]
+                                            + ix)
+                                            * p.in_channels
+                                            + g * ig,
+                                    );
+                                    let b = w.add(
+                                        ((kz * p.kernel[1] + ky) * p.kernel[2] + kx) * ig * PANEL,
+                                    );
                                     for i in 0..ig {
                                         let av = I::splat(*a.add(i));
                                         for j in 0..nv {
-                                            acc[j] = I::fma(av, I::load(b.add(i * PANEL + j * I::LANES)), acc[j]);
+                                            acc[j] = I::fma(
+                                                av,
+                                                I::load(b.add(i * PANEL + j * I::LANES)),
+                                                acc[j],
+                                            );
                                         }
                                     }
                                 }
@@ -108,8 +169,13 @@ unsafe fn body<I: Isa>(t: &Task) {
                             } else {
                                 I::load(t.bias.add(o + at))
                             };
-                            let v = I::min(I::splat(hi), I::max(I::splat(lo), I::add(acc[j], bias)));
-                            if part { I::store_partial(y.add(o + at), v, n) } else { I::store(y.add(o + at), v) }
+                            let v =
+                                I::min(I::splat(hi), I::max(I::splat(lo), I::add(acc[j], bias)));
+                            if part {
+                                I::store_partial(y.add(o + at), v, n)
+                            } else {
+                                I::store(y.add(o + at), v)
+                            }
                             j += 1;
                         }
                     }

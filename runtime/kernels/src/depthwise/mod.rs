@@ -23,8 +23,25 @@ impl Conv {
         if rows.start > rows.end || rows.end > self.rows() {
             return Err(KernelError::Parameter);
         }
-        at_least(x, product(&[self.batch, self.input[0], self.input[1], self.input[2], self.in_channels])?)?;
-        at_least(w, product(&[self.kernel[0], self.kernel[1], self.kernel[2], self.in_channels])?)?;
+        at_least(
+            x,
+            product(&[
+                self.batch,
+                self.input[0],
+                self.input[1],
+                self.input[2],
+                self.in_channels,
+            ])?,
+        )?;
+        at_least(
+            w,
+            product(&[
+                self.kernel[0],
+                self.kernel[1],
+                self.kernel[2],
+                self.in_channels,
+            ])?,
+        )?;
         let out = product(&[rows.len(), self.output[2], self.out_channels])?;
         exactly(y, out)?;
         if let Some(len) = bias {
@@ -91,13 +108,27 @@ unsafe fn image<I: Isa, const KW: usize, const S: usize>(t: &Task) {
         // Outputs whose whole window lies inside the row.
         let first = p.pad_begin[2].div_ceil(p.stride[2]).min(ow);
         let last_start = (p.input[2] + p.pad_begin[2]).checked_sub((kw - 1) * p.dilation[2] + 1);
-        let last = last_start.map_or(0, |s| s / p.stride[2] + 1).clamp(first, ow);
+        let last = last_start
+            .map_or(0, |s| s / p.stride[2] + 1)
+            .clamp(first, ow);
         for row in t.rows.0..t.rows.1 {
-            let (oy, oz, img) = (row % p.output[1], row / p.output[1] % p.output[0], row / p.output[1] / p.output[0]);
+            let (oy, oz, img) = (
+                row % p.output[1],
+                row / p.output[1] % p.output[0],
+                row / p.output[1] / p.output[0],
+            );
             let at = (row - t.rows.0) * ow * c;
             let y = t.y.add(at);
-            let residual = if t.residual.is_null() { t.residual } else { t.residual.add(at) };
-            let mut lines = Lines { x: [t.x; MAX_LINES], w: [t.w; MAX_LINES], n: 0 };
+            let residual = if t.residual.is_null() {
+                t.residual
+            } else {
+                t.residual.add(at)
+            };
+            let mut lines = Lines {
+                x: [t.x; MAX_LINES],
+                w: [t.w; MAX_LINES],
+                n: 0,
+            };
             let mut more = false;
             for kz in 0..p.kernel[0] {
                 let z = (oz * p.stride[0] + kz * p.dilation[0]).wrapping_sub(p.pad_begin[0]);
@@ -113,7 +144,8 @@ unsafe fn image<I: Isa, const KW: usize, const S: usize>(t: &Task) {
                         more = true;
                         break;
                     }
-                    lines.x[lines.n] = t.x.add(((img * p.input[0] + z) * p.input[1] + iy) * p.input[2] * c);
+                    lines.x[lines.n] =
+                        t.x.add(((img * p.input[0] + z) * p.input[1] + iy) * p.input[2] * c);
                     lines.w[lines.n] = t.w.add((kz * p.kernel[1] + ky) * kw * c);
                     lines.n += 1;
                 }
@@ -121,27 +153,69 @@ unsafe fn image<I: Isa, const KW: usize, const S: usize>(t: &Task) {
             if more {
                 // More kernel rows than the list holds: every pixel works its taps out.
                 for ox in 0..ow {
-                    far::<I>(t, img, oz, oy, ox, y.add(ox * c), residual_at(residual, ox * c), lo, hi);
+                    far::<I>(
+                        t,
+                        img,
+                        oz,
+                        oy,
+                        ox,
+                        y.add(ox * c),
+                        residual_at(residual, ox * c),
+                        lo,
+                        hi,
+                    );
                 }
             } else {
                 for ox in 0..first {
-                    edge::<I>(t, &lines, ox, y.add(ox * c), residual_at(residual, ox * c), lo, hi);
+                    edge::<I>(
+                        t,
+                        &lines,
+                        ox,
+                        y.add(ox * c),
+                        residual_at(residual, ox * c),
+                        lo,
+                        hi,
+                    );
                 }
                 let mut ox = first;
                 if KW > 0 {
                     while ox + 4 <= last {
                         let off = (ox * S - p.pad_begin[2]) * c;
-                        block::<I, KW, S, 4>(t, &lines, off, y.add(ox * c), residual_at(residual, ox * c), lo, hi);
+                        block::<I, KW, S, 4>(
+                            t,
+                            &lines,
+                            off,
+                            y.add(ox * c),
+                            residual_at(residual, ox * c),
+                            lo,
+                            hi,
+                        );
                         ox += 4;
                     }
                     while ox < last {
                         let off = (ox * S - p.pad_begin[2]) * c;
-                        block::<I, KW, S, 1>(t, &lines, off, y.add(ox * c), residual_at(residual, ox * c), lo, hi);
+                        block::<I, KW, S, 1>(
+                            t,
+                            &lines,
+                            off,
+                            y.add(ox * c),
+                            residual_at(residual, ox * c),
+                            lo,
+                            hi,
+                        );
                         ox += 1;
                     }
                 }
                 while ox < ow {
-                    edge::<I>(t, &lines, ox, y.add(ox * c), residual_at(residual, ox * c), lo, hi);
+                    edge::<I>(
+                        t,
+                        &lines,
+                        ox,
+                        y.add(ox * c),
+                        residual_at(residual, ox * c),
+                        lo,
+                        hi,
+                    );
                     ox += 1;
                 }
             }
@@ -159,16 +233,30 @@ unsafe fn residual_at(p: *const f32, n: usize) -> *const f32 {
 #[inline(always)]
 unsafe fn load<I: Isa>(p: *const f32, n: usize) -> I::V {
     // SAFETY: `n` elements are valid.
-    unsafe { if n >= I::LANES { I::load(p) } else { I::load_partial(p, n) } }
+    unsafe {
+        if n >= I::LANES {
+            I::load(p)
+        } else {
+            I::load_partial(p, n)
+        }
+    }
 }
 
 #[inline(always)]
 unsafe fn finish<I: Isa>(v: I::V, residual: *const f32, y: *mut f32, n: usize, lo: f32, hi: f32) {
     // SAFETY: `n` elements are valid.
     unsafe {
-        let v = if residual.is_null() { v } else { I::add(v, load::<I>(residual, n)) };
+        let v = if residual.is_null() {
+            v
+        } else {
+            I::add(v, load::<I>(residual, n))
+        };
         let v = I::min(I::splat(hi), I::max(I::splat(lo), v));
-        if n >= I::LANES { I::store(y, v) } else { I::store_partial(y, v, n) }
+        if n >= I::LANES {
+            I::store(y, v)
+        } else {
+            I::store_partial(y, v, n)
+        }
     }
 }
 
@@ -189,7 +277,11 @@ unsafe fn block<I: Isa, const KW: usize, const S: usize, const P: usize>(
         let mut ch = 0;
         while ch < c {
             let n = c - ch;
-            let bias = if t.bias.is_null() { I::splat(0.0) } else { load::<I>(t.bias.add(ch), n) };
+            let bias = if t.bias.is_null() {
+                I::splat(0.0)
+            } else {
+                load::<I>(t.bias.add(ch), n)
+            };
             let mut acc = [bias; P];
             if n >= I::LANES {
                 for l in 0..lines.n {
@@ -221,7 +313,14 @@ unsafe fn block<I: Isa, const KW: usize, const S: usize, const P: usize>(
                 }
             }
             for o in 0..P {
-                finish::<I>(acc[o], residual_at(residual, o * c + ch), y.add(o * c + ch), n, lo, hi);
+                finish::<I>(
+                    acc[o],
+                    residual_at(residual, o * c + ch),
+                    y.add(o * c + ch),
+                    n,
+                    lo,
+                    hi,
+                );
             }
             ch += I::LANES;
         }
@@ -230,7 +329,15 @@ unsafe fn block<I: Isa, const KW: usize, const S: usize, const P: usize>(
 
 /// One output whose window may leave the row; any kernel width, dilation and stride.
 #[inline(always)]
-unsafe fn edge<I: Isa>(t: &Task, lines: &Lines, ox: usize, y: *mut f32, residual: *const f32, lo: f32, hi: f32) {
+unsafe fn edge<I: Isa>(
+    t: &Task,
+    lines: &Lines,
+    ox: usize,
+    y: *mut f32,
+    residual: *const f32,
+    lo: f32,
+    hi: f32,
+) {
     // SAFETY: taps outside the row are left out.
     unsafe {
         let p = &t.p;
@@ -238,12 +345,20 @@ unsafe fn edge<I: Isa>(t: &Task, lines: &Lines, ox: usize, y: *mut f32, residual
         let mut ch = 0;
         while ch < c {
             let n = c - ch;
-            let mut acc = if t.bias.is_null() { I::splat(0.0) } else { load::<I>(t.bias.add(ch), n) };
+            let mut acc = if t.bias.is_null() {
+                I::splat(0.0)
+            } else {
+                load::<I>(t.bias.add(ch), n)
+            };
             for l in 0..lines.n {
                 for k in 0..p.kernel[2] {
                     let ix = (ox * p.stride[2] + k * p.dilation[2]).wrapping_sub(p.pad_begin[2]);
                     if ix < p.input[2] {
-                        acc = I::fma(load::<I>(lines.x[l].add(ix * c + ch), n), load::<I>(lines.w[l].add(k * c + ch), n), acc);
+                        acc = I::fma(
+                            load::<I>(lines.x[l].add(ix * c + ch), n),
+                            load::<I>(lines.w[l].add(k * c + ch), n),
+                            acc,
+                        );
                     }
                 }
             }
@@ -273,7 +388,11 @@ unsafe fn far<I: Isa>(
         let mut ch = 0;
         while ch < c {
             let n = c - ch;
-            let mut acc = if t.bias.is_null() { I::splat(0.0) } else { load::<I>(t.bias.add(ch), n) };
+            let mut acc = if t.bias.is_null() {
+                I::splat(0.0)
+            } else {
+                load::<I>(t.bias.add(ch), n)
+            };
             for kz in 0..p.kernel[0] {
                 let z = (oz * p.stride[0] + kz * p.dilation[0]).wrapping_sub(p.pad_begin[0]);
                 for ky in 0..p.kernel[1] {
@@ -282,10 +401,15 @@ unsafe fn far<I: Isa>(
                         continue;
                     }
                     for k in 0..p.kernel[2] {
-                        let ix = (ox * p.stride[2] + k * p.dilation[2]).wrapping_sub(p.pad_begin[2]);
+                        let ix =
+                            (ox * p.stride[2] + k * p.dilation[2]).wrapping_sub(p.pad_begin[2]);
                         if ix < p.input[2] {
-                            let x = t.x.add((((img * p.input[0] + z) * p.input[1] + iy) * p.input[2] + ix) * c + ch);
-                            let w = t.w.add(((kz * p.kernel[1] + ky) * p.kernel[2] + k) * c + ch);
+                            let x = t.x.add(
+                                (((img * p.input[0] + z) * p.input[1] + iy) * p.input[2] + ix) * c
+                                    + ch,
+                            );
+                            let w =
+                                t.w.add(((kz * p.kernel[1] + ky) * p.kernel[2] + k) * c + ch);
                             acc = I::fma(load::<I>(x, n), load::<I>(w, n), acc);
                         }
                     }

@@ -52,9 +52,20 @@ impl Broadcast {
         }
         product(x)?;
         product(y)?;
-        let size = |s: &[usize], d: usize| if d + s.len() >= rank { s[d + s.len() - rank] } else { 1 };
+        let size = |s: &[usize], d: usize| {
+            if d + s.len() >= rank {
+                s[d + s.len() - rank]
+            } else {
+                1
+            }
+        };
         // Innermost first, merged as they come.
-        let mut r = Self { shape: [1; MAX_RANK], x: [0; MAX_RANK], y: [0; MAX_RANK], rank: 0 };
+        let mut r = Self {
+            shape: [1; MAX_RANK],
+            x: [0; MAX_RANK],
+            y: [0; MAX_RANK],
+            rank: 0,
+        };
         let (mut sx, mut sy) = (1usize, 1usize);
         for d in (0..rank).rev() {
             let (a, b) = (size(x, d), size(y, d));
@@ -116,7 +127,9 @@ impl Broadcast {
         let reach = |strides: &[usize; MAX_RANK]| -> Result<usize, KernelError> {
             let mut last = 0usize;
             for d in 0..self.rank {
-                last = last.checked_add(product(&[self.shape[d] - 1, strides[d]])?).ok_or(KernelError::Overflow)?;
+                last = last
+                    .checked_add(product(&[self.shape[d] - 1, strides[d]])?)
+                    .ok_or(KernelError::Overflow)?;
             }
             last.checked_add(1).ok_or(KernelError::Overflow)
         };
@@ -185,7 +198,11 @@ fn pow(x: f32, y: f32) -> f32 {
 
 fn floor_mod(x: f32, y: f32) -> f32 {
     let r = libm::fmodf(x, y);
-    if r != 0.0 && (r < 0.0) != (y < 0.0) { r + y } else { r }
+    if r != 0.0 && (r < 0.0) != (y < 0.0) {
+        r + y
+    } else {
+        r
+    }
 }
 
 trait Op {
@@ -253,7 +270,14 @@ unsafe fn walk<I: Isa, O: Op>(b: &Broadcast, r: Operands) {
     let inner = b.rank - 1;
     // SAFETY: see `body`.
     unsafe {
-        outer!(b, |ox, oy, oo| line::<I, O>(r.x.add(ox), b.x[inner], r.y.add(oy), b.y[inner], r.out.add(oo), b.shape[inner]))
+        outer!(b, |ox, oy, oo| line::<I, O>(
+            r.x.add(ox),
+            b.x[inner],
+            r.y.add(oy),
+            b.y[inner],
+            r.out.add(oo),
+            b.shape[inner]
+        ))
     }
 }
 
@@ -269,7 +293,14 @@ unsafe fn each(b: &Broadcast, r: Operands, f: fn(f32, f32) -> f32) {
 
 /// Strides of 0 and 1 are fast; others go element by element.
 #[inline(always)]
-unsafe fn line<I: Isa, O: Op>(x: *const f32, sx: usize, y: *const f32, sy: usize, out: *mut f32, n: usize) {
+unsafe fn line<I: Isa, O: Op>(
+    x: *const f32,
+    sx: usize,
+    y: *const f32,
+    sy: usize,
+    out: *mut f32,
+    n: usize,
+) {
     // SAFETY: `n >= 1` elements are valid with these strides.
     unsafe {
         let mut i = 0;
@@ -282,8 +313,16 @@ unsafe fn line<I: Isa, O: Op>(x: *const f32, sx: usize, y: *const f32, sy: usize
                 i += I::LANES;
             }
             if i < n {
-                let xv = if sx == 1 { I::load_partial(x.add(i), n - i) } else { xs };
-                let yv = if sy == 1 { I::load_partial(y.add(i), n - i) } else { ys };
+                let xv = if sx == 1 {
+                    I::load_partial(x.add(i), n - i)
+                } else {
+                    xs
+                };
+                let yv = if sy == 1 {
+                    I::load_partial(y.add(i), n - i)
+                } else {
+                    ys
+                };
                 I::store_partial(out.add(i), O::apply::<I>(xv, yv), n - i);
             }
             return;

@@ -78,12 +78,24 @@ impl Kernels {
     fn combine(&self, op: Binary, v: &mut [f32], s: &[f32], left: bool) {
         let n = v.len();
         let stride = usize::from(s.len() == n);
-        assert!(n > 0 && !s.is_empty() && (s.len() == 1 || stride == 1), "operand of a chain step");
-        let mut b = Broadcast { shape: [1; 8], x: [0; 8], y: [0; 8], rank: 1 };
+        assert!(
+            n > 0 && !s.is_empty() && (s.len() == 1 || stride == 1),
+            "operand of a chain step"
+        );
+        let mut b = Broadcast {
+            shape: [1; 8],
+            x: [0; 8],
+            y: [0; 8],
+            rank: 1,
+        };
         b.shape[0] = n;
         (b.x[0], b.y[0]) = if left { (stride, 1) } else { (1, stride) };
         let out = v.as_mut_ptr();
-        let (x, y) = if left { (s.as_ptr(), out.cast_const()) } else { (out.cast_const(), s.as_ptr()) };
+        let (x, y) = if left {
+            (s.as_ptr(), out.cast_const())
+        } else {
+            (out.cast_const(), s.as_ptr())
+        };
         // SAFETY: the operand covers the run as asserted; the output aliases `v` element for element.
         unsafe { (self.binary)(op, &b, Operands { x, y, out }) }
     }

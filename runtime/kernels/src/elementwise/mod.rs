@@ -34,11 +34,28 @@ impl Kernels {
     ///
     /// # Errors
     /// [`KernelError`] when a slice does not fit `b`.
-    pub fn binary(&self, op: Binary, b: &Broadcast, x: &[f32], y: &[f32], out: &mut [f32]) -> Result<(), KernelError> {
+    pub fn binary(
+        &self,
+        op: Binary,
+        b: &Broadcast,
+        x: &[f32],
+        y: &[f32],
+        out: &mut [f32],
+    ) -> Result<(), KernelError> {
         b.check(x.len(), y.len(), out.len())?;
         if !b.is_empty() {
             // SAFETY: checked above.
-            unsafe { (self.binary)(op, b, Operands { x: x.as_ptr(), y: y.as_ptr(), out: out.as_mut_ptr() }) };
+            unsafe {
+                (self.binary)(
+                    op,
+                    b,
+                    Operands {
+                        x: x.as_ptr(),
+                        y: y.as_ptr(),
+                        out: out.as_mut_ptr(),
+                    },
+                )
+            };
         }
         Ok(())
     }
@@ -48,7 +65,13 @@ impl Kernels {
     /// # Errors
     /// [`KernelError::Parameter`] when `b` reads `x` with strides other than those of the dense result; otherwise as
     /// [`Kernels::binary`].
-    pub fn binary_inplace(&self, op: Binary, b: &Broadcast, x: &mut [f32], y: &[f32]) -> Result<(), KernelError> {
+    pub fn binary_inplace(
+        &self,
+        op: Binary,
+        b: &Broadcast,
+        x: &mut [f32],
+        y: &[f32],
+    ) -> Result<(), KernelError> {
         b.check(x.len(), y.len(), x.len())?;
         if !b.is_dense(&b.x) {
             return Err(KernelError::Parameter);
@@ -56,7 +79,17 @@ impl Kernels {
         if !b.is_empty() {
             let p = x.as_mut_ptr();
             // SAFETY: checked above; each element is read before it is written, at the same place.
-            unsafe { (self.binary)(op, b, Operands { x: p, y: y.as_ptr(), out: p }) };
+            unsafe {
+                (self.binary)(
+                    op,
+                    b,
+                    Operands {
+                        x: p,
+                        y: y.as_ptr(),
+                        out: p,
+                    },
+                )
+            };
         }
         Ok(())
     }
@@ -66,7 +99,13 @@ impl Kernels {
     /// # Errors
     /// [`KernelError::Parameter`] when `b` reads `y` with strides other than those of the dense result; otherwise as
     /// [`Kernels::binary`].
-    pub fn binary_inplace_right(&self, op: Binary, b: &Broadcast, x: &[f32], y: &mut [f32]) -> Result<(), KernelError> {
+    pub fn binary_inplace_right(
+        &self,
+        op: Binary,
+        b: &Broadcast,
+        x: &[f32],
+        y: &mut [f32],
+    ) -> Result<(), KernelError> {
         b.check(x.len(), y.len(), y.len())?;
         if !b.is_dense(&b.y) {
             return Err(KernelError::Parameter);
@@ -74,7 +113,17 @@ impl Kernels {
         if !b.is_empty() {
             let p = y.as_mut_ptr();
             // SAFETY: checked above; each element is read before it is written, at the same place.
-            unsafe { (self.binary)(op, b, Operands { x: x.as_ptr(), y: p, out: p }) };
+            unsafe {
+                (self.binary)(
+                    op,
+                    b,
+                    Operands {
+                        x: x.as_ptr(),
+                        y: p,
+                        out: p,
+                    },
+                )
+            };
         }
         Ok(())
     }

@@ -139,14 +139,20 @@ unsafe fn body<I: Isa>(op: Unary, x: *const f32, y: *mut f32, n: usize) {
             Unary::Elu(a) => run!(x, y, n, |v| act::elu::<I>(v, a)),
             Unary::Selu(a, g) => run!(x, y, n, |v| I::mul(I::splat(g), act::elu::<I>(v, a))),
             Unary::Celu(a) => run!(x, y, n, |v| {
-                let e = I::mul(I::splat(a), act::expm1::<I>(I::min(zero, I::div(v, I::splat(a)))));
+                let e = I::mul(
+                    I::splat(a),
+                    act::expm1::<I>(I::min(zero, I::div(v, I::splat(a)))),
+                );
                 I::add(I::max(zero, v), I::min(zero, e))
             }),
             Unary::ThresholdedRelu(a) => run!(x, y, n, |v| I::select_lt(I::splat(a), v, v, zero)),
             Unary::Gelu => run!(x, y, n, |v| act::gelu::<I>(v)),
             Unary::GeluTanh => run!(x, y, n, |v| act::gelu_tanh::<I>(v)),
             Unary::Silu => run!(x, y, n, |v| I::mul(v, math::sigmoid::<I>(v))),
-            Unary::Swish(a) => run!(x, y, n, |v| I::mul(v, math::sigmoid::<I>(I::mul(I::splat(a), v)))),
+            Unary::Swish(a) => run!(x, y, n, |v| I::mul(
+                v,
+                math::sigmoid::<I>(I::mul(I::splat(a), v))
+            )),
             Unary::HardSwish => run!(x, y, n, |v| act::hard_swish::<I>(v)),
             Unary::HardSigmoid(a, b) => run!(x, y, n, |v| act::hard_sigmoid::<I>(v, a, b)),
             Unary::Softplus => run!(x, y, n, |v| softplus::<I>(v)),

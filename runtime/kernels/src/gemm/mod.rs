@@ -17,13 +17,22 @@ pub const fn packed_len(k: usize, n: usize) -> usize {
 ///
 /// # Errors
 /// [`KernelError::Length`] when `b` is too short or `out` does not hold exactly [`packed_len`] elements.
-pub fn pack_b(b: &[f32], k: usize, n: usize, row_stride: usize, col_stride: usize, out: &mut [f32]) -> Result<(), KernelError> {
+pub fn pack_b(
+    b: &[f32],
+    k: usize,
+    n: usize,
+    row_stride: usize,
+    col_stride: usize,
+    out: &mut [f32],
+) -> Result<(), KernelError> {
     let need = product(&[n.div_ceil(PANEL), PANEL, k])?;
     crate::error::exactly(out.len(), need)?;
     if k == 0 || n == 0 {
         return Ok(());
     }
-    let last = product(&[k - 1, row_stride])?.checked_add(product(&[n - 1, col_stride])?).ok_or(KernelError::Overflow)?;
+    let last = product(&[k - 1, row_stride])?
+        .checked_add(product(&[n - 1, col_stride])?)
+        .ok_or(KernelError::Overflow)?;
     at_least(b.len(), last.checked_add(1).ok_or(KernelError::Overflow)?)?;
     for (p, panel) in out.chunks_exact_mut(k * PANEL).enumerate() {
         let j0 = p * PANEL;
@@ -37,7 +46,11 @@ pub fn pack_b(b: &[f32], k: usize, n: usize, row_stride: usize, col_stride: usiz
         } else {
             for j in 0..PANEL {
                 for i in 0..k {
-                    panel[i * PANEL + j] = if j < cols { b[i * row_stride + (j0 + j) * col_stride] } else { 0.0 };
+                    panel[i * PANEL + j] = if j < cols {
+                        b[i * row_stride + (j0 + j) * col_stride]
+                    } else {
+                        0.0
+                    };
                 }
             }
         }
@@ -69,7 +82,16 @@ pub struct Gemm {
 impl Gemm {
     /// A product of dense matrices without activation.
     pub const fn new(m: usize, n: usize, k: usize) -> Self {
-        Self { m, n, k, lda: k, ldc: n, ldr: n, alpha: 1.0, activation: Activation::None }
+        Self {
+            m,
+            n,
+            k,
+            lda: k,
+            ldc: n,
+            ldr: n,
+            alpha: 1.0,
+            activation: Activation::None,
+        }
     }
 
     /// Panels of 16 columns.
@@ -89,9 +111,13 @@ impl Gemm {
             if rows == 0 || cols == 0 {
                 return Ok(0);
             }
-            product(&[rows - 1, ld])?.checked_add(cols).ok_or(KernelError::Overflow)
+            product(&[rows - 1, ld])?
+                .checked_add(cols)
+                .ok_or(KernelError::Overflow)
         };
-        if self.m > 1 && (self.lda < self.k || self.ldc < self.n || (residual.is_some() && self.ldr < self.n)) {
+        if self.m > 1
+            && (self.lda < self.k || self.ldc < self.n || (residual.is_some() && self.ldr < self.n))
+        {
             return Err(KernelError::Parameter);
         }
         at_least(a, span(self.m, self.lda, self.k)?)?;
@@ -195,15 +221,31 @@ unsafe fn body<I: Isa>(t: &Task) {
 }
 
 #[inline(always)]
-unsafe fn store_at(t: &Task, row: usize, rows: usize, panel: usize, width: usize, lo: f32, hi: f32) -> Store {
+unsafe fn store_at(
+    t: &Task,
+    row: usize,
+    rows: usize,
+    panel: usize,
+    width: usize,
+    lo: f32,
+    hi: f32,
+) -> Store {
     let col = panel * PANEL;
     // SAFETY: row and column lie inside the shape.
     unsafe {
         Store {
             c: t.c.add(row * t.p.ldc + col),
             ldc: t.p.ldc,
-            bias: if t.bias.is_null() { t.bias } else { t.bias.add(col) },
-            residual: if t.residual.is_null() { t.residual } else { t.residual.add(row * t.p.ldr + col) },
+            bias: if t.bias.is_null() {
+                t.bias
+            } else {
+                t.bias.add(col)
+            },
+            residual: if t.residual.is_null() {
+                t.residual
+            } else {
+                t.residual.add(row * t.p.ldr + col)
+            },
             ldr: t.p.ldr,
             rows,
             cols: (t.p.n - col).min(width * PANEL),
@@ -250,7 +292,12 @@ unsafe fn gemv<I: Isa>(a: *const f32, b: *const f32, k: usize, s: &Store) {
 }
 
 #[inline(always)]
-unsafe fn gemv_wide<I: Isa, const NV: usize, const U: usize>(a: *const f32, b: *const f32, k: usize, s: &Store) {
+unsafe fn gemv_wide<I: Isa, const NV: usize, const U: usize>(
+    a: *const f32,
+    b: *const f32,
+    k: usize,
+    s: &Store,
+) {
     // SAFETY: `a` holds k elements, `b` k * 16.
     unsafe {
         let mut acc = [[I::splat(0.0); NV]; U];
@@ -259,7 +306,11 @@ unsafe fn gemv_wide<I: Isa, const NV: usize, const U: usize>(a: *const f32, b: *
             for u in 0..U {
                 let av = I::splat(*a.add(i + u));
                 for j in 0..NV {
-                    acc[u][j] = I::fma(av, I::load(b.add((i + u) * PANEL + j * I::LANES)), acc[u][j]);
+                    acc[u][j] = I::fma(
+                        av,
+                        I::load(b.add((i + u) * PANEL + j * I::LANES)),
+                        acc[u][j],
+                    );
                 }
             }
             i += U;

@@ -27,7 +27,11 @@ pub(crate) unsafe fn accumulate<I: Isa, const MR: usize, const NV: usize>(
                 let kk = $kk;
                 let mut bv = [I::splat(0.0); NV];
                 for j in 0..NV {
-                    bv[j] = if j < per { I::load(b.add(kk * PANEL + j * I::LANES)) } else { I::load(b2.add(kk * PANEL + (j - per) * I::LANES)) };
+                    bv[j] = if j < per {
+                        I::load(b.add(kk * PANEL + j * I::LANES))
+                    } else {
+                        I::load(b2.add(kk * PANEL + (j - per) * I::LANES))
+                    };
                 }
                 for r in 0..MR {
                     let av = I::splat(*a[r].add(kk));
@@ -80,7 +84,10 @@ pub(crate) struct Store {
 /// # Safety
 /// The instruction set exists; the pointers of `s` are valid for its rows and columns.
 #[inline(always)]
-pub(crate) unsafe fn store<I: Isa, const MR: usize, const NV: usize>(acc: &[[I::V; NV]; MR], s: &Store) {
+pub(crate) unsafe fn store<I: Isa, const MR: usize, const NV: usize>(
+    acc: &[[I::V; NV]; MR],
+    s: &Store,
+) {
     // SAFETY: see the contract.
     unsafe {
         let (lo, hi, alpha) = (I::splat(s.lo), I::splat(s.hi), I::splat(s.alpha));
@@ -127,11 +134,22 @@ pub(crate) unsafe fn store<I: Isa, const MR: usize, const NV: usize>(acc: &[[I::
                 let mut v = I::fma(acc[r][j], alpha, bias);
                 if !s.residual.is_null() {
                     let p = s.residual.add(r * s.ldr + at);
-                    v = I::add(v, if part { I::load_partial(p, n) } else { I::load(p) });
+                    v = I::add(
+                        v,
+                        if part {
+                            I::load_partial(p, n)
+                        } else {
+                            I::load(p)
+                        },
+                    );
                 }
                 let v = I::min(hi, I::max(lo, v));
                 let p = s.c.add(r * s.ldc + at);
-                if part { I::store_partial(p, v, n) } else { I::store(p, v) }
+                if part {
+                    I::store_partial(p, v, n)
+                } else {
+                    I::store(p, v)
+                }
             }
         }
     }

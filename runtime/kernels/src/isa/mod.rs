@@ -2,23 +2,23 @@
 //!
 //! Kernel bodies are `#[inline(always)]` generics over [`Isa`]; the wrappers that [`kernel_rows!`] writes carry the
 //! `#[target_feature]`, so everything inlines into a function that may use the instructions.
-mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod scalar;
 #[cfg(target_arch = "wasm32")]
 mod simd128;
 
-pub use scalar::Scalar;
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
 #[cfg(target_arch = "aarch64")]
 pub use neon::Neon;
+pub use scalar::Scalar;
 #[cfg(target_arch = "wasm32")]
 pub use simd128::Simd128;
 

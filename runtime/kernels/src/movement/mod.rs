@@ -29,7 +29,11 @@ impl Side<'_> {
             low += reach.min(0);
             high += reach.max(0);
         }
-        if low < 0 || high >= len as i128 { Err(KernelError::Length) } else { Ok(()) }
+        if low < 0 || high >= len as i128 {
+            Err(KernelError::Length)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -78,7 +82,13 @@ pub fn strided_copy(
 ///
 /// # Errors
 /// [`KernelError::Parameter`] when `perm` is no permutation, else as [`strided_copy`].
-pub fn transpose(size: usize, shape: &[usize], perm: &[usize], src: &[u8], dst: &mut [u8]) -> Result<(), KernelError> {
+pub fn transpose(
+    size: usize,
+    shape: &[usize],
+    perm: &[usize],
+    src: &[u8],
+    dst: &mut [u8],
+) -> Result<(), KernelError> {
     let rank = shape.len();
     if rank > MAX_RANK || perm.len() != rank {
         return Err(KernelError::Parameter);
@@ -95,7 +105,20 @@ pub fn transpose(size: usize, shape: &[usize], perm: &[usize], src: &[u8], dst: 
     }
     let out_shape = &out_shape[..rank];
     let to = row_major(out_shape);
-    strided_copy(size, out_shape, src, Side { offset: 0, strides: &from }, dst, Side { offset: 0, strides: &to })
+    strided_copy(
+        size,
+        out_shape,
+        src,
+        Side {
+            offset: 0,
+            strides: &from,
+        },
+        dst,
+        Side {
+            offset: 0,
+            strides: &to,
+        },
+    )
 }
 
 fn sized<const N: usize>(
@@ -143,7 +166,8 @@ fn sized<const N: usize>(
                 return;
             }
             for i in 0..run as isize {
-                dst[(d as isize + i * write_step) as usize] = src[(s as isize + i * read_step) as usize];
+                dst[(d as isize + i * write_step) as usize] =
+                    src[(s as isize + i * read_step) as usize];
             }
         });
     }
@@ -199,21 +223,94 @@ mod tests {
     fn slices_run_backwards_and_broadcast() {
         let src = [1u8, 2, 3, 4, 5, 6];
         let mut dst = [0u8; 4];
-        let from = Side { offset: 5, strides: &[-3, -2] };
-        strided_copy(1, &[2, 2], &src, from, &mut dst, Side { offset: 0, strides: &[2, 1] }).unwrap();
+        let from = Side {
+            offset: 5,
+            strides: &[-3, -2],
+        };
+        strided_copy(
+            1,
+            &[2, 2],
+            &src,
+            from,
+            &mut dst,
+            Side {
+                offset: 0,
+                strides: &[2, 1],
+            },
+        )
+        .unwrap();
         assert_eq!(dst, [6, 4, 3, 1]);
-        let from = Side { offset: 1, strides: &[1, 0] };
-        strided_copy(1, &[2, 2], &src, from, &mut dst, Side { offset: 0, strides: &[2, 1] }).unwrap();
+        let from = Side {
+            offset: 1,
+            strides: &[1, 0],
+        };
+        strided_copy(
+            1,
+            &[2, 2],
+            &src,
+            from,
+            &mut dst,
+            Side {
+                offset: 0,
+                strides: &[2, 1],
+            },
+        )
+        .unwrap();
         assert_eq!(dst, [2, 2, 3, 3]);
     }
 
     #[test]
     fn positions_outside_are_refused() {
         let mut dst = [0u8; 4];
-        let to = Side { offset: 0, strides: &[1] };
-        assert_eq!(strided_copy(1, &[4], &[0; 3], Side { offset: 0, strides: &[1] }, &mut dst, to), Err(KernelError::Length));
-        assert_eq!(strided_copy(1, &[4], &[0; 9], Side { offset: 2, strides: &[-1] }, &mut dst, to), Err(KernelError::Length));
-        assert_eq!(strided_copy(3, &[1], &[0; 9], Side { offset: 0, strides: &[1] }, &mut dst, to), Err(KernelError::Parameter));
-        assert_eq!(transpose(1, &[2, 2], &[0, 0], &[0; 4], &mut dst), Err(KernelError::Parameter));
+        let to = Side {
+            offset: 0,
+            strides: &[1],
+        };
+        assert_eq!(
+            strided_copy(
+                1,
+                &[4],
+                &[0; 3],
+                Side {
+                    offset: 0,
+                    strides: &[1]
+                },
+                &mut dst,
+                to
+            ),
+            Err(KernelError::Length)
+        );
+        assert_eq!(
+            strided_copy(
+                1,
+                &[4],
+                &[0; 9],
+                Side {
+                    offset: 2,
+                    strides: &[-1]
+                },
+                &mut dst,
+                to
+            ),
+            Err(KernelError::Length)
+        );
+        assert_eq!(
+            strided_copy(
+                3,
+                &[1],
+                &[0; 9],
+                Side {
+                    offset: 0,
+                    strides: &[1]
+                },
+                &mut dst,
+                to
+            ),
+            Err(KernelError::Parameter)
+        );
+        assert_eq!(
+            transpose(1, &[2, 2], &[0, 0], &[0; 4], &mut dst),
+            Err(KernelError::Parameter)
+        );
     }
 }

@@ -52,7 +52,12 @@ pub fn pad(
     dst: &mut [u8],
 ) -> Result<(), KernelError> {
     let rank = shape.len();
-    if rank > MAX_RANK || out.len() != rank || before.len() != rank || fill.len() < size || size == 0 {
+    if rank > MAX_RANK
+        || out.len() != rank
+        || before.len() != rank
+        || fill.len() < size
+        || size == 0
+    {
         return Err(KernelError::Parameter);
     }
     let bytes = |s: &[usize]| product(s)?.checked_mul(size).ok_or(KernelError::Overflow);
@@ -77,13 +82,18 @@ pub fn pad(
     for row in dst[..bytes(out)?].chunks_exact_mut(width * size) {
         let start = (0..last).try_fold(0usize, |at, axis| {
             let i = index[axis] as isize - before[axis] as isize;
-            source.position(i, shape[axis]).map(|p| at + p * strides[axis] as usize)
+            source
+                .position(i, shape[axis])
+                .map(|p| at + p * strides[axis] as usize)
         });
         match start {
-            None => row.chunks_exact_mut(size).for_each(|e| e.copy_from_slice(&fill[..size])),
+            None => row
+                .chunks_exact_mut(size)
+                .for_each(|e| e.copy_from_slice(&fill[..size])),
             Some(start) => {
                 let from = &src[start * size..(start + inner) * size];
-                row[middle.start * size..middle.end * size].copy_from_slice(&from[..middle.len() * size]);
+                row[middle.start * size..middle.end * size]
+                    .copy_from_slice(&from[..middle.len() * size]);
                 for i in (0..middle.start).chain(middle.end..width) {
                     let element = match source.position(i as isize - ahead as isize, inner) {
                         Some(p) => &from[p * size..(p + 1) * size],
@@ -125,10 +135,30 @@ mod tests {
     #[test]
     fn two_axes_and_empty_input() {
         let mut dst = [0u8; 12];
-        pad(1, &[2, 2], &[3, 4], &[1, 1], PadSource::Constant, &[0], &[1, 2, 3, 4], &mut dst).unwrap();
+        pad(
+            1,
+            &[2, 2],
+            &[3, 4],
+            &[1, 1],
+            PadSource::Constant,
+            &[0],
+            &[1, 2, 3, 4],
+            &mut dst,
+        )
+        .unwrap();
         assert_eq!(dst, [0, 0, 0, 0, 0, 1, 2, 0, 0, 3, 4, 0]);
         let mut dst = [0u8; 2];
-        pad(1, &[0], &[2], &[1], PadSource::Constant, &[7], &[], &mut dst).unwrap();
+        pad(
+            1,
+            &[0],
+            &[2],
+            &[1],
+            PadSource::Constant,
+            &[7],
+            &[],
+            &mut dst,
+        )
+        .unwrap();
         assert_eq!(dst, [7, 7]);
         assert!(pad(1, &[0], &[2], &[1], PadSource::Edge, &[7], &[], &mut dst).is_err());
     }

@@ -63,7 +63,9 @@ impl Walk {
         if self.to[last] != 1 || self.from[last] <= 1 {
             return false;
         }
-        let Some(dense) = (0..last).find(|&a| self.from[a] == 1 && self.to[a] > 0) else { return false };
+        let Some(dense) = (0..last).find(|&a| self.from[a] == 1 && self.to[a] > 0) else {
+            return false;
+        };
         for axis in dense..last - 1 {
             self.shape.swap(axis, axis + 1);
             self.from.swap(axis, axis + 1);

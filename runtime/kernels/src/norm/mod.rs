@@ -63,7 +63,11 @@ unsafe fn body<I: Isa>(t: &Task) {
                 let part = k < I::LANES;
                 macro_rules! get {
                     ($p:expr) => {
-                        if part { I::load_partial($p.add(i), k) } else { I::load($p.add(i)) }
+                        if part {
+                            I::load_partial($p.add(i), k)
+                        } else {
+                            I::load($p.add(i))
+                        }
                     };
                 }
                 let mut v = I::mul(I::sub(get!(x), mv), sv);
@@ -73,14 +77,24 @@ unsafe fn body<I: Isa>(t: &Task) {
                 if !t.beta.is_null() {
                     v = I::add(v, get!(t.beta));
                 }
-                if part { I::store_partial(y.add(i), v, k) } else { I::store(y.add(i), v) }
+                if part {
+                    I::store_partial(y.add(i), v, k)
+                } else {
+                    I::store(y.add(i), v)
+                }
                 i += I::LANES;
             }
         }
     }
 }
 
-fn check(rows: usize, n: usize, gamma: Option<&[f32]>, beta: Option<&[f32]>, len: usize) -> Result<(), KernelError> {
+fn check(
+    rows: usize,
+    n: usize,
+    gamma: Option<&[f32]>,
+    beta: Option<&[f32]>,
+    len: usize,
+) -> Result<(), KernelError> {
     exactly(len, product(&[rows, n])?)?;
     gamma.map_or(Ok(()), |g| at_least(g.len(), n))?;
     beta.map_or(Ok(()), |b| at_least(b.len(), n))
@@ -107,7 +121,16 @@ impl Kernels {
     ) -> Result<(), KernelError> {
         check(rows, n, gamma, beta, x.len())?;
         exactly(y.len(), x.len())?;
-        let t = Task { x: x.as_ptr(), y: y.as_mut_ptr(), rows, n, gamma: ptr(gamma), beta: ptr(beta), epsilon, center: true };
+        let t = Task {
+            x: x.as_ptr(),
+            y: y.as_mut_ptr(),
+            rows,
+            n,
+            gamma: ptr(gamma),
+            beta: ptr(beta),
+            epsilon,
+            center: true,
+        };
         // SAFETY: checked above.
         unsafe { (self.norm)(&t) };
         Ok(())
@@ -128,7 +151,16 @@ impl Kernels {
     ) -> Result<(), KernelError> {
         check(rows, n, gamma, beta, y.len())?;
         let p = y.as_mut_ptr();
-        let t = Task { x: p, y: p, rows, n, gamma: ptr(gamma), beta: ptr(beta), epsilon, center: true };
+        let t = Task {
+            x: p,
+            y: p,
+            rows,
+            n,
+            gamma: ptr(gamma),
+            beta: ptr(beta),
+            epsilon,
+            center: true,
+        };
         // SAFETY: checked above; every pass reads an element before it writes it.
         unsafe { (self.norm)(&t) };
         Ok(())
@@ -149,7 +181,16 @@ impl Kernels {
     ) -> Result<(), KernelError> {
         check(rows, n, gamma, None, x.len())?;
         exactly(y.len(), x.len())?;
-        let t = Task { x: x.as_ptr(), y: y.as_mut_ptr(), rows, n, gamma: ptr(gamma), beta: core::ptr::null(), epsilon, center: false };
+        let t = Task {
+            x: x.as_ptr(),
+            y: y.as_mut_ptr(),
+            rows,
+            n,
+            gamma: ptr(gamma),
+            beta: core::ptr::null(),
+            epsilon,
+            center: false,
+        };
         // SAFETY: checked above.
         unsafe { (self.norm)(&t) };
         Ok(())

@@ -59,11 +59,26 @@ impl Pool {
                 .and_then(|n| n.checked_add(self.input[d]))
                 .ok_or(KernelError::Overflow)?;
         }
-        product(&[self.batch, self.output[0], self.output[1], self.output[2], self.channels])?;
+        product(&[
+            self.batch,
+            self.output[0],
+            self.output[1],
+            self.output[2],
+            self.channels,
+        ])?;
         if rows.start > rows.end || rows.end > self.rows() {
             return Err(KernelError::Parameter);
         }
-        at_least(x, product(&[self.batch, self.input[0], self.input[1], self.input[2], self.channels])?)?;
+        at_least(
+            x,
+            product(&[
+                self.batch,
+                self.input[0],
+                self.input[1],
+                self.input[2],
+                self.channels,
+            ])?,
+        )?;
         exactly(y, product(&[rows.len(), self.output[2], self.channels])?)
     }
 
@@ -121,7 +136,11 @@ unsafe fn body<I: Isa>(t: &Task) {
         let init = I::splat(if max { f32::NEG_INFINITY } else { 0.0 });
         let mut y = t.y;
         for row in t.rows.0..t.rows.1 {
-            let (oy, oz, img) = (row % p.output[1], row / p.output[1] % p.output[0], row / p.output[1] / p.output[0]);
+            let (oy, oz, img) = (
+                row % p.output[1],
+                row / p.output[1] % p.output[0],
+                row / p.output[1] / p.output[0],
+            );
             let (z0, z1, zc) = p.taps(0, oz);
             let (y0, y1, yc) = p.taps(1, oy);
             for ox in 0..p.output[2] {
@@ -143,17 +162,29 @@ unsafe fn body<I: Isa>(t: &Task) {
                             let iz = oz * p.stride[0] + kz * p.dilation[0] - p.pad_begin[0];
                             for ky in y0..y1 {
                                 let iy = oy * p.stride[1] + ky * p.dilation[1] - p.pad_begin[1];
-                                let a = t.x.add((((img * p.input[0] + iz) * p.input[1] + iy) * p.input[2] + ix) * c + ch);
+                                let a = t.x.add(
+                                    (((img * p.input[0] + iz) * p.input[1] + iy) * p.input[2] + ix)
+                                        * c
+                                        + ch,
+                                );
                                 for kx in 0..x1 - x0 {
                                     let a = a.add(kx * p.dilation[2] * c);
-                                    let v = if n == I::LANES { I::load(a) } else { I::load_partial(a, n) };
+                                    let v = if n == I::LANES {
+                                        I::load(a)
+                                    } else {
+                                        I::load_partial(a, n)
+                                    };
                                     acc = if max { I::max(acc, v) } else { I::add(acc, v) };
                                 }
                             }
                         }
                     }
                     let v = if max { acc } else { I::mul(acc, scale) };
-                    if n == I::LANES { I::store(y.add(ch), v) } else { I::store_partial(y.add(ch), v, n) }
+                    if n == I::LANES {
+                        I::store(y.add(ch), v)
+                    } else {
+                        I::store_partial(y.add(ch), v, n)
+                    }
                     ch += n;
                 }
                 y = y.add(c);
@@ -191,10 +222,21 @@ unsafe fn global<I: Isa>(t: &GlobalTask) {
                 let mut acc = I::splat(0.0);
                 for i in 0..t.pixels {
                     let p = x.add(i * c + ch);
-                    acc = I::add(acc, if n == I::LANES { I::load(p) } else { I::load_partial(p, n) });
+                    acc = I::add(
+                        acc,
+                        if n == I::LANES {
+                            I::load(p)
+                        } else {
+                            I::load_partial(p, n)
+                        },
+                    );
                 }
                 let v = I::mul(acc, scale);
-                if n == I::LANES { I::store(y.add(ch), v) } else { I::store_partial(y.add(ch), v, n) }
+                if n == I::LANES {
+                    I::store(y.add(ch), v)
+                } else {
+                    I::store_partial(y.add(ch), v, n)
+                }
                 ch += n;
             }
         }
@@ -207,10 +249,23 @@ impl Kernels {
     ///
     /// # Errors
     /// [`KernelError`] when a slice does not fit the shape.
-    pub fn pool(&self, p: &Pool, x: &[f32], y: &mut [f32], rows: Range<usize>) -> Result<(), KernelError> {
+    pub fn pool(
+        &self,
+        p: &Pool,
+        x: &[f32],
+        y: &mut [f32],
+        rows: Range<usize>,
+    ) -> Result<(), KernelError> {
         p.check(x.len(), y.len(), &rows)?;
         // SAFETY: checked above.
-        unsafe { (self.pool)(&Task { p: *p, x: x.as_ptr(), y: y.as_mut_ptr(), rows: (rows.start, rows.end) }) };
+        unsafe {
+            (self.pool)(&Task {
+                p: *p,
+                x: x.as_ptr(),
+                y: y.as_mut_ptr(),
+                rows: (rows.start, rows.end),
+            })
+        };
         Ok(())
     }
 
@@ -218,11 +273,26 @@ impl Kernels {
     ///
     /// # Errors
     /// [`KernelError::Length`] when a slice does not fit the shape.
-    pub fn global_average(&self, batch: usize, pixels: usize, channels: usize, x: &[f32], y: &mut [f32]) -> Result<(), KernelError> {
+    pub fn global_average(
+        &self,
+        batch: usize,
+        pixels: usize,
+        channels: usize,
+        x: &[f32],
+        y: &mut [f32],
+    ) -> Result<(), KernelError> {
         exactly(x.len(), product(&[batch, pixels, channels])?)?;
         exactly(y.len(), product(&[batch, channels])?)?;
         // SAFETY: checked above.
-        unsafe { (self.global_average)(&GlobalTask { x: x.as_ptr(), y: y.as_mut_ptr(), batch, pixels, channels }) };
+        unsafe {
+            (self.global_average)(&GlobalTask {
+                x: x.as_ptr(),
+                y: y.as_mut_ptr(),
+                batch,
+                pixels,
+                channels,
+            })
+        };
         Ok(())
     }
 }

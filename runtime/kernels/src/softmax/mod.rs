@@ -87,14 +87,30 @@ unsafe fn row<I: Isa>(x: *const f32, y: *mut f32, n: usize, log: bool) {
             }
         }
         // x - m first: m + log(s) would lose the digits of log(s) beside a large m.
-        let (shift, a) = if log { (mv, I::splat(libm::logf(s))) } else { (I::splat(0.0), I::splat(1.0 / s)) };
+        let (shift, a) = if log {
+            (mv, I::splat(libm::logf(s)))
+        } else {
+            (I::splat(0.0), I::splat(1.0 / s))
+        };
         let from = if log { x } else { y.cast_const() };
         let mut i = 0;
         while i < n {
             let k = n - i;
-            let v = if k < I::LANES { I::load_partial(from.add(i), k) } else { I::load(from.add(i)) };
-            let r = if log { I::sub(I::sub(v, shift), a) } else { I::mul(v, a) };
-            if k < I::LANES { I::store_partial(y.add(i), r, k) } else { I::store(y.add(i), r) }
+            let v = if k < I::LANES {
+                I::load_partial(from.add(i), k)
+            } else {
+                I::load(from.add(i))
+            };
+            let r = if log {
+                I::sub(I::sub(v, shift), a)
+            } else {
+                I::mul(v, a)
+            };
+            if k < I::LANES {
+                I::store_partial(y.add(i), r, k)
+            } else {
+                I::store(y.add(i), r)
+            }
             i += I::LANES;
         }
     }
@@ -102,17 +118,32 @@ unsafe fn row<I: Isa>(x: *const f32, y: *mut f32, n: usize, log: bool) {
 
 /// `lanes` neighbouring columns at once, rows `stride` apart.
 #[inline(always)]
-unsafe fn column<I: Isa>(x: *const f32, y: *mut f32, n: usize, stride: usize, lanes: usize, log: bool) {
+unsafe fn column<I: Isa>(
+    x: *const f32,
+    y: *mut f32,
+    n: usize,
+    stride: usize,
+    lanes: usize,
+    log: bool,
+) {
     // SAFETY: `lanes` elements of each of the n rows are valid.
     unsafe {
         macro_rules! get {
             ($p:expr) => {
-                if lanes == I::LANES { I::load($p) } else { I::load_partial($p, lanes) }
+                if lanes == I::LANES {
+                    I::load($p)
+                } else {
+                    I::load_partial($p, lanes)
+                }
             };
         }
         macro_rules! put {
             ($p:expr, $v:expr) => {
-                if lanes == I::LANES { I::store($p, $v) } else { I::store_partial($p, $v, lanes) }
+                if lanes == I::LANES {
+                    I::store($p, $v)
+                } else {
+                    I::store_partial($p, $v, lanes)
+                }
             };
         }
         let mut m = get!(x);
@@ -148,12 +179,29 @@ impl Kernels {
     ///
     /// # Errors
     /// [`KernelError::Length`] when a slice does not hold exactly `outer * n * inner` elements.
-    pub fn softmax(&self, outer: usize, n: usize, inner: usize, log: bool, x: &[f32], y: &mut [f32]) -> Result<(), KernelError> {
+    pub fn softmax(
+        &self,
+        outer: usize,
+        n: usize,
+        inner: usize,
+        log: bool,
+        x: &[f32],
+        y: &mut [f32],
+    ) -> Result<(), KernelError> {
         let len = product(&[outer, n, inner])?;
         exactly(x.len(), len)?;
         exactly(y.len(), len)?;
         // SAFETY: checked above.
-        unsafe { (self.softmax)(&Task { x: x.as_ptr(), y: y.as_mut_ptr(), outer, n, inner, log }) };
+        unsafe {
+            (self.softmax)(&Task {
+                x: x.as_ptr(),
+                y: y.as_mut_ptr(),
+                outer,
+                n,
+                inner,
+                log,
+            })
+        };
         Ok(())
     }
 
@@ -161,11 +209,27 @@ impl Kernels {
     ///
     /// # Errors
     /// [`KernelError::Length`] when `y` does not hold exactly `outer * n * inner` elements.
-    pub fn softmax_inplace(&self, outer: usize, n: usize, inner: usize, log: bool, y: &mut [f32]) -> Result<(), KernelError> {
+    pub fn softmax_inplace(
+        &self,
+        outer: usize,
+        n: usize,
+        inner: usize,
+        log: bool,
+        y: &mut [f32],
+    ) -> Result<(), KernelError> {
         exactly(y.len(), product(&[outer, n, inner])?)?;
         let p = y.as_mut_ptr();
         // SAFETY: checked above; every pass reads an element before it writes it.
-        unsafe { (self.softmax)(&Task { x: p, y: p, outer, n, inner, log }) };
+        unsafe {
+            (self.softmax)(&Task {
+                x: p,
+                y: p,
+                outer,
+                n,
+                inner,
+                log,
+            })
+        };
         Ok(())
     }
 }

@@ -12,7 +12,13 @@ const TILE: usize = 16;
 ///
 /// # Errors
 /// [`KernelError::Length`] when a slice does not hold `batch * rows * cols` elements.
-pub fn transpose_2d<T: Copy>(x: &[T], batch: usize, rows: usize, cols: usize, y: &mut [T]) -> Result<(), KernelError> {
+pub fn transpose_2d<T: Copy>(
+    x: &[T],
+    batch: usize,
+    rows: usize,
+    cols: usize,
+    y: &mut [T],
+) -> Result<(), KernelError> {
     let n = product(&[batch, rows, cols])?;
     exactly(x.len(), n)?;
     exactly(y.len(), n)?;
@@ -48,7 +54,12 @@ pub fn transpose_2d<T: Copy>(x: &[T], batch: usize, rows: usize, cols: usize, y:
 /// # Errors
 /// [`KernelError::Parameter`] when `perm` is no permutation of the dimensions or the rank exceeds [`MAX_RANK`];
 /// [`KernelError::Length`] when a slice does not fit `shape`.
-pub fn permute<T: Copy>(x: &[T], shape: &[usize], perm: &[usize], y: &mut [T]) -> Result<(), KernelError> {
+pub fn permute<T: Copy>(
+    x: &[T],
+    shape: &[usize],
+    perm: &[usize],
+    y: &mut [T],
+) -> Result<(), KernelError> {
     let rank = shape.len();
     if rank > MAX_RANK || perm.len() != rank {
         return Err(KernelError::Parameter);

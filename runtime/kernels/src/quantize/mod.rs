@@ -1,0 +1,252 @@
+//! Linear quantisation: `q = saturate(round_half_even(x / scale) + zero)` and back.
+
+use crate::error::{KernelError, product};
+
+/// Scales and zero points over `[outer, n, inner]`: one for all, one for each of the `n`, or one for each block of
+/// `block` along the axis for every outer and inner position.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// Elements before the axis, on it, and after it.
+    pub shape: [usize; 3],
+    /// Block length along the axis; zero when not blocked.
+    pub block: usize,
+}
+
+impl Layout {
+    fn scales(&self, have: usize) -> Result<(), KernelError> {
+        let [outer, n, inner] = self.shape;
+        let fits = match self.block {
+            0 => have == 1 || have == n,
+            b => have == product(&[outer, n.div_ceil(b), inner])?,
+        };
+        if fits {
+            Ok(())
+        } else {
+            Err(KernelError::Length)
+        }
+    }
+
+    /// Index of the scale of element `i` when there are `scales` of them.
+    fn scale_index(&self, i: usize, scales: usize) -> usize {
+        let [_, n, inner] = self.shape;
+        let (o, k, r) = (i / (n * inner), i / inner % n, i % inner);
+        match self.block {
+            0 if scales == 1 => 0,
+            0 => k,
+            b => (o * n.div_ceil(b) + k / b) * inner + r,
+        }
+    }
+
+    fn elements(&self) -> Result<usize, KernelError> {
+        product(&self.shape)
+    }
+}
+
+/// Calls `f(element, scale, zero)` for every element. `zero` may be empty.
+fn each<Z: Copy>(
+    layout: &Layout,
+    scale: &[f32],
+    zero: &[Z],
+    none: Z,
+    len: usize,
+    mut f: impl FnMut(usize, f32, Z),
+) -> Result<(), KernelError> {
+    layout.scales(scale.len())?;
+    if len != layout.elements()? || !zero.is_empty() && zero.len() != scale.len() {
+        return Err(KernelError::Length);
+    }
+    for i in 0..len {
+        let s = layout.scale_index(i, scale.len());
+        f(i, scale[s], if zero.is_empty() { none } else { zero[s] });
+    }
+    Ok(())
+}
+
+/// Quantises to the integers `low..=high`; `store` makes the element.
+///
+/// # Errors
+/// [`KernelError::Length`] when lengths do not agree with the layout.
+pub fn quantize<T: Copy + Into<i64>>(
+    layout: &Layout,
+    x: &[f32],
+    scale: &[f32],
+    zero: &[T],
+    (low, high): (i64, i64),
+    none: T,
+    store: impl Fn(i64) -> T,
+    y: &mut [T],
+) -> Result<(), KernelError> {
+    if y.len() != x.len() {
+        return Err(KernelError::Length);
+    }
+    each(layout, scale, zero, none, x.len(), |i, s, z| {
+        y[i] = store(
+            (libm::rintf(x[i] / s) as i64)
+                .saturating_add(z.into())
+                .clamp(low, high),
+        );
+    })
+}
+
+/// `y = (x - zero) * scale`; differences are exact.
+///
+/// # Errors
+/// [`KernelError::Length`] when lengths do not agree with the layout.
+pub fn dequantize<T: Copy + Into<i64>>(
+    layout: &Layout,
+    x: &[T],
+    scale: &[f32],
+    zero: &[T],
+    none: T,
+    y: &mut [f32],
+) -> Result<(), KernelError> {
+    if y.len() != x.len() {
+        return Err(KernelError::Length);
+    }
+    each(layout, scale, zero, none, x.len(), |i, s, z| {
+        y[i] = (x[i].into() - z.into()) as f32 * s
+    })
+}
+
+/// Quantises between floats: `y = store(x / scale)`, for the 8-bit and 4-bit floats, which have no zero points.
+///
+/// # Errors
+/// [`KernelError::Length`] when lengths do not agree with the layout.
+pub fn scale_elements(
+    layout: &Layout,
+    len: usize,
+    scale: &[f32],
+    f: impl FnMut(usize, f32, ()),
+) -> Result<(), KernelError> {
+    each(layout, scale, &[], (), len, f)
+}
+
+/// ONNX DynamicQuantizeLinear: quantises to 8 bits over the data's own range, zero included. Gives scale and zero point.
+///
+/// # Errors
+/// [`KernelError::Length`] when lengths differ.
+pub fn dynamic_quantize(x: &[f32], y: &mut [u8]) -> Result<(f32, u8), KernelError> {
+    if x.len() != y.len() {
+        return Err(KernelError::Length);
+    }
+    let (low, high) = x
+        .iter()
+        .fold((0f32, 0f32), |(l, h), &v| (l.min(v), h.max(v)));
+    let scale = (high - low) / 255.0;
+    if scale <= 0.0 {
+        y.fill(0);
+        return Ok((scale, 0));
+    }
+    let zero = libm::rintf(-low / scale).clamp(0.0, 255.0);
+    for (y, x) in y.iter_mut().zip(x) {
+        *y = (libm::rintf(x / scale) + zero).clamp(0.0, 255.0) as u8;
+    }
+    Ok((scale, zero as u8))
+}
+
+/// `y = saturate(round_half_even(f32(acc + bias) * multiplier) + zero)` with `bias` and `multiplier` of the last axis
+/// (`multiplier` may be one value). `FORMAT.md` defines the arithmetic; every instruction set gives these bits.
+///
+/// # Errors
+/// [`KernelError::Length`] when lengths do not agree.
+pub fn requantize<T>(
+    channels: usize,
+    acc: &[i32],
+    bias: Option<&[i32]>,
+    multiplier: &[f32],
+    zero: i32,
+    (low, high): (i32, i32),
+    store: impl Fn(i32) -> T,
+    y: &mut [T],
+) -> Result<(), KernelError> {
+    let fits = multiplier.len() == 1 || multiplier.len() == channels;
+    if !fits
+        || acc.len() != y.len()
+        || bias.is_some_and(|b| b.len() != channels)
+        || channels == 0 && !acc.is_empty()
+    {
+        return Err(KernelError::Length);
+    }
+    if acc.is_empty() {
+        return Ok(());
+    }
+    for (acc, y) in acc.chunks(channels).zip(y.chunks_mut(channels)) {
+        for (c, (acc, y)) in acc.iter().zip(y).enumerate() {
+            let sum = acc.wrapping_add(bias.map_or(0, |b| b[c]));
+            let m = if multiplier.len() == 1 {
+                multiplier[0]
+            } else {
+                multiplier[c]
+            };
+            // Float to integer conversion saturates, so the sum below may only saturate too.
+            let rounded = libm::rintf(sum as f32 * m) as i32;
+            *y = store(rounded.saturating_add(zero).clamp(low, high));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantisation_rounds_half_to_even_and_saturates() {
+        let layout = Layout {
+            shape: [1, 6, 1],
+            block: 0,
+        };
+        let mut y = [0u8; 6];
+        quantize(
+            &layout,
+            &[0., 2., 3., 1000., -254., -1000.],
+            &[2.0],
+            &[128],
+            (0, 255),
+            0,
+            |v| v as u8,
+            &mut y,
+        )
+        .unwrap();
+        assert_eq!(y, [128, 129, 130, 255, 1, 0]);
+        let mut back = [0f32; 6];
+        dequantize(&layout, &y, &[2.0], &[128], 0, &mut back).unwrap();
+        assert_eq!(back, [0., 2., 4., 254., -254., -256.]);
+    }
+
+    #[test]
+    fn blocks_have_their_own_scales() {
+        let layout = Layout {
+            shape: [1, 4, 2],
+            block: 2,
+        };
+        let mut y = [0f32; 8];
+        dequantize(&layout, &[1i8; 8], &[1., 2., 3., 4.], &[], 0, &mut y).unwrap();
+        assert_eq!(y, [1., 2., 1., 2., 3., 4., 3., 4.]);
+    }
+
+    #[test]
+    fn dynamic_range_includes_zero() {
+        let mut y = [0u8; 6];
+        let (scale, zero) = dynamic_quantize(&[0., 2., -3., -2.5, 1.34, 0.5], &mut y).unwrap();
+        assert!((scale - 0.019607844).abs() < 1e-9);
+        assert_eq!((zero, y), (153, [153, 255, 0, 26, 221, 179]));
+    }
+
+    #[test]
+    fn requantisation_saturates() {
+        let mut y = [0i8; 3];
+        requantize(
+            1,
+            &[5, -3, i32::MAX],
+            None,
+            &[0.5],
+            1,
+            (-128, 127),
+            |v| v as i8,
+            &mut y,
+        )
+        .unwrap();
+        assert_eq!(y, [3, -1, 127]);
+    }
+}
