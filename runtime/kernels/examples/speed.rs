@@ -1,12 +1,17 @@
 //! Micro-benchmark: time and arithmetic rate of layers of MobileNetV2 and ResNet-18, and of other shapes.
 //! `cargo run --release -p cygnet-kernels --features std --example speed [FILTER] [ISA]`
-use cygnet_kernels::{Activation, Attention, Conv, Features, Gemm, Kernels, Pool, PoolKind, Unary, conv, gemm};
+use cygnet_kernels::{
+    Activation, Attention, Conv, Features, Gemm, Kernels, Pool, PoolKind, Unary, conv, gemm,
+};
 use std::time::Instant;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let filter = args.first().cloned().unwrap_or_default();
-    let wanted = args.get(1).and_then(|n| Features::from_name(n)).unwrap_or(Features::ALL);
+    let wanted = args
+        .get(1)
+        .and_then(|n| Features::from_name(n))
+        .unwrap_or(Features::ALL);
     let k = Kernels::for_features(wanted);
     println!("instruction set: {}", k.name());
     let report = |name: &str, flops: f64, f: &mut dyn FnMut()| {
@@ -22,15 +27,38 @@ fn main() {
             best = best.min(t.elapsed().as_secs_f64());
             runs += 1;
         }
-        println!("{name:44} {:9.1} us  {:7.2} Gop/s", best * 1e6, flops / best / 1e9);
+        println!(
+            "{name:44} {:9.1} us  {:7.2} Gop/s",
+            best * 1e6,
+            flops / best / 1e9
+        );
     };
-    for (m, n, d) in [(1, 1000, 512), (1, 1280, 1280), (49, 512, 512), (196, 256, 256), (384, 384, 384), (3136, 64, 64), (128, 3072, 768), (12544, 16, 32), (3136, 24, 96), (3136, 144, 24), (49, 320, 960)] {
+    for (m, n, d) in [
+        (1, 1000, 512),
+        (1, 1280, 1280),
+        (49, 512, 512),
+        (196, 256, 256),
+        (384, 384, 384),
+        (3136, 64, 64),
+        (128, 3072, 768),
+        (12544, 16, 32),
+        (3136, 24, 96),
+        (3136, 144, 24),
+        (49, 320, 960),
+    ] {
         let (a, b) = (vec![0.5f32; m * d], vec![0.25f32; d * n]);
         let mut packed = vec![0.0; gemm::packed_len(d, n)];
         gemm::pack_b(&b, d, n, n, 1, &mut packed).unwrap();
         let mut c = vec![0.0; m * n];
-        let p = Gemm { activation: Activation::Relu, ..Gemm::new(m, n, d) };
-        report(&format!("gemm {m}x{n}x{d}"), 2.0 * (m * n * d) as f64, &mut || k.gemm(&p, &a, &packed, None, None, &mut c).unwrap());
+        let p = Gemm {
+            activation: Activation::Relu,
+            ..Gemm::new(m, n, d)
+        };
+        report(
+            &format!("gemm {m}x{n}x{d}"),
+            2.0 * (m * n * d) as f64,
+            &mut || k.gemm(&p, &a, &packed, None, None, &mut c).unwrap(),
+        );
     }
     for (size, ci, co, kernel, stride) in [
         (224, 3, 64, 7, 2),
@@ -53,11 +81,26 @@ fn main() {
         let bias = vec![0.1; co];
         let mut y = vec![0.0; p.rows() * p.output[2] * co];
         let flops = 2.0 * (p.rows() * p.output[2] * co * ci * kernel * kernel) as f64;
-        report(&format!("conv {size}x{size}x{ci} -> {co}, {kernel}x{kernel} /{stride}"), flops, &mut || {
-            k.conv(&p, &x, &w, Some(&bias), None, &mut y, 0..p.rows()).unwrap();
-        });
+        report(
+            &format!("conv {size}x{size}x{ci} -> {co}, {kernel}x{kernel} /{stride}"),
+            flops,
+            &mut || {
+                k.conv(&p, &x, &w, Some(&bias), None, &mut y, 0..p.rows())
+                    .unwrap();
+            },
+        );
     }
-    for (size, c, kernel, stride) in [(112, 32, 3, 1), (112, 96, 3, 2), (56, 144, 3, 1), (28, 192, 3, 1), (14, 384, 3, 1), (14, 576, 3, 2), (7, 960, 3, 1), (28, 240, 5, 1), (28, 240, 5, 2)] {
+    for (size, c, kernel, stride) in [
+        (112, 32, 3, 1),
+        (112, 96, 3, 2),
+        (56, 144, 3, 1),
+        (28, 192, 3, 1),
+        (14, 384, 3, 1),
+        (14, 576, 3, 2),
+        (7, 960, 3, 1),
+        (28, 240, 5, 1),
+        (28, 240, 5, 2),
+    ] {
         let mut p = Conv::new_2d(1, [size, size], c, c, [kernel, kernel]);
         p.groups = c;
         p.stride = [1, stride, stride];
@@ -69,9 +112,14 @@ fn main() {
         let bias = vec![0.1; c];
         let mut y = vec![0.0; p.rows() * p.output[2] * c];
         let flops = 2.0 * (p.rows() * p.output[2] * c * kernel * kernel) as f64;
-        report(&format!("depthwise {size}x{size}x{c}, {kernel}x{kernel} /{stride}"), flops, &mut || {
-            k.depthwise(&p, &x, &w, Some(&bias), None, &mut y, 0..p.rows()).unwrap();
-        });
+        report(
+            &format!("depthwise {size}x{size}x{c}, {kernel}x{kernel} /{stride}"),
+            flops,
+            &mut || {
+                k.depthwise(&p, &x, &w, Some(&bias), None, &mut y, 0..p.rows())
+                    .unwrap();
+            },
+        );
     }
     let p = Pool {
         kind: PoolKind::Max,
@@ -86,13 +134,40 @@ fn main() {
         pad_end: [0, 1, 1],
     };
     let (x, mut y) = (vec![0.5f32; 112 * 112 * 64], vec![0.0; 56 * 56 * 64]);
-    report("max pool 112x112x64, 3x3 /2", (56 * 56 * 64 * 9) as f64, &mut || k.pool(&p, &x, &mut y, 0..56).unwrap());
+    report(
+        "max pool 112x112x64, 3x3 /2",
+        (56 * 56 * 64 * 9) as f64,
+        &mut || k.pool(&p, &x, &mut y, 0..56).unwrap(),
+    );
     let (x, mut y) = (vec![0.5f32; 100_000], vec![0.0; 100_000]);
-    for op in [Unary::Relu, Unary::Exp, Unary::Sigmoid, Unary::Tanh, Unary::Erf, Unary::Gelu, Unary::Log] {
-        report(&format!("unary {op:?} of 100000"), 1e5, &mut || k.unary(op, &x, &mut y).unwrap());
+    for op in [
+        Unary::Relu,
+        Unary::Exp,
+        Unary::Sigmoid,
+        Unary::Tanh,
+        Unary::Erf,
+        Unary::Gelu,
+        Unary::Log,
+    ] {
+        report(&format!("unary {op:?} of 100000"), 1e5, &mut || {
+            k.unary(op, &x, &mut y).unwrap()
+        });
     }
-    report("softmax 100 x 1000", 1e5, &mut || k.softmax(100, 1000, 1, false, &x, &mut y).unwrap());
-    report("layer norm 130 x 768", 1e5, &mut || k.layer_norm(130, 768, 1e-5, None, None, &x[..130 * 768], &mut y[..130 * 768]).unwrap());
+    report("softmax 100 x 1000", 1e5, &mut || {
+        k.softmax(100, 1000, 1, false, &x, &mut y).unwrap()
+    });
+    report("layer norm 130 x 768", 1e5, &mut || {
+        k.layer_norm(
+            130,
+            768,
+            1e-5,
+            None,
+            None,
+            &x[..130 * 768],
+            &mut y[..130 * 768],
+        )
+        .unwrap()
+    });
     let p = Attention {
         queries: 128,
         keys: 128,
@@ -108,5 +183,9 @@ fn main() {
     };
     let x = vec![0.5f32; 128 * 64];
     let mut y = vec![0.0; 128 * 64];
-    report("attention 128 x 128 x 64", 4.0 * (128 * 128 * 64) as f64, &mut || k.attention(&p, &x, &x, &x, None, &mut y).unwrap());
+    report(
+        "attention 128 x 128 x 64",
+        4.0 * (128 * 128 * 64) as f64,
+        &mut || k.attention(&p, &x, &x, &x, None, &mut y).unwrap(),
+    );
 }

@@ -42,7 +42,13 @@ impl Broadcast {
     pub fn new(a: &[usize], b: &[usize], out: &[usize]) -> Result<Self, KernelError> {
         let (sa, sb) = (strides(a, out)?, strides(b, out)?);
         let total = crate::error::product(out)?;
-        let mut p = Broadcast { rank: 0, shape: [1; MAX_RANK], a: [0; MAX_RANK], b: [0; MAX_RANK], total };
+        let mut p = Broadcast {
+            rank: 0,
+            shape: [1; MAX_RANK],
+            a: [0; MAX_RANK],
+            b: [0; MAX_RANK],
+            total,
+        };
         for i in 0..out.len() {
             if out[i] == 1 {
                 continue;

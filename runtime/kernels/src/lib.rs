@@ -8,12 +8,12 @@ extern crate std;
 
 mod activation;
 pub mod attention;
-pub mod conv;
-mod depthwise;
-pub mod elementwise;
 mod broadcast;
 pub mod cast;
+pub mod conv;
+mod depthwise;
 pub mod element;
+pub mod elementwise;
 mod error;
 mod features;
 pub mod gemm;
@@ -24,16 +24,16 @@ pub mod isa;
 mod kernels;
 mod math;
 pub mod movement;
-pub mod quantize;
-pub mod recurrent;
 mod norm;
 pub mod pool;
+pub mod quantize;
+pub mod recurrent;
+pub mod reduce;
 mod softmax;
+pub mod sort;
 #[cfg(test)]
 mod tests;
 pub mod transpose;
-pub mod reduce;
-pub mod sort;
 
 pub use activation::Activation;
 pub use attention::Attention;

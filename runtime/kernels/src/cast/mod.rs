@@ -109,22 +109,48 @@ fn store_floats(d: DType, x: &[f64], y: &mut [u8], saturate: bool) {
 ///
 /// # Errors
 /// [`KernelError::Length`] when the element counts differ.
-pub fn cast(from: DType, x: &[u8], to: DType, y: &mut [u8], saturate: bool) -> Result<(), KernelError> {
+pub fn cast(
+    from: DType,
+    x: &[u8],
+    to: DType,
+    y: &mut [u8],
+    saturate: bool,
+) -> Result<(), KernelError> {
     exactly(x.len() / from.size(), y.len() / to.size())?;
     exactly(x.len() % from.size() + y.len() % to.size(), 0)?;
     match (from, to) {
         _ if from == to => y.copy_from_slice(x),
-        (DType::U8 | DType::Bool, DType::F32) => read_write(x, y, |v: [u8; 1]| f32::from(v[0]).to_le_bytes()),
-        (DType::I8, DType::F32) => read_write(x, y, |v| f32::from(i8::from_le_bytes(v)).to_le_bytes()),
-        (DType::I32, DType::F32) => read_write(x, y, |v| (i32::from_le_bytes(v) as f32).to_le_bytes()),
-        (DType::F32, DType::U8) => read_write(x, y, |v| (f32::from_le_bytes(v) as u8).to_le_bytes()),
-        (DType::F32, DType::I32) => read_write(x, y, |v| (f32::from_le_bytes(v) as i32).to_le_bytes()),
-        (DType::F16, DType::F32) => read_write(x, y, |v| f16::from_le_bytes(v).to_f32().to_le_bytes()),
-        (DType::F32, DType::F16) => read_write(x, y, |v| f16::from_f32(f32::from_le_bytes(v)).to_le_bytes()),
-        (DType::I32, DType::I64) => read_write(x, y, |v| i64::from(i32::from_le_bytes(v)).to_le_bytes()),
-        (DType::I64, DType::I32) => read_write(x, y, |v| (i64::from_le_bytes(v) as i32).to_le_bytes()),
+        (DType::U8 | DType::Bool, DType::F32) => {
+            read_write(x, y, |v: [u8; 1]| f32::from(v[0]).to_le_bytes())
+        }
+        (DType::I8, DType::F32) => {
+            read_write(x, y, |v| f32::from(i8::from_le_bytes(v)).to_le_bytes())
+        }
+        (DType::I32, DType::F32) => {
+            read_write(x, y, |v| (i32::from_le_bytes(v) as f32).to_le_bytes())
+        }
+        (DType::F32, DType::U8) => {
+            read_write(x, y, |v| (f32::from_le_bytes(v) as u8).to_le_bytes())
+        }
+        (DType::F32, DType::I32) => {
+            read_write(x, y, |v| (f32::from_le_bytes(v) as i32).to_le_bytes())
+        }
+        (DType::F16, DType::F32) => {
+            read_write(x, y, |v| f16::from_le_bytes(v).to_f32().to_le_bytes())
+        }
+        (DType::F32, DType::F16) => {
+            read_write(x, y, |v| f16::from_f32(f32::from_le_bytes(v)).to_le_bytes())
+        }
+        (DType::I32, DType::I64) => {
+            read_write(x, y, |v| i64::from(i32::from_le_bytes(v)).to_le_bytes())
+        }
+        (DType::I64, DType::I32) => {
+            read_write(x, y, |v| (i64::from_le_bytes(v) as i32).to_le_bytes())
+        }
         _ => {
-            let pairs = x.chunks(CHUNK * from.size()).zip(y.chunks_mut(CHUNK * to.size()));
+            let pairs = x
+                .chunks(CHUNK * from.size())
+                .zip(y.chunks_mut(CHUNK * to.size()));
             if through_integer(from) {
                 let mut buffer = [0i64; CHUNK];
                 for (x, y) in pairs {
@@ -143,7 +169,11 @@ pub fn cast(from: DType, x: &[u8], to: DType, y: &mut [u8], saturate: bool) -> R
     Ok(())
 }
 
-fn read_write<const A: usize, const B: usize>(x: &[u8], y: &mut [u8], f: impl Fn([u8; A]) -> [u8; B]) {
+fn read_write<const A: usize, const B: usize>(
+    x: &[u8],
+    y: &mut [u8],
+    f: impl Fn([u8; A]) -> [u8; B],
+) {
     for (y, x) in y.as_chunks_mut().0.iter_mut().zip(x.as_chunks().0) {
         *y = f(*x);
     }
@@ -168,11 +198,23 @@ mod tests {
         assert_eq!(one(DType::F32, &f(15.0), DType::I4), [255]);
         assert_eq!(one(DType::F32, &f(-9.0), DType::U4), [7]);
         assert_eq!(one(DType::I32, &300i32.to_le_bytes(), DType::U8), [44]);
-        assert_eq!(one(DType::U64, &u64::MAX.to_le_bytes(), DType::F32), f(18446744073709551615.0));
+        assert_eq!(
+            one(DType::U64, &u64::MAX.to_le_bytes(), DType::F32),
+            f(18446744073709551615.0)
+        );
         assert_eq!(one(DType::F32, &f(f32::NAN), DType::Bool), [1]);
-        assert_eq!(one(DType::F32, &f(1.0 + 1.0 / 2048.0), DType::F16), f16::ONE.to_le_bytes());
-        assert_eq!(one(DType::F32, &f(2.5), DType::BF16), bf16::from_f32(2.5).to_le_bytes());
-        assert_eq!(one(DType::Bool, &[1, 0], DType::F64), [1f64.to_le_bytes(), 0f64.to_le_bytes()].concat());
+        assert_eq!(
+            one(DType::F32, &f(1.0 + 1.0 / 2048.0), DType::F16),
+            f16::ONE.to_le_bytes()
+        );
+        assert_eq!(
+            one(DType::F32, &f(2.5), DType::BF16),
+            bf16::from_f32(2.5).to_le_bytes()
+        );
+        assert_eq!(
+            one(DType::Bool, &[1, 0], DType::F64),
+            [1f64.to_le_bytes(), 0f64.to_le_bytes()].concat()
+        );
         assert_eq!(one(DType::I8, &[255; 130], DType::I16), [255; 260]);
     }
 

@@ -16,12 +16,46 @@ struct Layout {
 }
 
 const fn layout(dtype: DType) -> Layout {
-    let base = Layout { mantissa: 3, bias: 7, max: 448.0, nan: Some(0x7f), infinity: None, unsigned_zero: false, sign: 0x80 };
+    let base = Layout {
+        mantissa: 3,
+        bias: 7,
+        max: 448.0,
+        nan: Some(0x7f),
+        infinity: None,
+        unsigned_zero: false,
+        sign: 0x80,
+    };
     match dtype {
-        DType::F8E4M3FNUZ => Layout { bias: 8, max: 240.0, nan: Some(0x80), unsigned_zero: true, ..base },
-        DType::F8E5M2 => Layout { mantissa: 2, bias: 15, max: 57344.0, infinity: Some(0x7c), ..base },
-        DType::F8E5M2FNUZ => Layout { mantissa: 2, bias: 16, max: 57344.0, nan: Some(0x80), unsigned_zero: true, ..base },
-        DType::F4E2M1 => Layout { mantissa: 1, bias: 1, max: 6.0, nan: None, sign: 8, ..base },
+        DType::F8E4M3FNUZ => Layout {
+            bias: 8,
+            max: 240.0,
+            nan: Some(0x80),
+            unsigned_zero: true,
+            ..base
+        },
+        DType::F8E5M2 => Layout {
+            mantissa: 2,
+            bias: 15,
+            max: 57344.0,
+            infinity: Some(0x7c),
+            ..base
+        },
+        DType::F8E5M2FNUZ => Layout {
+            mantissa: 2,
+            bias: 16,
+            max: 57344.0,
+            nan: Some(0x80),
+            unsigned_zero: true,
+            ..base
+        },
+        DType::F4E2M1 => Layout {
+            mantissa: 1,
+            bias: 1,
+            max: 6.0,
+            nan: None,
+            sign: 8,
+            ..base
+        },
         _ => base,
     }
 }
@@ -66,8 +100,16 @@ pub(crate) fn encode(dtype: DType, v: f64, saturate: bool) -> u8 {
     // Rounding up to the next binade carries into the exponent by itself.
     let q = q as i32;
     let hidden = 1 << l.mantissa;
-    let code = if q >= hidden { ((exponent + l.bias) << l.mantissa) + (q - hidden) } else { q } as u8;
-    if code == 0 && l.unsigned_zero { 0 } else { code | sign }
+    let code = if q >= hidden {
+        ((exponent + l.bias) << l.mantissa) + (q - hidden)
+    } else {
+        q
+    } as u8;
+    if code == 0 && l.unsigned_zero {
+        0
+    } else {
+        code | sign
+    }
 }
 
 /// Powers of two from 2^-127, rounded up; NaN is 255.
@@ -85,7 +127,11 @@ fn encode_e8m0(v: f64) -> u8 {
 /// The value of a code.
 pub(crate) fn decode(dtype: DType, code: u8) -> f32 {
     if dtype == DType::F8E8M0 {
-        return if code == 255 { f32::NAN } else { exp2(i32::from(code) - 127) as f32 };
+        return if code == 255 {
+            f32::NAN
+        } else {
+            exp2(i32::from(code) - 127) as f32
+        };
     }
     let l = layout(dtype);
     let sign = if code & l.sign != 0 { -1.0 } else { 1.0 };
@@ -96,11 +142,22 @@ pub(crate) fn decode(dtype: DType, code: u8) -> f32 {
     if let Some(i) = l.infinity
         && magnitude >= i
     {
-        return if magnitude == i { sign as f32 * f32::INFINITY } else { f32::NAN };
+        return if magnitude == i {
+            sign as f32 * f32::INFINITY
+        } else {
+            f32::NAN
+        };
     }
     let hidden = 1 << l.mantissa;
-    let (e, m) = (i32::from(magnitude) >> l.mantissa, i32::from(magnitude) & (hidden - 1));
-    let v = if e == 0 { f64::from(m) * exp2(1 - l.bias - l.mantissa) } else { f64::from(m + hidden) * exp2(e - l.bias - l.mantissa) };
+    let (e, m) = (
+        i32::from(magnitude) >> l.mantissa,
+        i32::from(magnitude) & (hidden - 1),
+    );
+    let v = if e == 0 {
+        f64::from(m) * exp2(1 - l.bias - l.mantissa)
+    } else {
+        f64::from(m + hidden) * exp2(e - l.bias - l.mantissa)
+    };
     (sign * v) as f32
 }
 
@@ -110,7 +167,13 @@ mod tests {
 
     #[test]
     fn every_code_survives() {
-        for d in [DType::F8E4M3FN, DType::F8E4M3FNUZ, DType::F8E5M2, DType::F8E5M2FNUZ, DType::F8E8M0] {
+        for d in [
+            DType::F8E4M3FN,
+            DType::F8E4M3FNUZ,
+            DType::F8E5M2,
+            DType::F8E5M2FNUZ,
+            DType::F8E8M0,
+        ] {
             for code in 0..=255u8 {
                 let v = decode(d, code);
                 if !v.is_nan() {
@@ -119,7 +182,10 @@ mod tests {
             }
         }
         for code in 0..16u8 {
-            assert_eq!(encode(DType::F4E2M1, decode(DType::F4E2M1, code) as f64, true), code);
+            assert_eq!(
+                encode(DType::F4E2M1, decode(DType::F4E2M1, code) as f64, true),
+                code
+            );
         }
     }
 
@@ -133,9 +199,11 @@ mod tests {
         assert_eq!(encode(DType::F8E5M2, -1e6, false), 0xfc);
         assert_eq!(encode(DType::F8E5M2FNUZ, f64::NEG_INFINITY, false), 0x80);
         assert_eq!(encode(DType::F8E4M3FNUZ, -1e-9, true), 0);
-        let f4: [f32; 7] = [0.48, 0.25, 1.05, -3.5, -8.0, 9.0, 1e-7].map(|v: f64| decode(DType::F4E2M1, encode(DType::F4E2M1, v, true)));
+        let f4: [f32; 7] = [0.48, 0.25, 1.05, -3.5, -8.0, 9.0, 1e-7]
+            .map(|v: f64| decode(DType::F4E2M1, encode(DType::F4E2M1, v, true)));
         assert_eq!(f4, [0.5, 0.0, 1.0, -4.0, -6.0, 6.0, 0.0]);
-        let e8 = [0.0, 0.124, 0.25, 0.5, 1.1, 2.0].map(|v| decode(DType::F8E8M0, encode(DType::F8E8M0, v, true)));
+        let e8 = [0.0, 0.124, 0.25, 0.5, 1.1, 2.0]
+            .map(|v| decode(DType::F8E8M0, encode(DType::F8E8M0, v, true)));
         assert_eq!(e8, [5.877_471_8e-39, 0.125, 0.25, 0.5, 2.0, 2.0]);
     }
 }

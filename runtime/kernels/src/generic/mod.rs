@@ -22,13 +22,21 @@ pub fn unary<T: Element>(kind: UnaryKind, a: f32, b: f32, y: &mut [T]) -> Result
 ///
 /// # Errors
 /// [`KernelError`] for another function or different lengths.
-pub fn classify<T: Element>(kind: UnaryKind, a: f32, b: f32, x: &[T], y: &mut [u8]) -> Result<(), KernelError> {
+pub fn classify<T: Element>(
+    kind: UnaryKind,
+    a: f32,
+    b: f32,
+    x: &[T],
+    y: &mut [u8],
+) -> Result<(), KernelError> {
     exactly(x.len(), y.len())?;
     for (y, x) in y.iter_mut().zip(x) {
         let v = x.to_f64();
         *y = match kind {
             UnaryKind::IsNan => v.is_nan(),
-            UnaryKind::IsInf => (a != 0.0 && v == f64::INFINITY) || (b != 0.0 && v == f64::NEG_INFINITY),
+            UnaryKind::IsInf => {
+                (a != 0.0 && v == f64::INFINITY) || (b != 0.0 && v == f64::NEG_INFINITY)
+            }
             _ => return Err(KernelError::Parameter),
         } as u8;
     }
@@ -64,9 +72,19 @@ fn walk<T: Copy, R>(
         let y = &mut y[r.out..r.out + r.len];
         match (sa, sb) {
             (0, 0) => y.iter_mut().for_each(|y| *y = f(a[r.a], b[r.b])),
-            (0, _) => y.iter_mut().zip(&b[r.b..]).for_each(|(y, b)| *y = f(a[r.a], *b)),
-            (_, 0) => y.iter_mut().zip(&a[r.a..]).for_each(|(y, a)| *y = f(*a, b[r.b])),
-            _ => y.iter_mut().zip(&a[r.a..]).zip(&b[r.b..]).for_each(|((y, a), b)| *y = f(*a, *b)),
+            (0, _) => y
+                .iter_mut()
+                .zip(&b[r.b..])
+                .for_each(|(y, b)| *y = f(a[r.a], *b)),
+            (_, 0) => y
+                .iter_mut()
+                .zip(&a[r.a..])
+                .for_each(|(y, a)| *y = f(*a, b[r.b])),
+            _ => y
+                .iter_mut()
+                .zip(&a[r.a..])
+                .zip(&b[r.b..])
+                .for_each(|((y, a), b)| *y = f(*a, *b)),
         }
     });
     Ok(())
@@ -93,7 +111,9 @@ pub fn binary<T: Element>(
         BinaryKind::Add => walk(a, a_shape, b, b_shape, y, y_shape, T::add),
         BinaryKind::Sub => walk(a, a_shape, b, b_shape, y, y_shape, T::sub),
         BinaryKind::Mul => walk(a, a_shape, b, b_shape, y, y_shape, T::mul),
-        _ => walk(a, a_shape, b, b_shape, y, y_shape, |a, b| T::binary(kind, a, b)),
+        _ => walk(a, a_shape, b, b_shape, y, y_shape, |a, b| {
+            T::binary(kind, a, b)
+        }),
     }
 }
 
@@ -113,7 +133,13 @@ pub fn binary_in_place<T: Element>(
         return Err(KernelError::Parameter);
     }
     check_divisor(kind, if swapped { y } else { other })?;
-    walk_in_place(y, y_shape, other, other_shape, |y, o| if swapped { T::binary(kind, o, y) } else { T::binary(kind, y, o) })
+    walk_in_place(y, y_shape, other, other_shape, |y, o| {
+        if swapped {
+            T::binary(kind, o, y)
+        } else {
+            T::binary(kind, y, o)
+        }
+    })
 }
 
 fn walk_in_place<T: Copy>(
@@ -153,15 +179,21 @@ pub fn compare<T: Copy + PartialOrd>(
         BinaryKind::Less => walk(a, a_shape, b, b_shape, y, y_shape, |a, b| (a < b) as u8),
         BinaryKind::LessOrEqual => walk(a, a_shape, b, b_shape, y, y_shape, |a, b| (a <= b) as u8),
         BinaryKind::Greater => walk(a, a_shape, b, b_shape, y, y_shape, |a, b| (a > b) as u8),
-        BinaryKind::GreaterOrEqual => walk(a, a_shape, b, b_shape, y, y_shape, |a, b| (a >= b) as u8),
+        BinaryKind::GreaterOrEqual => {
+            walk(a, a_shape, b, b_shape, y, y_shape, |a, b| (a >= b) as u8)
+        }
         _ => Err(KernelError::Parameter),
     }
 }
 
 fn logic_function(kind: BinaryKind) -> Option<fn(u8, u8) -> u8> {
     Some(match kind {
-        BinaryKind::And | BinaryKind::BitAnd | BinaryKind::Mul | BinaryKind::Min => |a, b| (a & b != 0) as u8,
-        BinaryKind::Or | BinaryKind::BitOr | BinaryKind::Add | BinaryKind::Max => |a, b| (a | b != 0) as u8,
+        BinaryKind::And | BinaryKind::BitAnd | BinaryKind::Mul | BinaryKind::Min => {
+            |a, b| (a & b != 0) as u8
+        }
+        BinaryKind::Or | BinaryKind::BitOr | BinaryKind::Add | BinaryKind::Max => {
+            |a, b| (a | b != 0) as u8
+        }
         BinaryKind::Xor | BinaryKind::BitXor => |a, b| (a != b) as u8,
         BinaryKind::Equal => |a, b| (a == b) as u8,
         BinaryKind::Less => |a, b| (a < b) as u8,
@@ -185,7 +217,15 @@ pub fn logic(
     y: &mut [u8],
     y_shape: &[usize],
 ) -> Result<(), KernelError> {
-    walk(a, a_shape, b, b_shape, y, y_shape, logic_function(kind).ok_or(KernelError::Parameter)?)
+    walk(
+        a,
+        a_shape,
+        b,
+        b_shape,
+        y,
+        y_shape,
+        logic_function(kind).ok_or(KernelError::Parameter)?,
+    )
 }
 
 /// As [`logic`], in place as [`binary_in_place`].
@@ -201,7 +241,9 @@ pub fn logic_in_place(
     swapped: bool,
 ) -> Result<(), KernelError> {
     let f = logic_function(kind).ok_or(KernelError::Parameter)?;
-    walk_in_place(y, y_shape, other, other_shape, |y, o| if swapped { f(o, y) } else { f(y, o) })
+    walk_in_place(y, y_shape, other, other_shape, |y, o| {
+        if swapped { f(o, y) } else { f(y, o) }
+    })
 }
 
 #[cfg(test)]
@@ -211,13 +253,51 @@ mod tests {
     #[test]
     fn integers_follow_numpy() {
         let mut y = [0i32; 4];
-        binary(BinaryKind::Mod, &[-7, 7, -7, 7], &[4], &[3, -3, -3, 3], &[4], &mut y, &[4]).unwrap();
+        binary(
+            BinaryKind::Mod,
+            &[-7, 7, -7, 7],
+            &[4],
+            &[3, -3, -3, 3],
+            &[4],
+            &mut y,
+            &[4],
+        )
+        .unwrap();
         assert_eq!(y, [2, -2, -1, 1]);
-        binary(BinaryKind::Fmod, &[-7, 7, -7, 7], &[4], &[3, -3, -3, 3], &[4], &mut y, &[4]).unwrap();
+        binary(
+            BinaryKind::Fmod,
+            &[-7, 7, -7, 7],
+            &[4],
+            &[3, -3, -3, 3],
+            &[4],
+            &mut y,
+            &[4],
+        )
+        .unwrap();
         assert_eq!(y, [-1, 1, -1, 1]);
-        binary(BinaryKind::Pow, &[2, -1, 3, 0], &[4], &[10, -3, -1, 0], &[4], &mut y, &[4]).unwrap();
+        binary(
+            BinaryKind::Pow,
+            &[2, -1, 3, 0],
+            &[4],
+            &[10, -3, -1, 0],
+            &[4],
+            &mut y,
+            &[4],
+        )
+        .unwrap();
         assert_eq!(y, [1024, -1, 0, 1]);
-        assert_eq!(binary(BinaryKind::Div, &[1, 2, 3, 4], &[4], &[0], &[1], &mut y, &[4]), Err(KernelError::DivisionByZero));
+        assert_eq!(
+            binary(
+                BinaryKind::Div,
+                &[1, 2, 3, 4],
+                &[4],
+                &[0],
+                &[1],
+                &mut y,
+                &[4]
+            ),
+            Err(KernelError::DivisionByZero)
+        );
         let mut m = [0i8];
         binary(BinaryKind::Div, &[i8::MIN], &[1], &[-1], &[1], &mut m, &[1]).unwrap();
         assert_eq!(m, [i8::MIN]);
@@ -228,13 +308,42 @@ mod tests {
     #[test]
     fn rows_broadcast_both_ways() {
         let mut y = [0f64; 6];
-        binary(BinaryKind::Sub, &[1., 2., 3.], &[3], &[10., 20.], &[2, 1], &mut y, &[2, 3]).unwrap();
+        binary(
+            BinaryKind::Sub,
+            &[1., 2., 3.],
+            &[3],
+            &[10., 20.],
+            &[2, 1],
+            &mut y,
+            &[2, 3],
+        )
+        .unwrap();
         assert_eq!(y, [-9., -8., -7., -19., -18., -17.]);
         binary_in_place(BinaryKind::Sub, &mut y, &[2, 3], &[1.], &[], true).unwrap();
         assert_eq!(y, [10., 9., 8., 20., 19., 18.]);
         let mut c = [0u8; 6];
-        compare(BinaryKind::Less, &[1u8, 5], &[2, 1], &[0, 3, 9], &[3], &mut c, &[2, 3]).unwrap();
+        compare(
+            BinaryKind::Less,
+            &[1u8, 5],
+            &[2, 1],
+            &[0, 3, 9],
+            &[3],
+            &mut c,
+            &[2, 3],
+        )
+        .unwrap();
         assert_eq!(c, [0, 1, 1, 0, 0, 1]);
-        assert!(binary(BinaryKind::Add, &[1., 2.], &[2], &[1.; 3], &[3], &mut y, &[2, 3]).is_err());
+        assert!(
+            binary(
+                BinaryKind::Add,
+                &[1., 2.],
+                &[2],
+                &[1.; 3],
+                &[3],
+                &mut y,
+                &[2, 3]
+            )
+            .is_err()
+        );
     }
 }

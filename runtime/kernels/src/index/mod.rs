@@ -11,8 +11,15 @@ use cygnet_format::MAX_RANK;
 
 /// `index` on an axis of `n`, from the end when negative.
 pub(crate) fn resolve(index: i64, n: usize) -> Result<usize, KernelError> {
-    let i = if index < 0 { index.checked_add(n as i64).ok_or(KernelError::Index)? } else { index };
-    usize::try_from(i).ok().filter(|&i| i < n).ok_or(KernelError::Index)
+    let i = if index < 0 {
+        index.checked_add(n as i64).ok_or(KernelError::Index)?
+    } else {
+        index
+    };
+    usize::try_from(i)
+        .ok()
+        .filter(|&i| i < n)
+        .ok_or(KernelError::Index)
 }
 
 /// Row-major strides.
@@ -114,16 +121,31 @@ pub fn gather_elements<T: Copy, I: Copy + Into<i64>>(
 }
 
 /// The slices that ONNX GatherND and ScatterND address: `(batches, tuples per batch, tuple length, elements a slice)`.
-pub(crate) fn nd_slices(shape: &[usize], indices_shape: &[usize], batch: usize) -> Result<(usize, usize, usize, usize), KernelError> {
+pub(crate) fn nd_slices(
+    shape: &[usize],
+    indices_shape: &[usize],
+    batch: usize,
+) -> Result<(usize, usize, usize, usize), KernelError> {
     let (&depth, lead) = indices_shape.split_last().ok_or(KernelError::Parameter)?;
-    if batch > lead.len() || batch.checked_add(depth).is_none_or(|n| n > shape.len()) || shape[..batch] != lead[..batch] {
+    if batch > lead.len()
+        || batch.checked_add(depth).is_none_or(|n| n > shape.len())
+        || shape[..batch] != lead[..batch]
+    {
         return Err(KernelError::Parameter);
     }
-    Ok((product(&shape[..batch])?, product(&lead[batch..])?, depth, product(&shape[batch + depth..])?))
+    Ok((
+        product(&shape[..batch])?,
+        product(&lead[batch..])?,
+        depth,
+        product(&shape[batch + depth..])?,
+    ))
 }
 
 /// Offset in slices of one index tuple.
-pub(crate) fn nd_offset<I: Copy + Into<i64>>(tuple: &[I], dims: &[usize]) -> Result<usize, KernelError> {
+pub(crate) fn nd_offset<I: Copy + Into<i64>>(
+    tuple: &[I],
+    dims: &[usize],
+) -> Result<usize, KernelError> {
     let mut offset = 0;
     for (&i, &n) in tuple.iter().zip(dims) {
         offset = offset * n + resolve(i.into(), n)?;
@@ -170,13 +192,45 @@ mod tests {
         let mut y = [0u8; 4];
         gather(&[1, 2, 3, 4, 5, 6], &[3, 2], 0, &[-1i64, 0], &mut y, 1).unwrap();
         assert_eq!(y, [5, 6, 1, 2]);
-        assert_eq!(gather(&[1, 2, 3, 4, 5, 6], &[3, 2], 0, &[3i64, 0], &mut y, 1), Err(KernelError::Index));
-        assert_eq!(gather(&[1, 2, 3, 4, 5, 6], &[3, 2], 0, &[i64::MIN, 0], &mut y, 1), Err(KernelError::Index));
-        gather_elements(&[1u8, 2, 3, 4], &[2, 2], 1, &[0i32, 0, 1, 0], &[2, 2], &mut y).unwrap();
+        assert_eq!(
+            gather(&[1, 2, 3, 4, 5, 6], &[3, 2], 0, &[3i64, 0], &mut y, 1),
+            Err(KernelError::Index)
+        );
+        assert_eq!(
+            gather(&[1, 2, 3, 4, 5, 6], &[3, 2], 0, &[i64::MIN, 0], &mut y, 1),
+            Err(KernelError::Index)
+        );
+        gather_elements(
+            &[1u8, 2, 3, 4],
+            &[2, 2],
+            1,
+            &[0i32, 0, 1, 0],
+            &[2, 2],
+            &mut y,
+        )
+        .unwrap();
         assert_eq!(y, [1, 1, 4, 3]);
-        gather_nd(&[0, 1, 2, 3, 4, 5, 6, 7], &[2, 2, 2], 1, &[1i64, 0], &[2, 1], &mut y, 1).unwrap();
+        gather_nd(
+            &[0, 1, 2, 3, 4, 5, 6, 7],
+            &[2, 2, 2],
+            1,
+            &[1i64, 0],
+            &[2, 1],
+            &mut y,
+            1,
+        )
+        .unwrap();
         assert_eq!(y, [2, 3, 4, 5]);
-        gather_nd(&[0, 1, 2, 3], &[2, 2], 0, &[0i64, 0, 1, 1], &[2, 2], &mut y[..2], 1).unwrap();
+        gather_nd(
+            &[0, 1, 2, 3],
+            &[2, 2],
+            0,
+            &[0i64, 0, 1, 1],
+            &[2, 2],
+            &mut y[..2],
+            1,
+        )
+        .unwrap();
         assert_eq!(y[..2], [0, 3]);
     }
 }

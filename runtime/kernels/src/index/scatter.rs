@@ -45,7 +45,10 @@ pub fn scatter_nd<T: Copy, I: Copy + Into<i64>>(
     exactly(updates.len(), product(&[tuples, slice])?)?;
     for t in 0..tuples {
         let to = nd_offset(&indices[t * depth..(t + 1) * depth], &shape[..depth])? * slice;
-        for (y, u) in y[to..to + slice].iter_mut().zip(&updates[t * slice..(t + 1) * slice]) {
+        for (y, u) in y[to..to + slice]
+            .iter_mut()
+            .zip(&updates[t * slice..(t + 1) * slice])
+        {
             *y = combine(*y, *u);
         }
     }
@@ -89,7 +92,8 @@ pub fn tensor_scatter(
             if at >= n {
                 return Err(KernelError::Index);
             }
-            y[(o * n + at) * row..][..row].copy_from_slice(&update[(o * length + t) * row..][..row]);
+            y[(o * n + at) * row..][..row]
+                .copy_from_slice(&update[(o * length + t) * row..][..row]);
         }
     }
     Ok(())
@@ -110,7 +114,10 @@ pub fn max_unpool<T: Copy + Default>(
     exactly(indices.len(), x.len())?;
     y.fill(T::default());
     for (&v, &i) in x.iter().zip(indices) {
-        let i = usize::try_from(i).ok().filter(|&i| i < y.len()).ok_or(KernelError::Index)?;
+        let i = usize::try_from(i)
+            .ok()
+            .filter(|&i| i < y.len())
+            .ok_or(KernelError::Index)?;
         let (plane, s) = (i / spatial, i % spatial);
         y[(plane / channels * spatial + s) * channels + plane % channels] = v;
     }
@@ -124,17 +131,50 @@ mod tests {
     #[test]
     fn scatters() {
         let mut y = [1, 2, 3, 4, 5];
-        scatter_elements(&mut y, &[1, 5], 1, &[1i64, -1], &[1, 2], &[10, 20], |a, b| a + b).unwrap();
+        scatter_elements(
+            &mut y,
+            &[1, 5],
+            1,
+            &[1i64, -1],
+            &[1, 2],
+            &[10, 20],
+            |a, b| a + b,
+        )
+        .unwrap();
         assert_eq!(y, [1, 12, 3, 4, 25]);
         assert!(scatter_elements(&mut y, &[1, 5], 1, &[5i64], &[1, 1], &[1], |_, b| b).is_err());
-        assert!(scatter_elements(&mut y, &[1, 5], 1, &[0i64, 0], &[2, 1], &[1, 1], |_, b| b).is_err());
+        assert!(
+            scatter_elements(&mut y, &[1, 5], 1, &[0i64, 0], &[2, 1], &[1, 1], |_, b| b).is_err()
+        );
         let mut y = [0, 0, 0, 0];
         scatter_nd(&mut y, &[2, 2], &[1i64], &[1, 1], &[7, 8], |_, b| b).unwrap();
         assert_eq!(y, [0, 0, 7, 8]);
         let mut y = [0u8; 8];
-        tensor_scatter(&mut y, &[2, 4, 1], 1, &[1, 2, 3, 4], 2, Some(&[3, 1]), true, 1).unwrap();
+        tensor_scatter(
+            &mut y,
+            &[2, 4, 1],
+            1,
+            &[1, 2, 3, 4],
+            2,
+            Some(&[3, 1]),
+            true,
+            1,
+        )
+        .unwrap();
         assert_eq!(y, [2, 0, 0, 1, 0, 3, 4, 0]);
-        assert!(tensor_scatter(&mut y, &[2, 4, 1], 1, &[1, 2, 3, 4], 2, Some(&[3, 1]), false, 1).is_err());
+        assert!(
+            tensor_scatter(
+                &mut y,
+                &[2, 4, 1],
+                1,
+                &[1, 2, 3, 4],
+                2,
+                Some(&[3, 1]),
+                false,
+                1
+            )
+            .is_err()
+        );
         let mut y = [9f32; 8];
         max_unpool(&[5., 6.], &[3, 4], &mut y, 2, 4).unwrap();
         assert_eq!(y, [0., 6., 0., 0., 0., 0., 5., 0.]);

@@ -14,12 +14,24 @@ pub fn count_true(condition: &[u8], limit: usize) -> usize {
 ///
 /// # Errors
 /// [`KernelError`] when lengths do not fit.
-pub fn compress(x: &[u8], outer: usize, n: usize, row: usize, condition: &[u8], y: &mut [u8]) -> Result<(), KernelError> {
+pub fn compress(
+    x: &[u8],
+    outer: usize,
+    n: usize,
+    row: usize,
+    condition: &[u8],
+    y: &mut [u8],
+) -> Result<(), KernelError> {
     exactly(x.len(), product(&[outer, n, row])?)?;
     exactly(y.len(), product(&[outer, count_true(condition, n), row])?)?;
     let mut to = 0;
     for o in 0..outer {
-        for (i, _) in condition.iter().take(n).enumerate().filter(|(_, c)| **c != 0) {
+        for (i, _) in condition
+            .iter()
+            .take(n)
+            .enumerate()
+            .filter(|(_, c)| **c != 0)
+        {
             y[to..to + row].copy_from_slice(&x[(o * n + i) * row..(o * n + i + 1) * row]);
             to += row;
         }
@@ -31,7 +43,12 @@ pub fn compress(x: &[u8], outer: usize, n: usize, row: usize, condition: &[u8], 
 ///
 /// # Errors
 /// [`KernelError`] when `y` does not have `rank * count` elements.
-pub fn non_zero(shape: &[usize], count: usize, is_true: impl Fn(usize) -> bool, y: &mut [i64]) -> Result<(), KernelError> {
+pub fn non_zero(
+    shape: &[usize],
+    count: usize,
+    is_true: impl Fn(usize) -> bool,
+    y: &mut [i64],
+) -> Result<(), KernelError> {
     exactly(y.len(), product(&[shape.len(), count])?)?;
     let strides = row_major(shape);
     let mut at = 0;
@@ -81,19 +98,41 @@ pub fn one_hot<T: Copy>(
 ///
 /// # Errors
 /// [`KernelError`] when lengths do not fit or the rank is below two.
-pub fn trilu<T: Copy + Default>(x: &[T], shape: &[usize], k: i64, upper: bool, y: &mut [T]) -> Result<(), KernelError> {
-    let [.., rows, columns] = *shape else { return Err(KernelError::Parameter) };
+pub fn trilu<T: Copy + Default>(
+    x: &[T],
+    shape: &[usize],
+    k: i64,
+    upper: bool,
+    y: &mut [T],
+) -> Result<(), KernelError> {
+    let [.., rows, columns] = *shape else {
+        return Err(KernelError::Parameter);
+    };
     exactly(x.len(), product(shape)?)?;
     exactly(y.len(), x.len())?;
     if columns == 0 || rows == 0 {
         return Ok(());
     }
-    for (i, (y, x)) in y.chunks_exact_mut(columns).zip(x.chunks_exact(columns)).enumerate() {
+    for (i, (y, x)) in y
+        .chunks_exact_mut(columns)
+        .zip(x.chunks_exact(columns))
+        .enumerate()
+    {
         // Upper keeps columns from the diagonal on; lower keeps them up to and with it.
         let diagonal = ((i % rows) as i64).saturating_add(k);
-        let edge = (if upper { diagonal } else { diagonal.saturating_add(1) }).clamp(0, columns as i64) as usize;
+        let edge = (if upper {
+            diagonal
+        } else {
+            diagonal.saturating_add(1)
+        })
+        .clamp(0, columns as i64) as usize;
         y.copy_from_slice(x);
-        if upper { &mut y[..edge] } else { &mut y[edge..] }.fill(T::default());
+        if upper {
+            &mut y[..edge]
+        } else {
+            &mut y[edge..]
+        }
+        .fill(T::default());
     }
     Ok(())
 }
@@ -127,8 +166,15 @@ pub fn reverse_sequence(
     let strides = row_major(&shape[..=first]);
     for (i, y) in y.chunks_exact_mut(row).enumerate() {
         let (bi, ti) = (i / strides[b] % shape[b], i / strides[t] % shape[t]);
-        let n = usize::try_from(lengths[bi]).ok().filter(|&n| n <= shape[t]).ok_or(KernelError::Index)?;
-        let from = if ti < n { i - ti * strides[t] + (n - 1 - ti) * strides[t] } else { i };
+        let n = usize::try_from(lengths[bi])
+            .ok()
+            .filter(|&n| n <= shape[t])
+            .ok_or(KernelError::Index)?;
+        let from = if ti < n {
+            i - ti * strides[t] + (n - 1 - ti) * strides[t]
+        } else {
+            i
+        };
         y.copy_from_slice(&x[from * row..(from + 1) * row]);
     }
     Ok(())

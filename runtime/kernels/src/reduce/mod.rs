@@ -65,7 +65,12 @@ impl Loops {
         if shape.len() > MAX_RANK || axes.iter().any(|&a| a < 0 || a as usize >= shape.len()) {
             return Err(KernelError::Parameter);
         }
-        let mut l = Loops { kept: [(1, 0); MAX_RANK], reduced: [(1, 0); MAX_RANK], kept_rank: 0, reduced_rank: 0 };
+        let mut l = Loops {
+            kept: [(1, 0); MAX_RANK],
+            reduced: [(1, 0); MAX_RANK],
+            kept_rank: 0,
+            reduced_rank: 0,
+        };
         let mut strides = [1usize; MAX_RANK];
         for i in (0..shape.len().saturating_sub(1)).rev() {
             strides[i] = strides[i + 1] * shape[i + 1];
@@ -117,7 +122,13 @@ const LANES: usize = 16;
 ///
 /// # Errors
 /// [`KernelError`] when the lengths do not fit or an axis does not exist.
-pub fn reduce<T: Accumulate>(kind: ReduceKind, x: &[T], shape: &[usize], axes: &[i32], y: &mut [T]) -> Result<(), KernelError> {
+pub fn reduce<T: Accumulate>(
+    kind: ReduceKind,
+    x: &[T],
+    shape: &[usize],
+    axes: &[i32],
+    y: &mut [T],
+) -> Result<(), KernelError> {
     use ReduceKind::*;
     exactly(x.len(), product(shape)?)?;
     let l = Loops::new(shape, axes)?;
@@ -129,13 +140,69 @@ pub fn reduce<T: Accumulate>(kind: ReduceKind, x: &[T], shape: &[usize], axes: &
     match kind {
         Max => fold(x, y, outer, inner, T::LEAST, |a, v| maximum(v, a), |a| a),
         Min => fold(x, y, outer, inner, T::GREATEST, |a, v| minimum(v, a), |a| a),
-        Sum => fold(x, y, outer, inner, T::Wide::ZERO, |a, v| a.add(v.widen()), T::narrow),
-        Mean => fold(x, y, outer, inner, T::Wide::ZERO, |a, v| a.add(v.widen()), |a| T::narrow(T::divide(a, count))),
-        Prod => fold(x, y, outer, inner, T::Wide::ONE, |a, v| a.mul(v.widen()), T::narrow),
-        L1 => fold(x, y, outer, inner, T::Wide::ZERO, |a, v| a.add(absolute(v.widen())), T::narrow),
-        SumSquare => fold(x, y, outer, inner, T::Wide::ZERO, |a, v| a.add(v.widen().mul(v.widen())), T::narrow),
-        L2 => fold(x, y, outer, inner, 0f64, |a, v| a + v.to_f64() * v.to_f64(), |a| T::from_f64(root(a))),
-        LogSum => fold(x, y, outer, inner, 0f64, |a, v| a + v.to_f64(), |a| T::from_f64(libm::log(a))),
+        Sum => fold(
+            x,
+            y,
+            outer,
+            inner,
+            T::Wide::ZERO,
+            |a, v| a.add(v.widen()),
+            T::narrow,
+        ),
+        Mean => fold(
+            x,
+            y,
+            outer,
+            inner,
+            T::Wide::ZERO,
+            |a, v| a.add(v.widen()),
+            |a| T::narrow(T::divide(a, count)),
+        ),
+        Prod => fold(
+            x,
+            y,
+            outer,
+            inner,
+            T::Wide::ONE,
+            |a, v| a.mul(v.widen()),
+            T::narrow,
+        ),
+        L1 => fold(
+            x,
+            y,
+            outer,
+            inner,
+            T::Wide::ZERO,
+            |a, v| a.add(absolute(v.widen())),
+            T::narrow,
+        ),
+        SumSquare => fold(
+            x,
+            y,
+            outer,
+            inner,
+            T::Wide::ZERO,
+            |a, v| a.add(v.widen().mul(v.widen())),
+            T::narrow,
+        ),
+        L2 => fold(
+            x,
+            y,
+            outer,
+            inner,
+            0f64,
+            |a, v| a + v.to_f64() * v.to_f64(),
+            |a| T::from_f64(root(a)),
+        ),
+        LogSum => fold(
+            x,
+            y,
+            outer,
+            inner,
+            0f64,
+            |a, v| a + v.to_f64(),
+            |a| T::from_f64(libm::log(a)),
+        ),
         LogSumExp => {
             // Shifted by the maximum, so that large values do not overflow.
             let mut i = 0;
@@ -178,7 +245,10 @@ fn fold<T: Copy, A: Copy>(
                 let n = LANES.min(len - at);
                 let mut acc = [start; LANES];
                 walk(inner, |o| {
-                    for (a, v) in acc[..n].iter_mut().zip(&x[base + at + o..base + at + o + n]) {
+                    for (a, v) in acc[..n]
+                        .iter_mut()
+                        .zip(&x[base + at + o..base + at + o + n])
+                    {
                         *a = step(*a, *v);
                     }
                 });
@@ -213,14 +283,25 @@ pub(crate) fn split(shape: &[usize], axis: i32) -> Result<(usize, usize, usize),
         return Err(KernelError::Parameter);
     }
     product(shape)?;
-    Ok((shape[..axis].iter().product(), shape[axis], shape[axis + 1..].iter().product()))
+    Ok((
+        shape[..axis].iter().product(),
+        shape[axis],
+        shape[axis + 1..].iter().product(),
+    ))
 }
 
 /// Index of the greatest (`max`) or least element along `axis`; the first one, or the `last` one. NaN is the extreme.
 ///
 /// # Errors
 /// [`KernelError`] when the lengths do not fit, the axis does not exist or is empty.
-pub fn arg_reduce<T: Element>(x: &[T], shape: &[usize], axis: i32, max: bool, last: bool, y: &mut [i64]) -> Result<(), KernelError> {
+pub fn arg_reduce<T: Element>(
+    x: &[T],
+    shape: &[usize],
+    axis: i32,
+    max: bool,
+    last: bool,
+    y: &mut [i64],
+) -> Result<(), KernelError> {
     let (outer, n, inner) = split(shape, axis)?;
     exactly(x.len(), outer * n * inner)?;
     exactly(y.len(), outer * inner)?;
@@ -234,7 +315,9 @@ pub fn arg_reduce<T: Element>(x: &[T], shape: &[usize], axis: i32, max: bool, la
             for k in 1..n {
                 let v = x[base + k * inner];
                 let better = if max { v > best } else { v < best };
-                if !best.is_nan() && (better || v.is_nan() || (last && v == best)) || (last && best.is_nan() && v.is_nan()) {
+                if !best.is_nan() && (better || v.is_nan() || (last && v == best))
+                    || (last && best.is_nan() && v.is_nan())
+                {
                     (best, at) = (v, k);
                 }
             }
@@ -262,7 +345,11 @@ pub fn cumulative<T: Accumulate>(
     exactly(y.len(), x.len())?;
     for o in 0..outer {
         for i in 0..inner {
-            let mut acc = if multiply { T::Wide::ONE } else { T::Wide::ZERO };
+            let mut acc = if multiply {
+                T::Wide::ONE
+            } else {
+                T::Wide::ZERO
+            };
             for k in 0..n {
                 let at = (o * n + if reverse { n - 1 - k } else { k }) * inner + i;
                 let v = x[at].widen();
@@ -279,7 +366,13 @@ pub fn cumulative<T: Accumulate>(
 ///
 /// # Errors
 /// [`KernelError`] when the lengths do not fit or `p` is neither 1 nor 2.
-pub fn lp_norm<T: Element>(x: &[T], shape: &[usize], axis: i32, p: u32, y: &mut [T]) -> Result<(), KernelError> {
+pub fn lp_norm<T: Element>(
+    x: &[T],
+    shape: &[usize],
+    axis: i32,
+    p: u32,
+    y: &mut [T],
+) -> Result<(), KernelError> {
     let (outer, n, inner) = split(shape, axis)?;
     exactly(x.len(), outer * n * inner)?;
     exactly(y.len(), x.len())?;
@@ -297,7 +390,11 @@ pub fn lp_norm<T: Element>(x: &[T], shape: &[usize], axis: i32, p: u32, y: &mut 
             let norm = if p == 1 { sum } else { libm::sqrt(sum) };
             for k in 0..n {
                 let at = base + k * inner;
-                y[at] = if norm == 0.0 { T::ZERO } else { T::from_f64(x[at].to_f64() / norm) };
+                y[at] = if norm == 0.0 {
+                    T::ZERO
+                } else {
+                    T::from_f64(x[at].to_f64() / norm)
+                };
             }
         }
     }
@@ -309,7 +406,15 @@ pub fn lp_norm<T: Element>(x: &[T], shape: &[usize], axis: i32, p: u32, y: &mut 
 ///
 /// # Errors
 /// [`KernelError`] when the lengths do not fit or `size` is zero.
-pub fn lrn<T: Element>(x: &[T], channels: usize, size: usize, alpha: f32, beta: f32, bias: f32, y: &mut [T]) -> Result<(), KernelError> {
+pub fn lrn<T: Element>(
+    x: &[T],
+    channels: usize,
+    size: usize,
+    alpha: f32,
+    beta: f32,
+    bias: f32,
+    y: &mut [T],
+) -> Result<(), KernelError> {
     exactly(x.len(), y.len())?;
     if size == 0 || (channels == 0 && !x.is_empty()) {
         return Err(KernelError::Parameter);
@@ -317,11 +422,17 @@ pub fn lrn<T: Element>(x: &[T], channels: usize, size: usize, alpha: f32, beta: 
     exactly(x.len() % channels.max(1), 0)?;
     let (before, after) = ((size - 1) / 2, size - 1 - (size - 1) / 2);
     let factor = f64::from(alpha) / size as f64;
-    for (x, y) in x.chunks_exact(channels.max(1)).zip(y.chunks_exact_mut(channels.max(1))) {
+    for (x, y) in x
+        .chunks_exact(channels.max(1))
+        .zip(y.chunks_exact_mut(channels.max(1)))
+    {
         for (c, y) in y.iter_mut().enumerate() {
-            let window = &x[c.saturating_sub(before)..channels.min(c.saturating_add(after).saturating_add(1))];
+            let window = &x
+                [c.saturating_sub(before)..channels.min(c.saturating_add(after).saturating_add(1))];
             let sum: f64 = window.iter().map(|v| v.to_f64() * v.to_f64()).sum();
-            *y = T::from_f64(x[c].to_f64() / libm::pow(f64::from(bias) + factor * sum, f64::from(beta)));
+            *y = T::from_f64(
+                x[c].to_f64() / libm::pow(f64::from(bias) + factor * sum, f64::from(beta)),
+            );
         }
     }
     Ok(())

@@ -23,7 +23,12 @@ fn corners(b: &[f32], center: bool) -> [f32; 4] {
         let (w, h) = (b[2] / 2.0, b[3] / 2.0);
         [b[1] - h, b[0] - w, b[1] + h, b[0] + w]
     } else {
-        [b[0].min(b[2]), b[1].min(b[3]), b[0].max(b[2]), b[1].max(b[3])]
+        [
+            b[0].min(b[2]),
+            b[1].min(b[3]),
+            b[0].max(b[2]),
+            b[1].max(b[3]),
+        ]
     }
 }
 
@@ -77,10 +82,15 @@ pub fn non_max_suppression(
                 last = best;
                 let candidate = at(i);
                 let kept = &selected[first * 3..total * 3];
-                if kept.chunks_exact(3).any(|k| overlap(at(k[2] as usize), candidate, iou)) {
+                if kept
+                    .chunks_exact(3)
+                    .any(|k| overlap(at(k[2] as usize), candidate, iou))
+                {
                     continue;
                 }
-                let row = selected.get_mut(total * 3..total * 3 + 3).ok_or(KernelError::Length)?;
+                let row = selected
+                    .get_mut(total * 3..total * 3 + 3)
+                    .ok_or(KernelError::Length)?;
                 row.copy_from_slice(&[batch as i64, class as i64, i as i64]);
                 total += 1;
             }
@@ -96,14 +106,25 @@ mod tests {
     #[test]
     fn onnx_example() {
         let boxes = [
-            0., 0., 1., 1., 0., 0.1, 1., 1.1, 0., -0.1, 1., 0.9, 0., 10., 1., 11., 0., 10.1, 1., 11.1, 0., 100., 1., 101.,
+            0., 0., 1., 1., 0., 0.1, 1., 1.1, 0., -0.1, 1., 0.9, 0., 10., 1., 11., 0., 10.1, 1.,
+            11.1, 0., 100., 1., 101.,
         ];
         let scores = [0.9, 0.75, 0.6, 0.95, 0.5, 0.3];
-        let b = Boxes { boxes: &boxes, scores: &scores, batches: 1, classes: 1, count: 6, center: false };
+        let b = Boxes {
+            boxes: &boxes,
+            scores: &scores,
+            batches: 1,
+            classes: 1,
+            count: 6,
+            center: false,
+        };
         let mut s = [0; 18];
         assert_eq!(non_max_suppression(&b, 3, 0.5, Some(0.0), &mut s), Ok(3));
         assert_eq!(s[..9], [0, 0, 3, 0, 0, 0, 0, 0, 5]);
         assert_eq!(non_max_suppression(&b, 3, 0.5, Some(0.4), &mut s), Ok(2));
-        assert_eq!(non_max_suppression(&b, 3, 0.5, None, &mut s[..3]), Err(KernelError::Length));
+        assert_eq!(
+            non_max_suppression(&b, 3, 0.5, None, &mut s[..3]),
+            Err(KernelError::Length)
+        );
     }
 }

@@ -38,7 +38,16 @@ pub fn find<T: Element>(distinct: &[T], v: T, sorted: bool) -> Option<usize> {
 }
 
 /// Compares two slices of `[outer, n, inner]` at entries `i` of `x` and `j` of `y` (with `m` entries).
-fn compare_rows<T: Element>(x: &[T], n: usize, i: usize, y: &[T], m: usize, j: usize, outer: usize, inner: usize) -> Ordering {
+fn compare_rows<T: Element>(
+    x: &[T],
+    n: usize,
+    i: usize,
+    y: &[T],
+    m: usize,
+    j: usize,
+    outer: usize,
+    inner: usize,
+) -> Ordering {
     for o in 0..outer {
         for k in 0..inner {
             let c = order(x[(o * n + i) * inner + k], y[(o * m + j) * inner + k]);
@@ -52,14 +61,24 @@ fn compare_rows<T: Element>(x: &[T], n: usize, i: usize, y: &[T], m: usize, j: u
 
 /// Distinct entries along the middle axis of `x[outer, n, inner]`: `chosen` (at least `n` long) receives the index of
 /// the first appearance of each, sorted by content or, when not `sorted`, in order of appearance. Returns how many.
-pub fn sort_distinct_rows<T: Element>(x: &[T], outer: usize, n: usize, inner: usize, sorted: bool, chosen: &mut [i64]) -> usize {
+pub fn sort_distinct_rows<T: Element>(
+    x: &[T],
+    outer: usize,
+    n: usize,
+    inner: usize,
+    sorted: bool,
+    chosen: &mut [i64],
+) -> usize {
     let mut count = 0;
     for i in 0..n {
         let cmp = |j: &i64| compare_rows(x, n, *j as usize, x, n, i, outer, inner);
         let place = if sorted {
             chosen[..count].binary_search_by(cmp)
         } else {
-            chosen[..count].iter().position(|j| cmp(j) == Ordering::Equal).ok_or(count)
+            chosen[..count]
+                .iter()
+                .position(|j| cmp(j) == Ordering::Equal)
+                .ok_or(count)
         };
         if let Err(at) = place {
             chosen.copy_within(at..count, at + 1);
@@ -82,7 +101,8 @@ pub fn find_row<T: Element>(
     sorted: bool,
 ) -> Option<usize> {
     if !sorted {
-        return (0..m).find(|&j| compare_rows(distinct, m, j, x, n, i, outer, inner) == Ordering::Equal);
+        return (0..m)
+            .find(|&j| compare_rows(distinct, m, j, x, n, i, outer, inner) == Ordering::Equal);
     }
     let (mut lo, mut hi) = (0, m);
     while lo < hi {
@@ -97,7 +117,11 @@ pub fn find_row<T: Element>(
 }
 
 /// From the place of each element, writes the first index and the number of appearances of each distinct value.
-pub fn fill_first(places: impl Iterator<Item = usize>, mut first: Option<&mut [i64]>, mut counts: Option<&mut [i64]>) {
+pub fn fill_first(
+    places: impl Iterator<Item = usize>,
+    mut first: Option<&mut [i64]>,
+    mut counts: Option<&mut [i64]>,
+) {
     if let Some(f) = &mut first {
         f.fill(-1);
     }
@@ -127,7 +151,11 @@ mod tests {
         assert_eq!(sort_distinct(&mut y), 4);
         assert_eq!(y[..4], [1., 2., 3., 4.]);
         let (mut first, mut counts) = ([0; 4], [0; 4]);
-        fill_first(x.iter().map(|v| find(&y[..4], *v, true).unwrap()), Some(&mut first), Some(&mut counts));
+        fill_first(
+            x.iter().map(|v| find(&y[..4], *v, true).unwrap()),
+            Some(&mut first),
+            Some(&mut counts),
+        );
         assert_eq!((first, counts), ([1, 0, 3, 4], [2, 1, 2, 1]));
         let mut y = x;
         assert_eq!(distinct_in_order(&mut y), 4);
@@ -136,9 +164,15 @@ mod tests {
         let mut chosen = [0; 3];
         assert_eq!(sort_distinct_rows(&rows, 1, 3, 3, true, &mut chosen), 2);
         assert_eq!(chosen[..2], [0, 2]);
-        assert_eq!(find_row(&rows, 3, 1, &[1, 0, 0, 2, 3, 4], 2, 1, 3, true), Some(0));
+        assert_eq!(
+            find_row(&rows, 3, 1, &[1, 0, 0, 2, 3, 4], 2, 1, 3, true),
+            Some(0)
+        );
         // Columns.
-        assert_eq!(sort_distinct_rows(&[2, 1, 2, 5, 5, 5], 2, 3, 1, true, &mut chosen), 2);
+        assert_eq!(
+            sort_distinct_rows(&[2, 1, 2, 5, 5, 5], 2, 3, 1, true, &mut chosen),
+            2
+        );
         assert_eq!(chosen[..2], [1, 0]);
     }
 }

@@ -14,7 +14,19 @@ fn unary_cases() -> Vec<(Unary, Oracle, bool)> {
     vec![
         (Unary::Abs, f64::abs, true),
         (Unary::Neg, |x| -x, true),
-        (Unary::Sign, |x| if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x }, true),
+        (
+            Unary::Sign,
+            |x| {
+                if x > 0.0 {
+                    1.0
+                } else if x < 0.0 {
+                    -1.0
+                } else {
+                    x
+                }
+            },
+            true,
+        ),
         (Unary::Floor, f64::floor, true),
         (Unary::Ceil, f64::ceil, true),
         (Unary::Round, f64::round_ties_even, true),
@@ -29,23 +41,91 @@ fn unary_cases() -> Vec<(Unary, Oracle, bool)> {
         (Unary::Tanh, f64::tanh, true),
         (Unary::Erf, libm::erf, true),
         (Unary::Relu, |x| if x < 0.0 { 0.0 } else { x }, true),
-        (Unary::LeakyRelu(0.25), |x| if x < 0.0 { 0.25 * x } else { x }, true),
-        (Unary::Clip(-1.5, 2.0), |x| if x < -1.5 { -1.5 } else if x > 2.0 { 2.0 } else { x }, true),
-        (Unary::Elu(0.5), |x| if x < 0.0 { 0.5 * x.exp_m1() } else { x }, true),
-        (Unary::Selu(1.5, 2.0), |x| 2.0 * if x < 0.0 { 1.5 * x.exp_m1() } else { x }, true),
-        (Unary::Celu(2.0), |x| x.max(0.0) + (2.0 * (x / 2.0).exp_m1()).min(0.0), true),
-        (Unary::ThresholdedRelu(0.5), |x| if x > 0.5 { x } else { 0.0 }, true),
-        (Unary::Gelu, |x| 0.5 * x * (1.0 + libm::erf(x / 2f64.sqrt())), false),
-        (Unary::GeluTanh, |x| 0.5 * x * (1.0 + (0.797_884_560_802_865_4 * (x + 0.044715 * x * x * x)).tanh()), false),
+        (
+            Unary::LeakyRelu(0.25),
+            |x| if x < 0.0 { 0.25 * x } else { x },
+            true,
+        ),
+        (
+            Unary::Clip(-1.5, 2.0),
+            |x| {
+                if x < -1.5 {
+                    -1.5
+                } else if x > 2.0 {
+                    2.0
+                } else {
+                    x
+                }
+            },
+            true,
+        ),
+        (
+            Unary::Elu(0.5),
+            |x| if x < 0.0 { 0.5 * x.exp_m1() } else { x },
+            true,
+        ),
+        (
+            Unary::Selu(1.5, 2.0),
+            |x| 2.0 * if x < 0.0 { 1.5 * x.exp_m1() } else { x },
+            true,
+        ),
+        (
+            Unary::Celu(2.0),
+            |x| x.max(0.0) + (2.0 * (x / 2.0).exp_m1()).min(0.0),
+            true,
+        ),
+        (
+            Unary::ThresholdedRelu(0.5),
+            |x| if x > 0.5 { x } else { 0.0 },
+            true,
+        ),
+        (
+            Unary::Gelu,
+            |x| 0.5 * x * (1.0 + libm::erf(x / 2f64.sqrt())),
+            false,
+        ),
+        (
+            Unary::GeluTanh,
+            |x| 0.5 * x * (1.0 + (0.797_884_560_802_865_4 * (x + 0.044715 * x * x * x)).tanh()),
+            false,
+        ),
         (Unary::Silu, |x| x * sigmoid(x), true),
         (Unary::Swish(0.5), |x| x * sigmoid(0.5 * x), true),
-        (Unary::HardSwish, |x| x * (x / 6.0 + 0.5).clamp(0.0, 1.0), false),
-        (Unary::HardSigmoid(0.25, 0.5), |x| (x * 0.25 + 0.5).clamp(0.0, 1.0), true),
-        (Unary::Softplus, |x| x.max(0.0) + (-x.abs()).exp().ln_1p(), true),
+        (
+            Unary::HardSwish,
+            |x| x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
+            false,
+        ),
+        (
+            Unary::HardSigmoid(0.25, 0.5),
+            |x| (x * 0.25 + 0.5).clamp(0.0, 1.0),
+            true,
+        ),
+        (
+            Unary::Softplus,
+            |x| x.max(0.0) + (-x.abs()).exp().ln_1p(),
+            true,
+        ),
         (Unary::Softsign, |x| x / (1.0 + x.abs()), true),
-        (Unary::Mish, |x| x * (x.max(0.0) + (-x.abs()).exp().ln_1p()).tanh(), true),
+        (
+            Unary::Mish,
+            |x| x * (x.max(0.0) + (-x.abs()).exp().ln_1p()).tanh(),
+            true,
+        ),
         (Unary::Affine(2.0, 0.5), |x| 2.0 * x + 0.5, false),
-        (Unary::Shrink(0.5, 0.25), |x| if x < -0.5 { x + 0.25 } else if x > 0.5 { x - 0.25 } else { 0.0 }, true),
+        (
+            Unary::Shrink(0.5, 0.25),
+            |x| {
+                if x < -0.5 {
+                    x + 0.25
+                } else if x > 0.5 {
+                    x - 0.25
+                } else {
+                    0.0
+                }
+            },
+            true,
+        ),
         (Unary::Sin, f64::sin, false),
         (Unary::Cos, f64::cos, false),
         (Unary::Tan, f64::tan, false),
@@ -63,7 +143,10 @@ fn unary_cases() -> Vec<(Unary, Oracle, bool)> {
 #[test]
 fn unary_matches_reference() {
     let mut rng = Random::new(21);
-    let mut points: Vec<f32> = vec![0.0, 0.5, -0.5, 1.5, 2.5, -2.5, 1.0, -1.0, 3.0, -3.0, 0.625, 0.9, 1e-6, -1e-6, 1e-30, 16.5, -16.5, 80.0, -80.0];
+    let mut points: Vec<f32> = vec![
+        0.0, 0.5, -0.5, 1.5, 2.5, -2.5, 1.0, -1.0, 3.0, -3.0, 0.625, 0.9, 1e-6, -1e-6, 1e-30, 16.5,
+        -16.5, 80.0, -80.0,
+    ];
     for scale in [0.01f32, 0.5, 1.0, 4.0, 12.0, 40.0] {
         points.extend(rng.vec(700).iter().map(|v| v * scale));
     }
@@ -79,14 +162,20 @@ fn unary_matches_reference() {
                     || got as f64 == want
                     || (got as f64 - want).abs() <= 1e-6 * want.abs().max(floor)
                     || (want.is_infinite() && got as f64 == want);
-                assert!(ok, "{} {op:?}({x}) is {got}, expected {want}", kernels.name());
+                assert!(
+                    ok,
+                    "{} {op:?}({x}) is {got}, expected {want}",
+                    kernels.name()
+                );
             }
             // Every length around the lane counts, in place as well, and nothing beyond the end.
             for n in [0, 1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33] {
                 let mut z = points[..n + 1].to_vec();
                 kernels.unary_inplace(op, &mut z[..n]);
                 for i in 0..n {
-                    let same = z[i] == y[i] || (z[i].is_nan() && y[i].is_nan()) || (z[i] - y[i]).abs() <= 1e-6 * y[i].abs();
+                    let same = z[i] == y[i]
+                        || (z[i].is_nan() && y[i].is_nan())
+                        || (z[i] - y[i]).abs() <= 1e-6 * y[i].abs();
                     assert!(same, "{} {op:?} tail of {n}", kernels.name());
                 }
                 assert_eq!(z[n], points[n]);
@@ -107,11 +196,27 @@ fn special_values() {
         };
         let exp = run(Unary::Exp);
         assert_eq!(&exp[..4], &[1.0, 1.0, inf, 0.0], "{}", kernels.name());
-        assert!(exp[4].is_nan() && exp[6] == inf && exp[7] == 0.0 && (exp[8] / 5.52e-42 - 1.0).abs() < 0.01, "{exp:?}");
+        assert!(
+            exp[4].is_nan()
+                && exp[6] == inf
+                && exp[7] == 0.0
+                && (exp[8] / 5.52e-42 - 1.0).abs() < 0.01,
+            "{exp:?}"
+        );
         let log = run(Unary::Log);
-        assert!(log[0] == -inf && log[1] == -inf && log[2] == inf && log[3].is_nan() && log[4].is_nan());
+        assert!(
+            log[0] == -inf && log[1] == -inf && log[2] == inf && log[3].is_nan() && log[4].is_nan()
+        );
         assert!((log[5] + 92.10341).abs() < 1e-4, "{}", log[5]);
-        for op in [Unary::Relu, Unary::Tanh, Unary::Sigmoid, Unary::Erf, Unary::Abs, Unary::Gelu, Unary::Sign] {
+        for op in [
+            Unary::Relu,
+            Unary::Tanh,
+            Unary::Sigmoid,
+            Unary::Erf,
+            Unary::Abs,
+            Unary::Gelu,
+            Unary::Sign,
+        ] {
             assert!(run(op)[4].is_nan(), "{} {op:?}(NaN)", kernels.name());
         }
         assert_eq!(run(Unary::Tanh)[2..4], [1.0, -1.0]);
@@ -133,7 +238,13 @@ fn apply(op: Binary, x: f32, y: f32) -> f64 {
         Binary::Pow => a.powf(b),
         Binary::Fmod => a % b,
         Binary::FloorMod => a - b * (a / b).floor(),
-        Binary::Prelu => if a < 0.0 { a * b } else { a },
+        Binary::Prelu => {
+            if a < 0.0 {
+                a * b
+            } else {
+                a
+            }
+        }
         Binary::SquaredDifference => (a - b) * (a - b),
     }
 }
@@ -176,12 +287,34 @@ fn binary_broadcasts_like_numpy() {
             for op in OPS {
                 // Positive bases for powers, divisors away from zero.
                 let positive = matches!(op, Binary::Pow);
-                let x: Vec<f32> = rng.vec(sx.iter().product()).iter().map(|v| if positive { v.abs() + 0.1 } else { v * 4.0 }).collect();
-                let y: Vec<f32> = rng.vec(sy.iter().product()).iter().map(|v| if v.abs() < 0.1 { 0.75 } else { *v * 2.0 }).collect();
+                let x: Vec<f32> = rng
+                    .vec(sx.iter().product())
+                    .iter()
+                    .map(|v| if positive { v.abs() + 0.1 } else { v * 4.0 })
+                    .collect();
+                let y: Vec<f32> = rng
+                    .vec(sy.iter().product())
+                    .iter()
+                    .map(|v| if v.abs() < 0.1 { 0.75 } else { *v * 2.0 })
+                    .collect();
                 let b = Broadcast::new(sx, sy).unwrap();
                 let rank = sx.len().max(sy.len());
-                let dim = |s: &[usize], d: usize| if d + s.len() >= rank { s[d + s.len() - rank] } else { 1 };
-                let out: Vec<usize> = (0..rank).map(|d| if dim(sx, d) == 1 { dim(sy, d) } else { dim(sx, d) }).collect();
+                let dim = |s: &[usize], d: usize| {
+                    if d + s.len() >= rank {
+                        s[d + s.len() - rank]
+                    } else {
+                        1
+                    }
+                };
+                let out: Vec<usize> = (0..rank)
+                    .map(|d| {
+                        if dim(sx, d) == 1 {
+                            dim(sy, d)
+                        } else {
+                            dim(sx, d)
+                        }
+                    })
+                    .collect();
                 let n: usize = out.iter().product();
                 assert_eq!(b.len(), n);
                 let want: Vec<f64> = (0..n)
@@ -215,9 +348,15 @@ fn binary_broadcasts_like_numpy() {
             }
         }
         let b = Broadcast::new(&[1, 4], &[3, 4]).unwrap();
-        assert_eq!(kernels.binary_inplace(Binary::Add, &b, &mut [0.0; 12], &[0.0; 12]), Err(KernelError::Parameter));
+        assert_eq!(
+            kernels.binary_inplace(Binary::Add, &b, &mut [0.0; 12], &[0.0; 12]),
+            Err(KernelError::Parameter)
+        );
     }
-    assert!(matches!(Broadcast::new(&[2, 3], &[4]), Err(KernelError::Parameter)));
+    assert!(matches!(
+        Broadcast::new(&[2, 3], &[4]),
+        Err(KernelError::Parameter)
+    ));
 }
 
 #[test]
@@ -248,7 +387,13 @@ fn chain_equals_its_steps() {
             kernels.chain_inplace(&steps, &mut z).unwrap();
             assert_eq!(y, z);
         }
-        assert_eq!(kernels.chain(&[Step::Channel(Binary::Add, &[])], &[0.0], &mut [0.0]), Err(KernelError::Length));
-        assert_eq!(kernels.chain_inplace(&[Step::Tensor(Binary::Add, &[1.0])], &mut [0.0; 2]), Err(KernelError::Length));
+        assert_eq!(
+            kernels.chain(&[Step::Channel(Binary::Add, &[])], &[0.0], &mut [0.0]),
+            Err(KernelError::Length)
+        );
+        assert_eq!(
+            kernels.chain_inplace(&[Step::Tensor(Binary::Add, &[1.0])], &mut [0.0; 2]),
+            Err(KernelError::Length)
+        );
     }
 }

@@ -36,12 +36,33 @@ fn gemm_matches_reference() {
             let (a, b) = (rng.vec(m * k), rng.vec(k * n));
             let bias = (case % 2 == 0).then(|| rng.vec(n));
             let residual = (case % 5 < 2).then(|| rng.vec(m * n));
-            let want = reference::gemm((m, n, k), alpha, act, &a, &b, bias.as_deref(), residual.as_deref());
+            let want = reference::gemm(
+                (m, n, k),
+                alpha,
+                act,
+                &a,
+                &b,
+                bias.as_deref(),
+                residual.as_deref(),
+            );
             let mut packed = vec![0.0; gemm::packed_len(k, n)];
             gemm::pack_b(&b, k, n, n, 1, &mut packed).unwrap();
-            let p = Gemm { alpha, activation: act, ..Gemm::new(m, n, k) };
+            let p = Gemm {
+                alpha,
+                activation: act,
+                ..Gemm::new(m, n, k)
+            };
             let mut c = vec![f32::NAN; m * n];
-            kernels.gemm(&p, &a, &packed, bias.as_deref(), residual.as_deref(), &mut c).unwrap();
+            kernels
+                .gemm(
+                    &p,
+                    &a,
+                    &packed,
+                    bias.as_deref(),
+                    residual.as_deref(),
+                    &mut c,
+                )
+                .unwrap();
             let what = format!("{} gemm {m}x{n}x{k} {act:?}", kernels.name());
             close(&c, &want, tolerance(k), &what);
             // The same in parts, with rows of C further apart: what lies between stays untouched.
@@ -54,14 +75,26 @@ fn gemm_matches_reference() {
                     // SAFETY: `wide` holds the whole C.
                     unsafe {
                         kernels
-                            .gemm_part(&p, &a, &packed, bias.as_deref(), residual.as_deref(), wide.as_mut_ptr(), rows.clone(), panels)
+                            .gemm_part(
+                                &p,
+                                &a,
+                                &packed,
+                                bias.as_deref(),
+                                residual.as_deref(),
+                                wide.as_mut_ptr(),
+                                rows.clone(),
+                                panels,
+                            )
                             .unwrap();
                     }
                 }
             }
             for (r, row) in wide.chunks(ldc).enumerate() {
                 close(&row[..n], &want[r * n..(r + 1) * n], tolerance(k), &what);
-                assert!(row[n..].iter().all(|&v| v == 7.0), "{what}: wrote beyond the columns");
+                assert!(
+                    row[n..].iter().all(|&v| v == 7.0),
+                    "{what}: wrote beyond the columns"
+                );
             }
         }
     }
@@ -71,14 +104,27 @@ fn gemm_matches_reference() {
 fn long_sums_and_single_rows() {
     let mut rng = Random::new(2);
     for kernels in every_isa() {
-        for (m, n, k) in [(1, 100, 1031), (1, 17, 3), (2, 40, 700), (70, 20, 600), (3, 16, 2)] {
+        for (m, n, k) in [
+            (1, 100, 1031),
+            (1, 17, 3),
+            (2, 40, 700),
+            (70, 20, 600),
+            (3, 16, 2),
+        ] {
             let (a, b) = (rng.vec(m * k), rng.vec(k * n));
             let want = reference::gemm((m, n, k), 1.0, Activation::None, &a, &b, None, None);
             let mut packed = vec![0.0; gemm::packed_len(k, n)];
             gemm::pack_b(&b, k, n, n, 1, &mut packed).unwrap();
             let mut c = vec![f32::NAN; m * n];
-            kernels.gemm(&Gemm::new(m, n, k), &a, &packed, None, None, &mut c).unwrap();
-            close(&c, &want, tolerance(k), &format!("{} gemm {m}x{n}x{k}", kernels.name()));
+            kernels
+                .gemm(&Gemm::new(m, n, k), &a, &packed, None, None, &mut c)
+                .unwrap();
+            close(
+                &c,
+                &want,
+                tolerance(k),
+                &format!("{} gemm {m}x{n}x{k}", kernels.name()),
+            );
         }
     }
 }
@@ -102,22 +148,46 @@ fn short_slices_are_refused() {
     let p = Gemm::new(2, 3, 4);
     let b = vec![0.0; gemm::packed_len(4, 3)];
     let mut c = vec![0.0; 6];
-    assert_eq!(k.gemm(&p, &[0.0; 7], &b, None, None, &mut c), Err(KernelError::Length));
-    assert_eq!(k.gemm(&p, &[0.0; 8], &b[1..], None, None, &mut c), Err(KernelError::Length));
-    assert_eq!(k.gemm(&p, &[0.0; 8], &b, Some(&[0.0; 2]), None, &mut c), Err(KernelError::Length));
-    assert_eq!(k.gemm(&p, &[0.0; 8], &b, None, None, &mut c[..5]), Err(KernelError::Length));
+    assert_eq!(
+        k.gemm(&p, &[0.0; 7], &b, None, None, &mut c),
+        Err(KernelError::Length)
+    );
+    assert_eq!(
+        k.gemm(&p, &[0.0; 8], &b[1..], None, None, &mut c),
+        Err(KernelError::Length)
+    );
+    assert_eq!(
+        k.gemm(&p, &[0.0; 8], &b, Some(&[0.0; 2]), None, &mut c),
+        Err(KernelError::Length)
+    );
+    assert_eq!(
+        k.gemm(&p, &[0.0; 8], &b, None, None, &mut c[..5]),
+        Err(KernelError::Length)
+    );
     let huge = Gemm::new(usize::MAX / 2, 4, 4);
     assert!(k.gemm(&huge, &[0.0; 8], &b, None, None, &mut c).is_err());
     let mut p = Conv::new_2d(1, [3, 3], 2, 2, [2, 2]);
     let w = vec![0.0; p.packed_len()];
-    assert_eq!(k.conv(&p, &[0.0; 17], &w, None, None, &mut [0.0; 8], 0..2), Err(KernelError::Length));
+    assert_eq!(
+        k.conv(&p, &[0.0; 17], &w, None, None, &mut [0.0; 8], 0..2),
+        Err(KernelError::Length)
+    );
     p.groups = 3;
-    assert_eq!(k.conv(&p, &[0.0; 18], &w, None, None, &mut [0.0; 8], 0..2), Err(KernelError::Parameter));
+    assert_eq!(
+        k.conv(&p, &[0.0; 18], &w, None, None, &mut [0.0; 8], 0..2),
+        Err(KernelError::Parameter)
+    );
     p.groups = 1;
     p.stride[2] = 0;
-    assert_eq!(k.conv(&p, &[0.0; 18], &w, None, None, &mut [0.0; 8], 0..2), Err(KernelError::Parameter));
+    assert_eq!(
+        k.conv(&p, &[0.0; 18], &w, None, None, &mut [0.0; 8], 0..2),
+        Err(KernelError::Parameter)
+    );
     p.stride[2] = usize::MAX;
-    assert!(k.conv(&p, &[0.0; 18], &w, None, None, &mut [0.0; 8], 0..2).is_err());
+    assert!(
+        k.conv(&p, &[0.0; 18], &w, None, None, &mut [0.0; 8], 0..2)
+            .is_err()
+    );
 }
 
 /// A random geometry; `None` when it has no output.
@@ -145,7 +215,9 @@ fn conv_matches_reference() {
     for kernels in every_isa() {
         let mut ran = 0;
         for case in 0..260 {
-            let Some(mut p) = geometry(&mut rng, 1 + case % 3) else { continue };
+            let Some(mut p) = geometry(&mut rng, 1 + case % 3) else {
+                continue;
+            };
             p.groups = [1, 1, 1, 2, 3][rng.below(5)];
             p.in_channels = p.groups * (1 + rng.below(9));
             p.out_channels = p.groups * [1, 3, 8, 15, 16, 17, 33, 40][rng.below(8)];
@@ -183,10 +255,21 @@ fn check_conv(kernels: &crate::Kernels, p: &Conv, rng: &mut Random, case: usize)
     // In two parts, as two threads would.
     let half = p.rows() / 2;
     let (first, second) = y.split_at_mut(half * row);
-    let (r1, r2) = residual.as_deref().map_or((None, None), |r| (Some(&r[..half * row]), Some(&r[half * row..])));
-    kernels.conv(p, &x, &packed, Some(&bias), r1, first, 0..half).unwrap();
-    kernels.conv(p, &x, &packed, Some(&bias), r2, second, half..p.rows()).unwrap();
-    close(&y, &want, tolerance(taps * ig), &format!("{} {p:?}", kernels.name()));
+    let (r1, r2) = residual.as_deref().map_or((None, None), |r| {
+        (Some(&r[..half * row]), Some(&r[half * row..]))
+    });
+    kernels
+        .conv(p, &x, &packed, Some(&bias), r1, first, 0..half)
+        .unwrap();
+    kernels
+        .conv(p, &x, &packed, Some(&bias), r2, second, half..p.rows())
+        .unwrap();
+    close(
+        &y,
+        &want,
+        tolerance(taps * ig),
+        &format!("{} {p:?}", kernels.name()),
+    );
 }
 
 #[test]
@@ -194,7 +277,9 @@ fn conv_transpose_matches_reference() {
     let mut rng = Random::new(6);
     for kernels in every_isa() {
         for case in 0..120 {
-            let Some(mut p) = geometry(&mut rng, 1 + case % 3) else { continue };
+            let Some(mut p) = geometry(&mut rng, 1 + case % 3) else {
+                continue;
+            };
             // The roles of input and output change; any output size is legal.
             core::mem::swap(&mut p.input, &mut p.output);
             p.groups = 1 + rng.below(2);
@@ -210,8 +295,15 @@ fn conv_transpose_matches_reference() {
             let mut packed = vec![0.0; p.packed_len()];
             conv::pack_weights(&p, weight, &mut packed).unwrap();
             let mut y = vec![f32::NAN; want.len()];
-            kernels.conv_transpose(&p, &x, &packed, Some(&bias), &mut y, 0..p.rows()).unwrap();
-            close(&y, &want, tolerance(taps * ig), &format!("{} transpose {p:?}", kernels.name()));
+            kernels
+                .conv_transpose(&p, &x, &packed, Some(&bias), &mut y, 0..p.rows())
+                .unwrap();
+            close(
+                &y,
+                &want,
+                tolerance(taps * ig),
+                &format!("{} transpose {p:?}", kernels.name()),
+            );
         }
     }
 }
@@ -222,7 +314,9 @@ fn depthwise_matches_reference() {
     for kernels in every_isa() {
         let mut ran = 0;
         for case in 0..260 {
-            let Some(mut p) = geometry(&mut rng, [2, 2, 1, 3][case % 4]) else { continue };
+            let Some(mut p) = geometry(&mut rng, [2, 2, 1, 3][case % 4]) else {
+                continue;
+            };
             if case % 5 == 0 {
                 // Wide enough for the blocked path.
                 p.input[2] += 14;
@@ -253,8 +347,19 @@ fn check_depthwise(kernels: &crate::Kernels, p: &Conv, rng: &mut Random, case: u
     let mut y = vec![f32::NAN; p.rows() * row];
     let half = p.rows() / 2;
     let (first, second) = y.split_at_mut(half * row);
-    let (r1, r2) = residual.as_deref().map_or((None, None), |r| (Some(&r[..half * row]), Some(&r[half * row..])));
-    kernels.depthwise(p, &x, &w, Some(&bias), r1, first, 0..half).unwrap();
-    kernels.depthwise(p, &x, &w, Some(&bias), r2, second, half..p.rows()).unwrap();
-    close(&y, &want, tolerance(taps), &format!("{} depthwise {p:?}", kernels.name()));
+    let (r1, r2) = residual.as_deref().map_or((None, None), |r| {
+        (Some(&r[..half * row]), Some(&r[half * row..]))
+    });
+    kernels
+        .depthwise(p, &x, &w, Some(&bias), r1, first, 0..half)
+        .unwrap();
+    kernels
+        .depthwise(p, &x, &w, Some(&bias), r2, second, half..p.rows())
+        .unwrap();
+    close(
+        &y,
+        &want,
+        tolerance(taps),
+        &format!("{} depthwise {p:?}", kernels.name()),
+    );
 }
