@@ -1,5 +1,6 @@
 //! What an operator sees of the program, the arena and the machine while its step runs.
 
+use crate::element::Element;
 use crate::error::{RunError, RunErrorKind};
 use crate::parallel::{Parallel, SharedMut};
 use crate::session::{Observe, StepReport};
@@ -9,9 +10,7 @@ use core::cell::Cell;
 use core::mem::size_of;
 use cygnet_format::expr::UNBOUND;
 use cygnet_format::program::{StepInfo, TensorInfo};
-use cygnet_format::{
-    BlockId, Dim, Op, Program, program::Place, program::SymbolKind, program::TensorId,
-};
+use cygnet_format::{BlockId, Dim, Op, Program, program::Place, program::SymbolKind, program::TensorId};
 use cygnet_kernels::Kernels;
 
 /// Everything that stays the same during a run. `base` is the arena: exclusive for `'a`, 64-byte aligned, at least
@@ -48,16 +47,11 @@ impl<'a> Values<'a> {
 
     pub fn symbol(&self, i: u32) -> i64 {
         // SAFETY: inside the table; no references to it exist.
-        self.slot(i as usize)
-            .filter(|_| (i as usize) < self.program.symbols())
-            .map_or(UNBOUND, |p| unsafe { p.read() })
+        self.slot(i as usize).filter(|_| (i as usize) < self.program.symbols()).map_or(UNBOUND, |p| unsafe { p.read() })
     }
 
     pub fn set_symbol(&self, i: u32, value: i64) {
-        if let Some(p) = self
-            .slot(i as usize)
-            .filter(|_| (i as usize) < self.program.symbols())
-        {
+        if let Some(p) = self.slot(i as usize).filter(|_| (i as usize) < self.program.symbols()) {
             // SAFETY: inside the table; no references to it exist.
             unsafe { p.write(value) }
         }
@@ -66,17 +60,13 @@ impl<'a> Values<'a> {
     pub fn expr(&self, i: u32) -> i64 {
         let at = self.program.symbols().checked_add(i as usize);
         // SAFETY: inside the table; no references to it exist.
-        at.and_then(|at| self.slot(at))
-            .map_or(UNBOUND, |p| unsafe { p.read() })
+        at.and_then(|at| self.slot(at)).map_or(UNBOUND, |p| unsafe { p.read() })
     }
 
     /// Evaluates every expression anew; those over unbound symbols become unbound.
     pub fn refresh(&self) {
         for e in 0..self.program.exprs() {
-            let value = self
-                .program
-                .evaluate(e as u32, |s| self.symbol(s))
-                .unwrap_or(UNBOUND);
+            let value = self.program.evaluate(e as u32, |s| self.symbol(s)).unwrap_or(UNBOUND);
             if let Some(p) = self.slot(self.program.symbols() + e) {
                 // SAFETY: inside the table; no references to it exist.
                 unsafe { p.write(value) }
@@ -110,11 +100,7 @@ impl<'a> Values<'a> {
 
     pub fn dim(&self, d: Dim) -> Result<usize, RunError> {
         let v = self.dim_i64(d)?;
-        if (0..=i32::MAX as i64).contains(&v) {
-            Ok(v as usize)
-        } else {
-            Err(RunErrorKind::Range.into())
-        }
+        if (0..=i32::MAX as i64).contains(&v) { Ok(v as usize) } else { Err(RunErrorKind::Range.into()) }
     }
 
     /// The actual shape and byte length of a tensor; never more bytes than planned for it.
@@ -124,15 +110,8 @@ impl<'a> Values<'a> {
             shape.push(self.dim(d)?)?;
         }
         let shape = shape.checked()?;
-        let bytes = shape
-            .count()
-            .checked_mul(t.dtype.size())
-            .ok_or(RunError::overflow())?;
-        if bytes as u64 > t.bytes_bound {
-            Err(RunErrorKind::Bound.into())
-        } else {
-            Ok((shape, bytes))
-        }
+        let bytes = shape.count().checked_mul(t.dtype.size()).ok_or(RunError::overflow())?;
+        if bytes as u64 > t.bytes_bound { Err(RunErrorKind::Bound.into()) } else { Ok((shape, bytes)) }
     }
 }
 
@@ -142,11 +121,7 @@ impl<'a> Values<'a> {
 /// `base` is an arena of `program`, as [`Env`] describes.
 pub(crate) unsafe fn address(program: &Program<'_>, base: *mut u8, t: &TensorInfo<'_>) -> *mut u8 {
     match t.place {
-        Place::Const(o) => program
-            .constants()
-            .as_ptr()
-            .wrapping_add(o as usize)
-            .cast_mut(),
+        Place::Const(o) => program.constants().as_ptr().wrapping_add(o as usize).cast_mut(),
         // SAFETY: parsing checked that the place is inside the arena.
         Place::Arena(o) | Place::State(o) => unsafe { base.add(o as usize) },
     }
@@ -165,13 +140,8 @@ impl<'a> Env<'a> {
         let (shape, bytes) = self.values().shape(&t)?;
         // SAFETY: inside the arena or the constants by the checks of parsing, as `bytes` is within the bound; the caller
         // vouches for aliasing.
-        let bytes =
-            unsafe { core::slice::from_raw_parts(address(&self.program, self.base, &t), bytes) };
-        Ok(Tensor {
-            dtype: t.dtype,
-            shape,
-            bytes,
-        })
+        let bytes = unsafe { core::slice::from_raw_parts(address(&self.program, self.base, &t), bytes) };
+        Ok(Tensor { dtype: t.dtype, shape, bytes })
     }
 
     /// # Safety
@@ -183,17 +153,33 @@ impl<'a> Env<'a> {
         }
         let (shape, bytes) = self.values().shape(&t)?;
         // SAFETY: inside the arena by the checks of parsing; the caller vouches for aliasing.
-        let bytes = unsafe {
-            core::slice::from_raw_parts_mut(address(&self.program, self.base, &t), bytes)
+        let bytes = unsafe { core::slice::from_raw_parts_mut(address(&self.program, self.base, &t), bytes) };
+        Ok(TensorMut { dtype: t.dtype, shape, bytes })
+    }
+
+    /// Gives dimension `axis` of a tensor its value when it is a run-time symbol; otherwise the value must agree.
+    fn bind(&self, id: TensorId, axis: usize, value: usize) -> Result<(), RunError> {
+        let program = &self.program;
+        let values = self.values();
+        let dim = program.tensor(id).dims.get(axis).ok_or(RunErrorKind::Rank)?;
+        let symbol = dim.as_expr().and_then(|e| program.expr_symbol(e));
+        let Some((symbol, info)) = symbol.map(|s| (s, program.symbol(s))).filter(|(_, s)| s.kind == SymbolKind::Runtime)
+        else {
+            return if values.dim(dim)? == value { Ok(()) } else { Err(RunErrorKind::Mismatch.into()) };
         };
-        Ok(TensorMut {
-            dtype: t.dtype,
-            shape,
-            bytes,
-        })
+        let value = i64::try_from(value).map_err(|_| RunErrorKind::Range)?;
+        if !(info.lo..=info.hi).contains(&value) {
+            return Err(RunErrorKind::Range.into());
+        }
+        if values.symbol(symbol) != value {
+            values.set_symbol(symbol, value);
+            values.refresh();
+        }
+        Ok(())
     }
 
     pub fn run_block(&self, id: BlockId) -> Result<(), RunError> {
+        self.count_step()?;
         let block = self.program.block(id);
         for s in block.first_step..block.first_step.saturating_add(block.steps) {
             self.run_step(s).map_err(|e| e.at(s))?;
@@ -201,21 +187,18 @@ impl<'a> Env<'a> {
         Ok(())
     }
 
-    fn run_step(&self, index: u32) -> Result<(), RunError> {
-        let left = self
-            .steps_left
-            .get()
-            .checked_sub(1)
-            .ok_or(RunErrorKind::StepLimit)?;
+    /// Counts steps and runs of bodies, which may have no steps, against the limit.
+    fn count_step(&self) -> Result<(), RunError> {
+        let left = self.steps_left.get().checked_sub(1).ok_or(RunErrorKind::StepLimit)?;
         self.steps_left.set(left);
+        Ok(())
+    }
+
+    fn run_step(&self, index: u32) -> Result<(), RunError> {
+        self.count_step()?;
         let step = self.program.step(index).ok_or(RunErrorKind::Malformed)?;
         let op: Op = step.op().ok_or(RunErrorKind::Malformed)?;
-        let mut cx = Cx {
-            env: self,
-            step,
-            taken: 0,
-            viewed: Cell::new(false),
-        };
+        let mut cx = Cx { env: self, step, taken: 0, viewed: Cell::new(false) };
         match &self.observer {
             None => crate::op::dispatch(&op, &mut cx),
             Some(observer) => self.run_observed(index, &op, cx, *observer),
@@ -237,11 +220,7 @@ impl<'a> Env<'a> {
         let nanos = start.elapsed().as_nanos() as u64;
         #[cfg(not(feature = "std"))]
         let nanos = 0;
-        let empty = Tensor {
-            dtype: cygnet_format::DType::U8,
-            shape: Shape::default(),
-            bytes: &[],
-        };
+        let empty = Tensor { dtype: cygnet_format::DType::U8, shape: Shape::default(), bytes: &[] };
         let mut outputs = [empty; StepReport::MAX_OUTPUTS];
         let mut count = 0;
         for id in cx.step.outputs.iter().flatten().take(outputs.len()) {
@@ -249,12 +228,7 @@ impl<'a> Env<'a> {
             outputs[count] = unsafe { self.view(id)? };
             count += 1;
         }
-        let report = StepReport {
-            index,
-            code: cx.step.code,
-            name: cx.step.name,
-            nanos,
-        };
+        let report = StepReport { index, code: cx.step.code, name: cx.step.name, nanos };
         observer.observe(&report, &outputs[..count]);
         Ok(())
     }
@@ -305,28 +279,18 @@ impl<'a> Cx<'a> {
 
     /// Input `i` when present.
     pub fn opt_input(&self, i: usize) -> Result<Option<Tensor<'a>>, RunError> {
-        if self.has_input(i) {
-            self.input(i).map(Some)
-        } else {
-            Ok(None)
-        }
+        if self.has_input(i) { self.input(i).map(Some) } else { Ok(None) }
     }
 
     /// Element type and actual shape of input `i`, whether or not an output lies on it.
     pub fn input_type(&self, i: usize) -> Result<(cygnet_format::DType, Shape), RunError> {
-        let t = self
-            .env
-            .program
-            .tensor(self.step.inputs.get(i).ok_or(RunErrorKind::Index)?);
+        let t = self.env.program.tensor(self.step.inputs.get(i).ok_or(RunErrorKind::Index)?);
         Ok((t.dtype, self.env.values().shape(&t)?.0))
     }
 
     /// Element type and actual shape of output `i`.
     pub fn output_type(&self, i: usize) -> Result<(cygnet_format::DType, Shape), RunError> {
-        let t = self
-            .env
-            .program
-            .tensor(self.step.outputs.get(i).ok_or(RunErrorKind::Index)?);
+        let t = self.env.program.tensor(self.step.outputs.get(i).ok_or(RunErrorKind::Index)?);
         Ok((t.dtype, self.env.values().shape(&t)?.0))
     }
 
@@ -346,25 +310,16 @@ impl<'a> Cx<'a> {
 
     /// Output `i` when present.
     pub fn opt_output(&mut self, i: usize) -> Result<Option<TensorMut<'a>>, RunError> {
-        if self.has_output(i) {
-            self.output(i).map(Some)
-        } else {
-            Ok(None)
-        }
+        if self.has_output(i) { self.output(i).map(Some) } else { Ok(None) }
     }
 
     /// True when output `out` lies on input `input`: then only [`Cx::output`] may be used, and it holds the input's
     /// bytes. The operator checks that the shapes agree.
     pub fn in_place(&self, out: usize, input: usize) -> bool {
-        let (Some(y), Some(x)) = (self.step.outputs.get(out), self.step.inputs.get(input)) else {
-            return false;
-        };
+        let (Some(y), Some(x)) = (self.step.outputs.get(out), self.step.inputs.get(input)) else { return false };
         let (y, x) = (self.env.program.tensor(y), self.env.program.tensor(x));
         // Empty tensors lie on nothing, wherever they are placed.
-        y.arena_offset() == x.arena_offset()
-            && y.arena_offset().is_some()
-            && y.bytes_bound > 0
-            && x.bytes_bound > 0
+        y.arena_offset() == x.arena_offset() && y.arena_offset().is_some() && y.bytes_bound > 0 && x.bytes_bound > 0
     }
 
     /// The first input on which output `out` lies.
@@ -372,44 +327,11 @@ impl<'a> Cx<'a> {
         (0..self.inputs()).find(|&i| self.in_place(out, i))
     }
 
-    /// Gives a data-dependent dimension its value, before the output is taken.
+    /// Gives a data-dependent dimension its value, before the output is taken. A dimension whose value is known must
+    /// agree.
     pub fn set_dim(&mut self, out: usize, axis: usize, value: usize) -> Result<(), RunError> {
         let id = self.step.outputs.get(out).ok_or(RunErrorKind::Index)?;
-        let dim = self
-            .env
-            .program
-            .tensor(id)
-            .dims
-            .get(axis)
-            .ok_or(RunErrorKind::Rank)?;
-        let program = &self.env.program;
-        let Some(symbol) = dim.as_expr().and_then(|e| program.expr_symbol(e)) else {
-            // The compiler knew the value: it must agree.
-            return if self.dim(dim)? == value {
-                Ok(())
-            } else {
-                Err(RunErrorKind::Mismatch.into())
-            };
-        };
-        let info = program.symbol(symbol);
-        let values = self.env.values();
-        if info.kind != SymbolKind::Runtime {
-            return if self.dim(dim)? == value {
-                Ok(())
-            } else {
-                Err(RunErrorKind::Mismatch.into())
-            };
-        }
-        let value = i64::try_from(value).map_err(|_| RunErrorKind::Range)?;
-        if !(info.lo..=info.hi).contains(&value) {
-            return Err(RunErrorKind::Range.into());
-        }
-        if values.symbol(symbol) != value {
-            // A smaller or larger shape must not change views that are out already.
-            values.set_symbol(symbol, value);
-            values.refresh();
-        }
-        Ok(())
+        self.env.bind(id, axis, value)
     }
 
     /// Actual value of a dimension in attributes; an error when it is unbound or negative.
@@ -451,10 +373,7 @@ impl<'a> Cx<'a> {
         let (len, chunk) = (data.len(), chunk.max(1));
         let tasks = len.div_ceil(chunk);
         if tasks <= 1 || self.threads() == 1 {
-            return data
-                .chunks_mut(chunk)
-                .enumerate()
-                .try_for_each(|(i, part)| f(i, part));
+            return data.chunks_mut(chunk).enumerate().try_for_each(|(i, part)| f(i, part));
         }
         let base = SharedMut(data.as_mut_ptr());
         let failed = FirstError::default();
@@ -465,9 +384,7 @@ impl<'a> Cx<'a> {
             }
             // SAFETY: parts of different indices are disjoint and inside `data`, which is borrowed exclusively; each
             // index is run once.
-            let part = unsafe {
-                core::slice::from_raw_parts_mut(base.get().add(first), chunk.min(len - first))
-            };
+            let part = unsafe { core::slice::from_raw_parts_mut(base.get().add(first), chunk.min(len - first)) };
             if let Err(e) = f(i, part) {
                 failed.set(e);
             }
@@ -477,11 +394,7 @@ impl<'a> Cx<'a> {
 
     /// Control over bodies; an error once an operand was taken.
     pub fn control(&mut self) -> Result<Control<'_, 'a>, RunError> {
-        if self.viewed.get() {
-            Err(RunErrorKind::Alias.into())
-        } else {
-            Ok(Control { cx: self })
-        }
+        if self.viewed.get() { Err(RunErrorKind::Alias.into()) } else { Ok(Control { cx: self }) }
     }
 }
 
@@ -545,13 +458,60 @@ impl<'a> Control<'_, 'a> {
         Ok(self.cx.env.values().shape(&self.program().tensor(id))?.0)
     }
 
+    /// Actual value of dimension `axis` of a tensor.
+    pub fn dim_of(&self, id: TensorId, axis: usize) -> Result<usize, RunError> {
+        let dim = self.program().tensor(id).dims.get(axis).ok_or(RunErrorKind::Rank)?;
+        self.cx.env.values().dim(dim)
+    }
+    /// Gives a dimension of a tensor its value when it is a run-time symbol; otherwise the value must agree.
+    pub fn bind(&mut self, id: TensorId, axis: usize, value: usize) -> Result<(), RunError> {
+        self.cx.env.bind(id, axis, value)
+    }
+    /// The boolean in a tensor with one element.
+    pub fn flag(&self, id: Option<TensorId>) -> Result<bool, RunError> {
+        Ok(self.view(id.ok_or(RunErrorKind::Index)?)?.scalar::<u8>()? != 0)
+    }
+    /// The integer in a tensor with one element.
+    pub fn integer(&self, id: TensorId) -> Result<i64, RunError> {
+        self.view(id)?.scalar::<i64>()
+    }
+    /// Writes the one element of a tensor.
+    pub fn put<T: Element>(&mut self, id: TensorId, value: T) -> Result<(), RunError> {
+        let mut view = self.view_mut(id)?;
+        view.as_mut_slice::<T>()?.fill(value);
+        Ok(())
+    }
+
+    /// Copies a whole tensor, giving the target's run-time dimensions their values.
+    pub fn assign(&mut self, from: TensorId, to: TensorId) -> Result<(), RunError> {
+        let shape = self.shape(from)?;
+        if self.program().tensor(to).dims.len() != shape.rank() {
+            return Err(RunErrorKind::Rank.into());
+        }
+        for (axis, &d) in shape.iter().enumerate() {
+            self.bind(to, axis, d)?;
+        }
+        self.copy(from, to)
+    }
+
+    /// Copies the bytes of `from` to byte `at` of the memory of `to`, whose shape may not be known yet.
+    pub fn copy_within_bound(&mut self, from: TensorId, to: TensorId, at: usize) -> Result<(), RunError> {
+        let len = self.view(from)?.bytes.len();
+        let (source, info) = (self.program().tensor(from), self.program().tensor(to));
+        if source.dtype != info.dtype || !at.checked_add(len).is_some_and(|end| end as u64 <= info.bytes_bound) {
+            return Err(RunErrorKind::Bound.into());
+        }
+        let target = self.target(to)?;
+        // SAFETY: inside the memory reserved for `to`; `copy` allows overlap; no views exist.
+        unsafe { core::ptr::copy(self.address(from), target.add(at), len) };
+        Ok(())
+    }
+
     /// Copies a whole tensor; types and shapes must agree.
     pub fn copy(&mut self, from: TensorId, to: TensorId) -> Result<(), RunError> {
         let (src, dst) = (self.view(from)?, self.shape(to)?);
         if src.shape != dst || src.dtype != self.program().tensor(to).dtype {
-            return Err(RunError::shape(
-                "a value does not have the type of the tensor it is copied to",
-            ));
+            return Err(RunError::shape("a value does not have the type of the tensor it is copied to"));
         }
         let len = src.bytes.len();
         let target = self.target(to)?;
@@ -570,8 +530,7 @@ impl<'a> Control<'_, 'a> {
         len: usize,
     ) -> Result<(), RunError> {
         let fits = |at: usize, whole: usize| at.checked_add(len).is_some_and(|end| end <= whole);
-        if !fits(from_at, self.view(from)?.bytes.len()) || !fits(to_at, self.view(to)?.bytes.len())
-        {
+        if !fits(from_at, self.view(from)?.bytes.len()) || !fits(to_at, self.view(to)?.bytes.len()) {
             return Err(RunError::shape("a part lies outside its tensor"));
         }
         let target = self.target(to)?;
@@ -582,13 +541,7 @@ impl<'a> Control<'_, 'a> {
 
     fn address(&self, id: TensorId) -> *mut u8 {
         // SAFETY: `base` is the arena of the program.
-        unsafe {
-            address(
-                &self.cx.env.program,
-                self.cx.env.base,
-                &self.cx.env.program.tensor(id),
-            )
-        }
+        unsafe { address(&self.cx.env.program, self.cx.env.base, &self.cx.env.program.tensor(id)) }
     }
 
     fn target(&self, id: TensorId) -> Result<*mut u8, RunError> {

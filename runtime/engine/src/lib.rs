@@ -18,12 +18,15 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+mod broadcast;
 mod bundle;
+mod activation;
 mod cx;
 mod element;
 mod error;
 mod golden;
-mod movement;
+mod linear;
+mod spatial;
 mod op;
 mod parallel;
 mod session;

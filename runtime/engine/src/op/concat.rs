@@ -1,30 +1,32 @@
-//! `concat`: tensors one after the other along an axis.
+//! `concat`: inputs one behind the other along an axis.
 
-use crate::Cx;
-use super::axes::check_axes;
-use crate::RunError;
+use crate::{Cx, RunError};
 use cygnet_format::op::Concat;
 
 pub(crate) fn run(op: &Concat, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let y = cx.output(0)?;
-    let axis = usize::try_from(op.axis).map_err(|_| RunError::shape("operands and result of a movement do not agree"))?;
-    check_axes(axis < y.shape.len())?;
-    let outer: usize = y.shape[..axis].iter().product();
-    let inner: usize = y.shape[axis + 1..].iter().product::<usize>() * y.dtype.size();
-    let stride = y.shape[axis] * inner;
+    let wrong = || RunError::shape("concatenated tensors agree in all axes but one");
+    let (outer, total, inner) = y.shape.split(op.axis).ok_or(RunError::attribute("the axis is out of range"))?;
+    let axis = op.axis as usize;
+    let size = y.dtype.size();
+    let row = total * inner * size;
     let mut at = 0;
     for i in 0..cx.inputs() {
         let x = cx.input(i)?;
-        check_axes(x.dtype == y.dtype && x.shape.len() == y.shape.len())?;
-        check_axes((0..x.shape.len()).all(|a| a == axis || x.shape[a] == y.shape[a]))?;
-        let run = x.shape[axis] * inner;
-        check_axes(at + run <= stride)?;
+        let same = |a: usize| a == axis || x.shape.get(a) == y.shape.get(a);
+        if x.dtype != y.dtype || x.shape.rank() != y.shape.rank() || !(0..y.shape.rank()).all(same) {
+            return Err(wrong());
+        }
+        let run = x.shape[axis] * inner * size;
+        if run > row - at {
+            return Err(wrong());
+        }
         if run > 0 {
-            for (o, block) in x.bytes.chunks_exact(run).take(outer).enumerate() {
-                y.bytes[o * stride + at..][..run].copy_from_slice(block);
+            for (to, from) in y.bytes.chunks_exact_mut(row).zip(x.bytes.chunks_exact(run)) {
+                to[at..at + run].copy_from_slice(from);
             }
         }
         at += run;
     }
-    check_axes(at == stride)
+    if at == row || outer == 0 { Ok(()) } else { Err(wrong()) }
 }

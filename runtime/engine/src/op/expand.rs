@@ -1,15 +1,17 @@
-//! `expand`: a broadcast made real.
+//! `expand`: NumPy broadcast.
 
-use crate::Cx;
-use super::axes::{broadcast_strides, check_axes};
-use crate::RunError;
-use cygnet_format::op::Expand;
+use crate::broadcast::strides;
+use crate::{Cx, RunError};
 use cygnet_kernels::movement::{Side, row_major, strided_copy};
+use cygnet_format::op::Expand;
 
 pub(crate) fn run(_op: &Expand, cx: &mut Cx<'_>) -> Result<(), RunError> {
-    let (x, y) = (cx.input(0)?, cx.output(0)?);
-    check_axes(x.dtype == y.dtype)?;
-    let from = broadcast_strides(&x.shape, &y.shape)?;
+    let x = cx.input(0)?;
+    let y = cx.output(0)?;
+    if x.dtype != y.dtype {
+        return Err(RunError::dtype("expand keeps the element type"));
+    }
+    let from = strides(&x.shape, &y.shape)?.map(|s| s as isize);
     let to = row_major(&y.shape);
     let (from, to) = (Side { offset: 0, strides: &from }, Side { offset: 0, strides: &to });
     Ok(strided_copy(x.dtype.size(), &y.shape, x.bytes, from, y.bytes, to)?)

@@ -1,25 +1,21 @@
 //! `pad`: elements around a tensor.
 
-use crate::Cx;
-use super::axes::check_axes;
-use crate::RunError;
-use cygnet_format::{MAX_RANK, op::{Pad, PadMode}};
-use cygnet_kernels::movement::{self, PadSource};
+use crate::{Cx, RunError};
+use cygnet_format::MAX_RANK;
+use cygnet_format::op::{Pad, PadMode};
+use cygnet_kernels::movement::{PadSource, pad};
 
 pub(crate) fn run(op: &Pad, cx: &mut Cx<'_>) -> Result<(), RunError> {
-    let mut before = [0usize; MAX_RANK];
-    for (axis, &d) in op.before.iter().enumerate() {
-        before[axis] = cx.dim(d)?;
+    let x = cx.input(0)?;
+    let value = cx.opt_input(1)?;
+    let y = cx.output(0)?;
+    let rank = x.shape.rank();
+    if op.before.len() != rank || y.shape.rank() != rank || x.dtype != y.dtype {
+        return Err(RunError::shape("pad lists every axis"));
     }
-    let (x, y) = (cx.input(0)?, cx.output(0)?);
-    let rank = x.shape.len();
-    check_axes(x.dtype == y.dtype && op.before.len() == rank && y.shape.len() == rank)?;
-    // A zero byte pattern is zero in every element type.
-    let mut fill = [0u8; 16];
-    if cx.has_input(1) {
-        let value = cx.input(1)?;
-        check_axes(value.dtype == x.dtype && value.bytes.len() == x.dtype.size())?;
-        fill[..value.bytes.len()].copy_from_slice(value.bytes);
+    let mut before = [0; MAX_RANK];
+    for (to, &d) in before.iter_mut().zip(op.before.iter()) {
+        *to = cx.dim(d)?;
     }
     let source = match op.mode {
         PadMode::Constant => PadSource::Constant,
@@ -27,5 +23,12 @@ pub(crate) fn run(op: &Pad, cx: &mut Cx<'_>) -> Result<(), RunError> {
         PadMode::Reflect => PadSource::Reflect,
         PadMode::Wrap => PadSource::Wrap,
     };
-    Ok(movement::pad(x.dtype.size(), &x.shape, &y.shape, &before[..rank], source, &fill, x.bytes, y.bytes)?)
+    let fill = match &value {
+        Some(v) if v.dtype != x.dtype || v.shape.count() != 1 => {
+            return Err(RunError::shape("the pad value is one element of the tensor's type"));
+        }
+        Some(v) => v.bytes,
+        None => &[0u8; 8][..],
+    };
+    Ok(pad(x.dtype.size(), &x.shape, &y.shape, &before[..rank], source, fill, x.bytes, y.bytes)?)
 }

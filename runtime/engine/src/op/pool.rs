@@ -1,8 +1,156 @@
-//! `pool`.
+//! `pool`: maximum, average and Lp pooling on channels-last tensors.
 
-use crate::{Cx, RunError};
-use cygnet_format::op::Pool;
+use crate::linear::PARALLEL_WORK;
+use crate::spatial::{Image, Window};
+use crate::{Cx, Element, RunError, Tensor, TensorMut};
+use cygnet_format::DType;
+use cygnet_format::op::{self, PoolKind};
+use cygnet_kernels::{Pool, pool};
 
-pub(crate) fn run(_op: &Pool, _cx: &mut Cx<'_>) -> Result<(), RunError> {
-    Err(RunError::unsupported("pool"))
+pub(crate) fn run(op: &op::Pool, cx: &mut Cx<'_>) -> Result<(), RunError> {
+    let x = cx.input(0)?;
+    let kernels = cx.kernels();
+    let mut y = cx.output(0)?;
+    let indices = cx.opt_output(1)?;
+    let window = Window::new(&x.shape, &op.kernel, &op.strides, &op.dilations, &op.pads)?;
+    let (xi, yi) = (Image::new(&x.shape)?, Image::new(&y.shape)?);
+    if x.shape.rank() != y.shape.rank() || xi.batch != yi.batch || xi.channels != yi.channels || x.dtype != y.dtype {
+        return Err(RunError::shape("pooling keeps the batch, the channels and the element type"));
+    }
+    if y.bytes.is_empty() {
+        return Ok(());
+    }
+    let task = Task { op, xi, yi, window };
+    if x.dtype != DType::F32 || op.kind == PoolKind::Lp || indices.is_some() {
+        return match x.dtype {
+            DType::F32 => task.plain::<f32>(&x, &mut y, indices, |v| v, |v| v),
+            DType::I8 => task.plain::<i8>(&x, &mut y, indices, |v| v as f32, |v| v as i8),
+            DType::U8 => task.plain::<u8>(&x, &mut y, indices, |v| v as f32, |v| v as u8),
+            _ => Err(RunError::unsupported("pooling of this element type")),
+        };
+    }
+    let (x, y) = (x.as_slice::<f32>()?, y.as_mut_slice::<f32>()?);
+    let whole = window.kernel == xi.size && yi.size == [1; 3] && window.pad_begin == [0; 3];
+    if op.kind == PoolKind::Average && whole && window.dilation == [1; 3] && window.pad_end == [0; 3] {
+        return Ok(kernels.global_average(xi.batch, xi.pixels(), xi.channels, x, y)?);
+    }
+    let p = Pool {
+        kind: match op.kind {
+            PoolKind::Max => pool::PoolKind::Max,
+            _ if op.count_include_pad => pool::PoolKind::AverageIncludePad,
+            _ => pool::PoolKind::Average,
+        },
+        batch: xi.batch,
+        input: xi.size,
+        channels: xi.channels,
+        output: yi.size,
+        kernel: window.kernel,
+        stride: window.stride,
+        dilation: window.dilation,
+        pad_begin: window.pad_begin,
+        pad_end: window.pad_end,
+    };
+    let (rows, row) = (p.rows(), yi.size[2] * yi.channels);
+    let work = y.len().saturating_mul(window.taps().ok_or(RunError::overflow())?);
+    let part = if work < PARALLEL_WORK { rows } else { rows.div_ceil(cx.threads() * 2) };
+    cx.parallel_chunks(y, part * row, &|i, y| {
+        let first = i * part;
+        Ok(kernels.pool(&p, x, y, first..first + y.len() / row)?)
+    })
+}
+
+struct Task<'a> {
+    op: &'a op::Pool,
+    xi: Image,
+    yi: Image,
+    window: Window,
+}
+
+impl Task<'_> {
+    /// Every kind, with indices, any element type that single precision holds exactly.
+    fn plain<T: Element>(
+        &self,
+        x: &Tensor<'_>,
+        y: &mut TensorMut<'_>,
+        indices: Option<TensorMut<'_>>,
+        wide: impl Fn(T) -> f32,
+        narrow: impl Fn(f32) -> T,
+    ) -> Result<(), RunError> {
+        if indices.as_ref().is_some_and(|t| t.shape != y.shape) {
+            return Err(RunError::shape("pooling indices have the shape of the result"));
+        }
+        let (x, y) = (x.as_slice::<T>()?, y.as_mut_slice::<T>()?);
+        let mut indices = indices.map(|t| t.into_mut_slice::<i64>()).transpose()?;
+        let c = self.yi.channels;
+        let [od, oh, ow] = self.yi.size;
+        let (pixels, [_, ih, iw]) = (self.xi.pixels(), self.xi.size);
+        for (at, out) in y.iter_mut().enumerate() {
+            let (ch, pixel) = (at % c, at / c);
+            let o = [pixel / (oh * ow) % od, pixel / ow % oh, pixel % ow];
+            let batch = pixel / (od * oh * ow);
+            let (mut value, mut best, mut count) = (self.start(), 0, 0usize);
+            let [kd, kh, kw] = self.window.kernel;
+            for (kz, ky, kx) in taps(kd, kh, kw) {
+                let source = |d: usize, k: usize| self.window.source(d, o[d], k, self.xi.size[d]);
+                let (Some(z), Some(py), Some(px)) = (source(0, kz), source(1, ky), source(2, kx)) else {
+                    count += (self.op.count_include_pad && self.in_padding(&o, [kz, ky, kx])) as usize;
+                    continue;
+                };
+                count += 1;
+                let v = wide(x[(((batch * self.xi.size[0] + z) * ih + py) * iw + px) * c + ch]);
+                match self.op.kind {
+                    PoolKind::Max => {
+                        if v > value || (v.is_nan() && !value.is_nan()) || count == 1 {
+                            value = v;
+                            let plane = if self.op.column_major { (px * ih + py) * self.xi.size[0] + z } else { (z * ih + py) * iw + px };
+                            best = (batch * c + ch) * pixels + plane;
+                        }
+                    }
+                    PoolKind::Average => value += v,
+                    PoolKind::Lp => value += power(libm::fabsf(v), self.op.p),
+                }
+            }
+            *out = narrow(match self.op.kind {
+                PoolKind::Max => value,
+                PoolKind::Average => value / count.max(1) as f32,
+                PoolKind::Lp => root(value, self.op.p),
+            });
+            if let Some(indices) = &mut indices {
+                indices[at] = best as i64;
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&self) -> f32 {
+        if self.op.kind == PoolKind::Max { f32::NEG_INFINITY } else { 0.0 }
+    }
+
+    /// True when a tap outside the input lies inside the padding.
+    fn in_padding(&self, o: &[usize; 3], k: [usize; 3]) -> bool {
+        (0..3).all(|d| {
+            let at = o[d] * self.window.stride[d] + k[d] * self.window.dilation[d];
+            at < self.window.pad_begin[d] + self.xi.size[d] + self.window.pad_end[d]
+        })
+    }
+}
+
+fn taps(kd: usize, kh: usize, kw: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    (0..kd).flat_map(move |z| (0..kh).flat_map(move |y| (0..kw).map(move |x| (z, y, x))))
+}
+
+fn power(v: f32, p: u32) -> f32 {
+    match p {
+        1 => v,
+        2 => v * v,
+        _ => libm::powf(v, p as f32),
+    }
+}
+
+fn root(v: f32, p: u32) -> f32 {
+    match p {
+        1 => v,
+        2 => libm::sqrtf(v),
+        _ => libm::powf(v, 1.0 / p as f32),
+    }
 }

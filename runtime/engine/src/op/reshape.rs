@@ -1,18 +1,16 @@
 //! `reshape`: the same elements under another shape.
 
-use crate::Cx;
-use crate::RunError;
+use crate::{Cx, RunError};
 use cygnet_format::op::Reshape;
 
 pub(crate) fn run(_op: &Reshape, cx: &mut Cx<'_>) -> Result<(), RunError> {
-    if cx.in_place(0, 0) {
-        let same = cx.input_type(0)?.1.iter().product::<usize>() == cx.output_type(0)?.1.iter().product::<usize>();
-        return super::axes::check_axes(same);
+    let ((xt, xs), (yt, ys)) = (cx.input_type(0)?, cx.output_type(0)?);
+    if xt != yt || xs.count() != ys.count() {
+        return Err(RunError::shape("reshape keeps the elements"));
     }
-    let (x, y) = (cx.input(0)?, cx.output(0)?);
-    if x.bytes.len() != y.bytes.len() || x.dtype.size() != y.dtype.size() {
-        return Err(RunError::shape("operands and result of a movement do not agree"));
+    if !cx.in_place(0, 0) {
+        let x = cx.input(0)?;
+        cx.output(0)?.bytes.copy_from_slice(x.bytes);
     }
-    y.bytes.copy_from_slice(x.bytes);
     Ok(())
 }

@@ -1,32 +1,46 @@
-//! `tile`: each axis repeated a whole number of times.
+//! `tile`: each axis repeated.
 
-use crate::Cx;
-use super::axes::check_axes;
-use crate::RunError;
-use cygnet_format::{MAX_RANK, op::Tile};
-use cygnet_kernels::movement::{Side, row_major, strided_copy};
+use crate::{Cx, RunError};
+use cygnet_format::MAX_RANK;
+use cygnet_format::op::Tile;
 
 pub(crate) fn run(_op: &Tile, cx: &mut Cx<'_>) -> Result<(), RunError> {
-    let (x, y) = (cx.input(0)?, cx.output(0)?);
-    let rank = x.shape.len();
-    check_axes(x.dtype == y.dtype && y.shape.len() == rank)?;
+    let x = cx.input(0)?;
+    let y = cx.output(0)?;
+    let rank = x.shape.rank();
+    let divides = |axis: usize| match (x.shape[axis], y.shape[axis]) {
+        (_, 0) => true,
+        (0, _) => false,
+        (n, m) => m % n == 0,
+    };
+    if x.dtype != y.dtype || y.shape.rank() != rank || !(0..rank).all(divides) {
+        return Err(RunError::shape("tile repeats whole axes"));
+    }
     if y.bytes.is_empty() {
         return Ok(());
     }
-    let mut repeats = [1usize; MAX_RANK];
-    for axis in 0..rank {
-        check_axes(x.shape[axis] != 0 && y.shape[axis] % x.shape[axis] == 0)?;
-        repeats[axis] = y.shape[axis] / x.shape[axis];
+    if rank == 0 {
+        y.bytes.copy_from_slice(x.bytes);
+        return Ok(());
     }
-    // One strided copy for each repetition: the rank would double if all were one copy.
-    let (from, to) = (row_major(&x.shape), row_major(&y.shape));
-    let mut at = [0usize; MAX_RANK];
-    loop {
-        let offset = (0..rank).map(|a| at[a] * x.shape[a] * to[a] as usize).sum();
-        let (source, place) = (Side { offset: 0, strides: &from }, Side { offset, strides: &to });
-        strided_copy(x.dtype.size(), &x.shape, x.bytes, source, y.bytes, place)?;
-        let Some(axis) = (0..rank).rev().find(|&a| at[a] + 1 < repeats[a]) else { return Ok(()) };
-        at[axis] += 1;
-        at[axis + 1..].fill(0);
+    let last = rank - 1;
+    let strides = x.shape.strides();
+    let size = x.dtype.size();
+    let (from_row, to_row) = (x.shape[last] * size, y.shape[last] * size);
+    let mut index = [0usize; MAX_RANK];
+    for row in y.bytes.chunks_exact_mut(to_row) {
+        let at: usize = (0..last).map(|axis| index[axis] % x.shape[axis] * strides[axis]).sum();
+        let from = &x.bytes[at * size..][..from_row];
+        for part in row.chunks_exact_mut(from_row) {
+            part.copy_from_slice(from);
+        }
+        for axis in (0..last).rev() {
+            index[axis] += 1;
+            if index[axis] < y.shape[axis] {
+                break;
+            }
+            index[axis] = 0;
+        }
     }
+    Ok(())
 }

@@ -1,18 +1,55 @@
-//! `transpose`: permuted axes.
+//! `transpose`: `y.shape[i] = x.shape[perm[i]]`.
 
-use crate::Cx;
-use super::axes::check_axes;
-use crate::RunError;
-use cygnet_format::{MAX_RANK, op::Transpose};
-use cygnet_kernels::movement;
+use crate::linear::PARALLEL_WORK;
+use crate::{Cx, RunError, Shape};
+use cygnet_format::MAX_RANK;
+use cygnet_format::op::Transpose;
+use cygnet_kernels::movement::{Side, row_major, strided_copy};
 
 pub(crate) fn run(op: &Transpose, cx: &mut Cx<'_>) -> Result<(), RunError> {
-    let (x, y) = (cx.input(0)?, cx.output(0)?);
-    check_axes(x.dtype == y.dtype && op.perm.len() == x.shape.len() && y.shape.len() == x.shape.len())?;
-    let mut perm = [0usize; MAX_RANK];
-    for (axis, &p) in op.perm.iter().enumerate() {
-        perm[axis] = usize::try_from(p).map_err(|_| RunError::shape("operands and result of a movement do not agree"))?;
-        check_axes(x.shape.get(perm[axis]) == Some(&y.shape[axis]))?;
+    let x = cx.input(0)?;
+    let y = cx.output(0)?;
+    let rank = x.shape.rank();
+    let (mut seen, mut from) = ([false; MAX_RANK], [0isize; MAX_RANK]);
+    let strides = x.shape.strides();
+    if op.perm.len() != rank || y.shape.rank() != rank || x.dtype != y.dtype {
+        return Err(RunError::shape("transpose permutes the axes"));
     }
-    Ok(movement::transpose(x.dtype.size(), &x.shape, &perm[..x.shape.len()], x.bytes, y.bytes)?)
+    for (i, &p) in op.perm.iter().enumerate() {
+        let axis = usize::try_from(p).ok().filter(|&p| p < rank && !seen[p]);
+        let axis = axis.ok_or(RunError::attribute("perm is a permutation of the axes"))?;
+        seen[axis] = true;
+        if y.shape[i] != x.shape[axis] {
+            return Err(RunError::shape("transpose permutes the axes"));
+        }
+        from[i] = strides[axis] as isize;
+    }
+    let size = x.dtype.size();
+    copy_outer(cx, &y.shape, size, x.bytes, &from[..rank], y.bytes)
+}
+
+/// Fills the dense `y` from strided `x`, split over threads along the first axis longer than one.
+fn copy_outer(
+    cx: &Cx<'_>,
+    shape: &Shape,
+    size: usize,
+    x: &[u8],
+    from: &[isize],
+    y: &mut [u8],
+) -> Result<(), RunError> {
+    let axis = shape.iter().position(|&d| d > 1).unwrap_or(0);
+    let to = row_major(shape);
+    if cx.threads() == 1 || y.len() < PARALLEL_WORK || axis >= shape.rank() {
+        let (from, to) = (Side { offset: 0, strides: from }, Side { offset: 0, strides: &to });
+        return Ok(strided_copy(size, shape, x, from, y, to)?);
+    }
+    let part = shape[axis].div_ceil(cx.threads() * 2);
+    let row = y.len() / shape[axis];
+    cx.parallel_chunks(y, part * row, &|i, y| {
+        let mut dims = [1; MAX_RANK];
+        dims[..shape.rank()].copy_from_slice(shape);
+        dims[axis] = y.len() / row;
+        let from = Side { offset: i * part * from[axis] as usize, strides: from };
+        Ok(strided_copy(size, &dims[..shape.rank()], x, from, y, Side { offset: 0, strides: &to })?)
+    })
 }

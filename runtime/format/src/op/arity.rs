@@ -1,6 +1,6 @@
 //! Operand counts and in-place permissions of every operator.
 
-use super::{Op, OpCode};
+use super::{Micro, MicroKind, Op, OpCode};
 
 /// How many operands an operator takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,14 +78,18 @@ impl Op {
     /// The inputs on which output `output` may lie exactly (same offset, same element type, and at run time the same
     /// number of bytes), as a bit mask. An output never overlaps an input in any other way, and lies on at most one
     /// input operand.
-    pub const fn in_place_inputs(&self, output: usize) -> u32 {
+    pub fn in_place_inputs(&self, output: usize) -> u32 {
         if output != 0 {
             return 0;
         }
         match self {
             Op::Reshape(_) | Op::Unary(_) | Op::Softmax(_) => 0b1,
             Op::Binary(_) => 0b11,
-            Op::Chain(_) => u32::MAX,
+            // A later step may need the main input again.
+            Op::Chain(op) => {
+                let reads = |m: &Micro| m.kind != MicroKind::Unary && m.operand == 0;
+                !op.steps.iter().any(reads) as u32
+            }
             Op::ScatterElements(_) | Op::ScatterNd(_) | Op::TensorScatter(_) => 0b1,
             _ => 0,
         }
