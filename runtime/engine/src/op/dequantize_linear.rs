@@ -1,8 +1,41 @@
 //! `dequantize_linear`.
 
+use super::quantization::layout;
 use crate::{Cx, RunError};
-use cygnet_format::op::DequantizeLinear;
+use cygnet_format::{DType, op::DequantizeLinear};
+use cygnet_kernels::{cast, quantize};
 
-pub(crate) fn run(_op: &DequantizeLinear, _cx: &mut Cx<'_>) -> Result<(), RunError> {
-    Err(RunError::unsupported("dequantize_linear"))
+pub(crate) fn run(op: &DequantizeLinear, cx: &mut Cx<'_>) -> Result<(), RunError> {
+    let (x, scale, zero, y) = (cx.input(0)?, cx.input(1)?, cx.opt_input(2)?, cx.output(0)?);
+    let layout = layout(&x.shape, op.axis, op.block)?;
+    let (scale, y) = (scale.as_slice::<f32>()?, y.into_mut_slice::<f32>()?);
+    macro_rules! integer {
+        ($t:ty) => {{
+            let zero = zero.map_or(Ok(&[][..]), |z| z.as_slice::<$t>())?;
+            Ok(quantize::dequantize(&layout, x.as_slice::<$t>()?, scale, zero, 0, y)?)
+        }};
+    }
+    match x.dtype {
+        DType::U8 | DType::U4 | DType::U2 => integer!(u8),
+        DType::I8 | DType::I4 | DType::I2 => integer!(i8),
+        DType::U16 => integer!(u16),
+        DType::I16 => integer!(i16),
+        DType::I32 => integer!(i32),
+        dtype if dtype.is_small_float() => {
+            if y.len() != x.bytes.len() {
+                return Err(RunError::shape("operand and result differ in size"));
+            }
+            let mut failed = Ok(());
+            quantize::scale_elements(&layout, y.len(), scale, |i, s, ()| {
+                let mut value = [0; 4];
+                let done = cast::cast(dtype, &x.bytes[i..i + 1], DType::F32, &mut value, true);
+                if done.is_err() {
+                    failed = done;
+                }
+                y[i] = f32::from_le_bytes(value) * s;
+            })?;
+            Ok(failed?)
+        }
+        _ => Err(RunError::dtype("dequantisation of this type is not defined")),
+    }
 }

@@ -2,7 +2,9 @@
 
 use crate::{Cx, RunError};
 use cygnet_format::op::Gru;
+use cygnet_kernels::recurrent::Cell;
 
-pub(crate) fn run(_op: &Gru, _cx: &mut Cx<'_>) -> Result<(), RunError> {
-    Err(RunError::unsupported("gru"))
+pub(crate) fn run(op: &Gru, cx: &mut Cx<'_>) -> Result<(), RunError> {
+    let cell = Cell::Gru { linear_before_reset: op.linear_before_reset };
+    super::recurrent::run(cell, op.direction, op.clip, &op.gates, cx)
 }

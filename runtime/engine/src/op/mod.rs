@@ -5,6 +5,8 @@ use crate::error::RunError;
 use cygnet_format::Op;
 
 mod axes;
+mod quantization;
+mod recurrent;
 
 macro_rules! modules {
     ($($name:ident $module:ident,)*) => {

@@ -1,8 +1,48 @@
 //! `quantize_linear`.
 
-use crate::{Cx, RunError};
-use cygnet_format::op::QuantizeLinear;
+use super::quantization::{layout, range};
+use crate::{Cx, RunError, Tensor, TensorMut};
+use cygnet_format::{DType, op::QuantizeLinear};
+use cygnet_kernels::{cast, quantize};
 
-pub(crate) fn run(_op: &QuantizeLinear, _cx: &mut Cx<'_>) -> Result<(), RunError> {
-    Err(RunError::unsupported("quantize_linear"))
+pub(crate) fn run(op: &QuantizeLinear, cx: &mut Cx<'_>) -> Result<(), RunError> {
+    let (x, scale, zero, y) = (cx.input(0)?, cx.input(1)?, cx.opt_input(2)?, cx.output(0)?);
+    if zero.is_some_and(|z| z.dtype != y.dtype) {
+        return Err(RunError::dtype("zero point and result differ in type"));
+    }
+    macro_rules! integer {
+        ($t:ty) => {{
+            let zero = zero.map_or(Ok(&[][..]), |z| z.as_slice::<$t>())?;
+            let layout = layout(&x.shape, op.axis, op.block)?;
+            let range = range(y.dtype).ok_or(RunError::dtype("not an integer"))?;
+            let (x, scale) = (x.as_slice::<f32>()?, scale.as_slice::<f32>()?);
+            let y = y.into_mut_slice::<$t>()?;
+            Ok(quantize::quantize(&layout, x, scale, zero, range, 0, |v| v as $t, y)?)
+        }};
+    }
+    match y.dtype {
+        DType::U8 | DType::U4 | DType::U2 => integer!(u8),
+        DType::I8 | DType::I4 | DType::I2 => integer!(i8),
+        DType::U16 => integer!(u16),
+        DType::I16 => integer!(i16),
+        dtype if dtype.is_small_float() => small_float(op, x, scale, y),
+        _ => Err(RunError::dtype("quantisation to this type is not defined")),
+    }
+}
+
+/// Small floats have no zero point: the scaled values are rounded to the type.
+fn small_float(op: &QuantizeLinear, x: Tensor<'_>, scale: Tensor<'_>, y: TensorMut<'_>) -> Result<(), RunError> {
+    let layout = layout(&x.shape, op.axis, op.block)?;
+    let (x, dtype, out) = (x.as_slice::<f32>()?, y.dtype, y.bytes);
+    if out.len() != x.len() {
+        return Err(RunError::shape("operand and result differ in size"));
+    }
+    let mut failed = Ok(());
+    quantize::scale_elements(&layout, x.len(), scale.as_slice()?, |i, s, ()| {
+        let done = cast::cast(DType::F32, &(x[i] / s).to_le_bytes(), dtype, &mut out[i..i + 1], op.saturate);
+        if done.is_err() {
+            failed = done;
+        }
+    })?;
+    Ok(failed?)
 }

@@ -1,8 +1,32 @@
 //! `requantize`.
 
+use super::quantization::range;
 use crate::{Cx, RunError};
-use cygnet_format::op::Requantize;
+use cygnet_format::{DType, op::Requantize};
+use cygnet_kernels::quantize::requantize;
 
-pub(crate) fn run(_op: &Requantize, _cx: &mut Cx<'_>) -> Result<(), RunError> {
-    Err(RunError::unsupported("requantize"))
+pub(crate) fn run(_op: &Requantize, cx: &mut Cx<'_>) -> Result<(), RunError> {
+    let (acc, bias, multiplier) = (cx.input(0)?, cx.opt_input(1)?, cx.input(2)?);
+    let (zero, y) = (cx.opt_input(3)?, cx.output(0)?);
+    if zero.is_some_and(|z| z.dtype != y.dtype) {
+        return Err(RunError::dtype("zero point and result differ in type"));
+    }
+    let channels = acc.shape.last().copied().unwrap_or(1);
+    let bias = bias.map(|b| b.as_slice::<i32>()).transpose()?;
+    let (acc, multiplier) = (acc.as_slice::<i32>()?, multiplier.as_slice::<f32>()?);
+    let (low, high) = range(y.dtype).ok_or(RunError::dtype("requantisation gives integers"))?;
+    let range = (low as i32, high as i32);
+    macro_rules! to {
+        ($t:ty) => {{
+            let zero = zero.map_or(Ok(0), |z| z.scalar::<$t>())? as i32;
+            Ok(requantize(channels, acc, bias, multiplier, zero, range, |v| v as $t, y.into_mut_slice::<$t>()?)?)
+        }};
+    }
+    match y.dtype {
+        DType::U8 | DType::U4 | DType::U2 => to!(u8),
+        DType::I8 | DType::I4 | DType::I2 => to!(i8),
+        DType::U16 => to!(u16),
+        DType::I16 => to!(i16),
+        _ => Err(RunError::dtype("requantisation to this type is not defined")),
+    }
 }
