@@ -2,9 +2,9 @@
 
 use crate::Tensor;
 use crate::expectations::Extent;
-use cygnet_compiler::import::{
-    self, ConstantInput, DimSpec, ImportError, ImportOptions, InputSpec,
-};
+use cygnet_compiler::emit::EmitError;
+use cygnet_compiler::import::{ConstantInput, DimSpec, ImportError, ImportOptions, InputSpec};
+use cygnet_compiler::{CompileError, CompileOptions};
 use cygnet_runtime::{Model, Options, OwnedSession, TensorId};
 use std::fmt;
 use std::sync::Arc;
