@@ -58,10 +58,16 @@ pub struct Runner {
 /// # Errors
 /// [`Failure::Refused`] or [`Failure::NeedsConstants`] when the compiler says so.
 pub fn compile(model: &[u8], request: &Request) -> Result<Compiled, Failure> {
-    import::onnx(model, &options(request)).map_err(failure)?;
-    Err(Failure::Wrong(
-        "imported; the compiler has no emitter yet".into(),
-    ))
+    let mut choices = CompileOptions::default();
+    choices.import = options(request);
+    match cygnet_compiler::compile(model, &choices) {
+        Ok(compiled) => Compiled::new(&compiled.program.bytes).map_err(Failure::Wrong),
+        Err(CompileError::Import(error)) => Err(failure(error)),
+        Err(CompileError::Emit(error @ (EmitError::Plan(_) | EmitError::Expression))) => {
+            Err(Failure::Refused(error.to_string()))
+        }
+        Err(error) => Err(Failure::Wrong(error.to_string())),
+    }
 }
 
 fn options(request: &Request) -> ImportOptions {
