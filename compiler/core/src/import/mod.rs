@@ -33,6 +33,10 @@ const MAX_DEPTH: usize = 32;
 const MAX_NODES: usize = 400_000;
 /// Most problems reported.
 const MAX_PROBLEMS: usize = 200;
+/// Most distinct dimension expressions.
+const MAX_EXPRS: usize = 20_000;
+/// Most terms of one dimension expression, shared parts counted each time: bounds are worked out term by term.
+const MAX_TERMS: u64 = 2_000;
 /// Newest ONNX operator set whose operators are known here.
 const NEWEST_OPSET: i64 = 26;
 
@@ -77,6 +81,8 @@ pub(crate) struct Importer {
     taken: HashSet<String>,
     depth: usize,
     nodes: usize,
+    /// Terms of every expression seen so far.
+    terms: Vec<u64>,
 }
 
 /// The default domain has two spellings.
@@ -180,6 +186,7 @@ impl Importer {
             taken: HashSet::new(),
             depth: 0,
             nodes: 0,
+            terms: Vec::new(),
         };
         let version = importer.opset("");
         if version > NEWEST_OPSET {
@@ -285,7 +292,10 @@ impl Importer {
             }
             let mut cx = NodeCx::new(self, node);
             let outcome = ops::translate(&mut cx);
-            let (results, deferred) = (std::mem::take(&mut cx.results), cx.deferred.take());
+            let (results, mut deferred) = (std::mem::take(&mut cx.results), cx.deferred.take());
+            if let Err(refusal) = self.bound_expressions() {
+                deferred = Some(refusal);
+            }
             match deferred.map_or(outcome, Err) {
                 Ok(()) => {
                     for (name, result) in node.output.iter().zip(results) {
@@ -309,6 +319,34 @@ impl Importer {
                 }
             }
         }
+    }
+
+    /// Refuses dimension expressions that grow without bound (they double with each step of a hostile model).
+    fn bound_expressions(&mut self) -> Result<(), Refusal> {
+        self.terms.truncate(self.graph.exprs.len());
+        let mut most = 0;
+        for i in self.terms.len()..self.graph.exprs.len() {
+            use crate::ir::Expr;
+            let of = |d: cygnet_format::Dim| d.as_expr().map_or(1, |e| self.terms.get(e as usize).copied().unwrap_or(1));
+            let terms = match self.graph.exprs[i] {
+                Expr::Symbol(_) | Expr::Const(_) => 1,
+                Expr::Add(a, b)
+                | Expr::Sub(a, b)
+                | Expr::Mul(a, b)
+                | Expr::FloorDiv(a, b)
+                | Expr::CeilDiv(a, b)
+                | Expr::Mod(a, b)
+                | Expr::Min(a, b)
+                | Expr::Max(a, b) => 1 + of(a).saturating_add(of(b)),
+            };
+            most = most.max(terms);
+            self.terms.push(terms);
+        }
+        if most > MAX_TERMS || self.graph.exprs.len() > MAX_EXPRS {
+            return Err(Refusal::unsupported("the arithmetic on its dimensions grows beyond all bounds")
+                .remedy("fix the input shapes with --input NAME=SHAPE"));
+        }
+        Ok(())
     }
 
     fn refuse(&mut self, node: &NodeProto, refusal: Refusal) {

@@ -136,19 +136,50 @@ impl<'a> NodeCx<'a> {
         self.imp.graph.value(v).data.clone()
     }
 
+    /// The refusal of a value that must be constant: names the model input that it comes from.
+    pub(super) fn needs(&self, v: ValueId) -> Refusal {
+        Refusal::needs_constant(self.name_of(v))
+    }
+
+    /// The model input that a value depends on, small integers first: the one that is likely a parameter.
+    fn root(&self, v: ValueId) -> Option<&str> {
+        let graph = &self.imp.graph;
+        let mut made = std::collections::HashMap::new();
+        for node in graph.blocks.iter().flat_map(|b| &b.nodes) {
+            node.outputs.iter().flatten().for_each(|o| drop(made.insert(*o, node)));
+        }
+        let (mut stack, mut seen, mut found) = (vec![v], std::collections::HashSet::new(), Vec::new());
+        while let Some(v) = stack.pop() {
+            if !seen.insert(v) {
+                continue;
+            }
+            if let Some(port) = graph.inputs.iter().find(|p| p.value == v) {
+                let ty = graph.ty(v);
+                found.push((ty.dtype.is_float(), ty.rank(), port.name.as_str()));
+            }
+            if let Some(node) = made.get(&v) {
+                stack.extend(node.inputs.iter().flatten());
+            }
+        }
+        found.into_iter().min().map(|f| f.2)
+    }
+
     fn name_of(&self, v: ValueId) -> String {
+        if let Some(name) = self.root(v) {
+            return short(name);
+        }
         let inputs = self.node.input.iter().find(|n| matches!(self.imp.peek(n), Some(Entry::Value(x)) if *x == v));
         short(inputs.unwrap_or(&self.imp.graph.value(v).name))
     }
 
     /// The elements of a constant of any integer or boolean type.
     pub fn const_i64(&self, v: ValueId) -> Result<Vec<i64>, Refusal> {
-        shape_values::const_ints(&self.imp.graph, v).ok_or_else(|| Refusal::needs_constant(self.name_of(v)))
+        shape_values::const_ints(&self.imp.graph, v).ok_or_else(|| self.needs(v))
     }
 
     /// The elements of a constant of any floating-point type (f32, f16, bf16, f64), rounded to f32.
     pub fn const_f32(&self, v: ValueId) -> Result<Vec<f32>, Refusal> {
-        self.as_const_f32(v).ok_or_else(|| Refusal::needs_constant(self.name_of(v)))
+        self.as_const_f32(v).ok_or_else(|| self.needs(v))
     }
 
     /// As [`NodeCx::const_f32`], without a refusal.
@@ -166,7 +197,7 @@ impl<'a> NodeCx<'a> {
 
     /// The elements of a small integer tensor as dimensions: constants, or known expressions of input shapes.
     pub fn dim_list(&mut self, v: ValueId) -> Result<Vec<Dim>, Refusal> {
-        self.imp.known_values(v).ok_or_else(|| Refusal::needs_constant(self.name_of(v)))
+        self.imp.known_values(v).ok_or_else(|| self.needs(v))
     }
 
     /// The graph; dimension arithmetic is there.
@@ -175,7 +206,13 @@ impl<'a> NodeCx<'a> {
     }
 
     /// A constant of these bytes.
-    pub fn constant(&mut self, ty: Type, bytes: Vec<u8>) -> ValueId {
+    pub fn constant(&mut self, ty: Type, mut bytes: Vec<u8>) -> ValueId {
+        let size = ty.fixed_len().map(|n| n * ty.dtype.size());
+        if size != Some(bytes.len()) {
+            self.deferred.get_or_insert(Refusal::invalid(format!("{} bytes do not make a constant {ty:?}", bytes.len())));
+            bytes.clear();
+            return self.imp.constant(Type::fixed(ty.dtype, &[0]), bytes);
+        }
         self.imp.constant(ty, bytes)
     }
 

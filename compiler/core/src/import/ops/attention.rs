@@ -261,9 +261,12 @@ pub(super) fn rotary(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     for i in [1, 2] {
         let mut t = cx.input(i)?;
         if let Some(ids) = ids {
+            if cx.rank(t) != 2 {
+                return Err(Refusal::invalid("the tables of sines and cosines have not two axes"));
+            }
             let mut picked = cx.shape(ids);
             picked.push(cx.shape(t)[1]);
-            let ty = Type::new(cx.dtype(t), &picked);
+            let ty = cx.typed(cx.dtype(t), &picked)?;
             t = cx.emit(Gather { axis: 0 }, &[t, ids], ty);
         }
         if cx.rank(t) != 3 || cx.shape(t)[2] != Dim(half as i32) {

@@ -60,7 +60,7 @@ pub(super) fn if_else(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     for branch in [then, other] {
         let block = cx.graph().add_block();
         let entries = cx.imp.graph_into(block, branch, Vec::new())?;
-        let mut values = tensors(entries)?;
+        let mut values = tensors(entries).map_err(|why| cx.needs(condition).remedy(why.reason))?;
         own_outputs(cx.imp, block, &mut values, &source);
         sides.push((block, values));
     }
@@ -74,11 +74,10 @@ pub(super) fn if_else(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         if x != y {
             let name = cx.node.output.get(i).map_or("", String::as_str);
             let what = if x.rank() != y.rank() { "number of axes" } else { "shape or element type" };
-            return Err(Refusal::unsupported(format!(
-                "its branches give '{}' a different {what} ({x:?} and {y:?}), and its condition is not known at compile time",
+            return Err(cx.needs(condition).remedy(format!(
+                "its branches give '{}' a different {what} ({x:?} and {y:?}): freeze the condition, or make both give one",
                 short(name)
-            ))
-            .remedy("freeze the input that the condition depends on to a constant, or make both branches give one shape"));
+            )));
         }
         types.push(Some(x));
     }
@@ -127,8 +126,10 @@ pub(super) fn loop_while(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let can_unroll = start.is_some() && trips.is_some_and(|t| t <= UNROLL_LAST);
     let unroll_first = can_unroll && (static_only || trips.is_some_and(|t| t <= UNROLL_FIRST));
     if static_only && !can_unroll {
-        return Err(Refusal::unsupported("it carries a sequence, and its trip count is not known at compile time")
-            .remedy("freeze the trip count to a constant, or use scan outputs instead of a sequence"));
+        let open = [trip.filter(|_| trips.is_none()), condition.filter(|_| start.is_none())].into_iter().flatten().next();
+        return Err(open.map_or_else(|| Refusal::needs_constant("M"), |v| cx.needs(v)).remedy(
+            "the loop carries a sequence: freeze the trip count to a constant, or use scan outputs instead",
+        ));
     }
     let attempts = [unroll_first.then_some(true), (!static_only).then_some(false), (can_unroll && !unroll_first).then_some(true)];
     let mut first = None;
@@ -239,7 +240,7 @@ fn as_step(
             Some(t) if endless => Dim(t),
             Some(t) => super::indexing::runtime_dim(cx, Dim(t)),
             None => {
-                return Err(Refusal::needs_constant(if trip.is_some() { cx.input_name(0) } else { "M" })
+                return Err(trip.map_or_else(|| Refusal::needs_constant("M"), |v| cx.needs(v))
                     .remedy("give the loop that stacks results a constant trip count: it bounds their number"));
             }
         };

@@ -48,7 +48,8 @@ fn likelihood(cx: &mut NodeCx<'_>, x: ValueId) -> Result<ValueId, Refusal> {
     if let Some(ignore) = ignore {
         let bytes = match dtype {
             DType::I32 => (ignore as i32).to_le_bytes().to_vec(),
-            _ => ignore.to_le_bytes().to_vec(),
+            DType::I64 => ignore.to_le_bytes().to_vec(),
+            other => return Err(Refusal::invalid(format!("the labels are {other}, not i32 or i64"))),
         };
         let mark = cx.constant(Type::fixed(dtype, &[]), bytes);
         let is = cx.binary(BinaryKind::Equal, labels, mark)?;
