@@ -42,3 +42,31 @@ unsafe impl Element for i8 {
         matches!(dtype, DType::I8 | DType::I4 | DType::I2)
     }
 }
+
+/// Evaluates an expression with `T` standing for the Rust type of a number's element type; an error for others.
+macro_rules! with_number {
+    ($dtype:expr, $t:ident => $body:expr) => {{
+        macro_rules! with {
+            ($n:ty) => {{
+                type $t = $n;
+                $body
+            }};
+        }
+        match $dtype {
+            cygnet_format::DType::F32 => with!(f32),
+            cygnet_format::DType::F64 => with!(f64),
+            cygnet_format::DType::F16 => with!(half::f16),
+            cygnet_format::DType::BF16 => with!(half::bf16),
+            cygnet_format::DType::I8 => with!(i8),
+            cygnet_format::DType::U8 => with!(u8),
+            cygnet_format::DType::I16 => with!(i16),
+            cygnet_format::DType::U16 => with!(u16),
+            cygnet_format::DType::I32 => with!(i32),
+            cygnet_format::DType::U32 => with!(u32),
+            cygnet_format::DType::I64 => with!(i64),
+            cygnet_format::DType::U64 => with!(u64),
+            _ => Err($crate::RunError::unsupported("this element type has no arithmetic")),
+        }
+    }};
+}
+pub(crate) use with_number;
