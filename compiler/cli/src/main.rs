@@ -1,2 +1,37 @@
-//! The Cygnet command line.
-fn main() {}
+//! The `cygnet` command: compile a model into a bundle, run, verify, measure and inspect it.
+#![forbid(unsafe_code)]
+
+mod args;
+mod command;
+mod decode;
+mod failure;
+mod feed;
+mod media;
+mod output;
+mod sizes;
+
+use args::{Cli, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let quiet = cli.quiet;
+    let result = match cli.command {
+        Command::Demo(a) => command::demo::demo(&a, quiet),
+        Command::Compile(a) => command::compile::compile(&a, quiet),
+        Command::Run(a) => command::run::run(&a, quiet),
+        Command::Verify(a) => command::verify::verify(&a, quiet),
+        Command::Bench(a) => command::bench::bench(&a, quiet),
+        Command::Inspect(a) => command::inspect::inspect(&a),
+        Command::Completions { shell } => command::shell::completions(shell),
+        Command::Man { output } => command::shell::man(output.as_deref()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", failure::message(&error));
+            ExitCode::from(failure::exit_code(&error))
+        }
+    }
+}

@@ -170,6 +170,18 @@ pub struct Provenance {
     pub metadata: BTreeMap<String, String>,
 }
 
+/// A tensor of the program that equals a tensor of the model: entry `trace.json` lists them for `verify`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Trace {
+    /// Index in the program's tensor table.
+    pub tensor: u32,
+    /// The tensor's name in the model.
+    pub name: String,
+    /// `program.shape[i] = model.shape[perm[i]]`; empty when the order of axes is the model's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub perm: Vec<usize>,
+}
+
 /// A file of the bundle.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Entry {

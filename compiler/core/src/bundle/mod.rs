@@ -4,12 +4,18 @@
 //! maps the file and uses the program where it lies. The same input gives the same bytes.
 
 mod array;
+mod build;
 mod manifest;
+mod memory;
+mod text;
 mod zip_file;
 
 pub use array::Array;
+pub use build::{BuildError, BuiltBundle, BundleInput, build};
 pub use manifest::{
     Entry, Golden, Length, MANIFEST_VERSION, Manifest, Memory, Postprocess, Preprocess, Provenance,
-    Symbol, Tensor, dim_text,
+    Symbol, Tensor, Trace, dim_text,
 };
+pub use memory::{LiveTensor, MemoryMap, StepMemory, memory_map};
+pub use text::{program_text, tensor_type};
 pub use zip_file::{ALIGNMENT, BundleError, BundleReader, sha256_hex, to_bytes, write_atomically};

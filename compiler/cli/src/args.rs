@@ -1,0 +1,405 @@
+//! The command line's grammar. Names and flags are a contract: they may grow, not change.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Cygnet: Cargo for on-device models.
+#[derive(Parser)]
+#[command(
+    name = "cygnet",
+    version,
+    about = "Cargo for on-device models: compile a neural network into one bundle, run it anywhere",
+    after_help = "Exit codes: 0 success, 1 the model or the data is at fault, 2 usage, 3 a budget was missed.\nTry `cygnet demo` first: it needs no files.",
+    propagate_version = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// No progress bars and no notes on stderr; errors only.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+/// The sub-commands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Compile an embedded digit classifier, run it on an embedded picture: the tour without any files
+    #[command(after_long_help = DEMO_HELP)]
+    Demo(Demo),
+    /// Compile an ONNX model into a bundle
+    #[command(after_long_help = COMPILE_HELP)]
+    Compile(Box<Compile>),
+    /// Run a bundle on arrays, pictures or sounds
+    #[command(after_long_help = RUN_HELP)]
+    Run(Box<Run>),
+    /// Compare a bundle with the model it came from, layer by layer
+    #[command(after_long_help = VERIFY_HELP)]
+    Verify(Verify),
+    /// Measure a bundle's latency and memory
+    #[command(after_long_help = BENCH_HELP)]
+    Bench(Bench),
+    /// Show what is in a bundle: inputs, outputs, memory map, operators, provenance
+    #[command(after_long_help = INSPECT_HELP)]
+    Inspect(Inspect),
+    /// Write shell completions to stdout
+    #[command(after_long_help = COMPLETIONS_HELP)]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages (troff) to a folder, or the main page to stdout
+    #[command(after_long_help = MAN_HELP)]
+    Man {
+        /// Folder for one page a sub-command.
+        #[arg(long, value_name = "DIR")]
+        output: Option<PathBuf>,
+    },
+}
+
+const DEMO_HELP: &str = "Examples:
+  cygnet demo
+      Compiles the embedded model in memory and classifies the embedded picture of a digit.
+  cygnet demo --output tour
+      Also leaves digits.onnx, digits.cygnet and digit_7.png in the folder `tour` for the next commands:
+      cygnet inspect tour/digits.cygnet
+      cygnet verify tour/digits.onnx tour/digits.cygnet";
+
+const COMPILE_HELP: &str = "Examples:
+  cygnet compile mobilenetv2.onnx -o mobilenetv2.cygnet
+      A model whose shapes are known needs nothing else.
+  cygnet compile rec.onnx -o rec.cygnet --input x=1,3,48,width --dim width=32..1280 --decode ctc
+      A free width: memory is planned for 1280, every width between the bounds runs.
+  cygnet compile vad.onnx -o vad.cygnet --input input=1,512 --const sr=16000 --state state:stateN
+      Freezes an input to a value; the recurrent state stays inside the bundle across runs.
+  cygnet compile net.onnx -o net.cygnet --target cortex-m4 --max-ram 256K --max-flash 1M
+      Budgets are hard: exit code 3, and the message says what peaks.
+  cygnet compile net.onnx -o net.cygnet --labels labels.txt --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
+      Labels and normalisation travel in the bundle: `cygnet run net.cygnet --input cat.jpg` needs no flags.
+
+Bounds LO..HI include both ends. Sizes take K, M, G (powers of 1024). Nothing is written when something fails.";
+
+const RUN_HELP: &str = "Examples:
+  cygnet run digits.cygnet --input digit_7.png
+      A picture: resized and normalised as the bundle says; prints the best classes.
+  cygnet run rec.cygnet --input line.png --decode ctc
+      Prints the line of text.
+  cygnet run det.cygnet --input page.jpg --decode db --json boxes.json
+      Prints boxes around text in pixels of the picture.
+  cygnet run vad.cygnet --input speech.wav --sample-rate 16000 --stream
+      Cuts the sound into frames of the input's length, keeps the state, prints one result a frame.
+  cygnet run net.cygnet --input a=a.npy --input b=b.npy --output results
+      Arrays in, one NAME.npy per output.
+  cygnet run net.cygnet --input inputs.npz --input scale=0.5
+      An .npz feeds every input that it names; numbers may be written out.
+
+Inputs by extension: .npy, .npz, .png .jpg .jpeg .webp .bmp, .wav, .raw .bin (little-endian bytes).";
+
+const VERIFY_HELP: &str = "Examples:
+  cygnet verify mobilenetv2.onnx mobilenetv2.cygnet
+      Feeds both the same seeded input; a table shows every layer that survives in the bundle.
+  cygnet verify net.onnx net.cygnet --input x=photo.npy --tolerance 1e-3 --json report.json
+      A real input and another tolerance.
+
+The oracle is tract, which knows nothing of Cygnet's compiler. Exit code 1 when an output is further away than the
+tolerance (relative to the output's largest magnitude).";
+
+const BENCH_HELP: &str = "Examples:
+  cygnet bench net.cygnet
+  cygnet bench net.cygnet --threads 4 --runs 200 --json bench.json
+  cygnet bench net.cygnet --profile
+      Time, share, shape and GFLOP/s of every step.
+  cygnet bench net.cygnet --isa scalar
+      Without vector instructions.";
+
+const INSPECT_HELP: &str = "Examples:
+  cygnet inspect net.cygnet
+  cygnet inspect net.cygnet --dump
+      The program as text: every step with its tensors and places.
+  cygnet inspect net.cygnet --json - | jq .memory";
+
+const COMPLETIONS_HELP: &str = "Examples:
+  cygnet completions bash > ~/.local/share/bash-completion/completions/cygnet
+  cygnet completions zsh > ~/.zfunc/_cygnet
+  cygnet completions fish > ~/.config/fish/completions/cygnet.fish";
+
+const MAN_HELP: &str = "Examples:
+  cygnet man | man -l -
+  cygnet man --output man1";
+
+/// Arguments of `demo`.
+#[derive(Args)]
+pub struct Demo {
+    /// Leave the model, the bundle and the picture in this folder.
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+}
+
+/// Which arithmetic a compilation uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum Quantize {
+    None,
+    Int8,
+    Dynamic,
+    Int4,
+    Fp16,
+    Auto,
+}
+
+/// Where a bundle is to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum Target {
+    Host,
+    Android,
+    Ios,
+    Wasm,
+    CortexM0,
+    CortexM4,
+    CortexM7,
+    CortexM33,
+    Riscv,
+}
+
+/// How outputs become an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Decode {
+    /// The best classes.
+    Top,
+    /// Text, by connectionist temporal classification.
+    Ctc,
+    /// Boxes around text, from a probability map.
+    Db,
+    /// Summaries only.
+    None,
+}
+
+/// How media become tensors; `compile` records it, `run` may overrule it.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Pictures and sounds")]
+pub struct Media {
+    /// Stretch pictures to the input's size (the default).
+    #[arg(long, conflicts_with_all = ["letterbox", "crop"])]
+    pub resize: bool,
+    /// Keep the proportions of pictures and pad right and below.
+    #[arg(long, conflicts_with = "crop")]
+    pub letterbox: bool,
+    /// Keep the proportions of pictures and cut the middle out.
+    #[arg(long)]
+    pub crop: bool,
+    /// Factor on 0..255 values before mean and std [default: 1/255].
+    #[arg(long, value_name = "X")]
+    pub scale: Option<f32>,
+    /// Subtracted after scaling: one value, or one a channel.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        allow_hyphen_values = true,
+        value_name = "M[,M,M]"
+    )]
+    pub mean: Vec<f32>,
+    /// Divisor after that: one value, or one a channel.
+    #[arg(long, value_delimiter = ',', value_name = "S[,S,S]")]
+    pub std: Vec<f32>,
+    /// Order of colours in the input [default: rgb].
+    #[arg(long, value_parser = ["rgb", "bgr", "gray"])]
+    pub channel_order: Option<String>,
+    /// Order of the input's axes [default: from its shape].
+    #[arg(long, value_parser = ["nchw", "nhwc"])]
+    pub layout: Option<String>,
+    /// Samples a second that the model wants; sounds are resampled.
+    #[arg(long, value_name = "HZ")]
+    pub sample_rate: Option<u32>,
+}
+
+/// Arguments of `compile`.
+#[derive(Args)]
+pub struct Compile {
+    /// The ONNX file.
+    pub model: PathBuf,
+    /// The bundle to write.
+    #[arg(long, short, value_name = "OUT.cygnet")]
+    pub output: PathBuf,
+    /// Shape (and type) of an input: `x=1,3,224,224`, `x=1,3,48,width:f32`. Repeatable.
+    #[arg(long, value_name = "NAME=SHAPE[:TYPE]")]
+    pub input: Vec<String>,
+    /// Bounds of a symbolic dimension, both included: `width=32..1280`. Repeatable.
+    #[arg(long, value_name = "NAME=LO..HI")]
+    pub dim: Vec<String>,
+    /// An input that continues as an output of the run before: it stays in the bundle. Repeatable.
+    #[arg(long, value_name = "IN:OUT")]
+    pub state: Vec<String>,
+    /// Freeze an input to an array or to numbers: `sr=16000`, `mask=mask.npy`. Repeatable.
+    #[arg(long = "const", value_name = "NAME=FILE.npy|NUMBERS")]
+    pub constant: Vec<String>,
+    /// Arithmetic of the compiled model.
+    #[arg(long, value_enum, default_value = "none")]
+    pub quantize: Quantize,
+    /// Calibration data for quantisation.
+    #[arg(long, value_name = "DIR|FILE.npz")]
+    pub calibrate: Option<PathBuf>,
+    /// Accuracy that quantisation may cost.
+    #[arg(long, value_name = "P")]
+    pub max_drop: Option<String>,
+    /// Largest arena, such as 256K: exit code 3 when the model needs more.
+    #[arg(long, value_name = "BYTES", value_parser = super::sizes::parse)]
+    pub max_ram: Option<u64>,
+    /// Largest program, such as 1M: exit code 3 when the model needs more.
+    #[arg(long, value_name = "BYTES", value_parser = super::sizes::parse)]
+    pub max_flash: Option<u64>,
+    /// Where the bundle is to run; small targets get checked for what they cannot do.
+    #[arg(long, value_enum, default_value = "host")]
+    pub target: Target,
+    /// Name in the manifest [default: the file's name].
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Class names, one a line.
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// Vocabulary for text, one entry a line [default: the model's metadata `character`].
+    #[arg(long, value_name = "FILE")]
+    pub vocab: Option<PathBuf>,
+    /// How `run` reads the outputs by default.
+    #[arg(long, value_enum)]
+    pub decode: Option<Decode>,
+    /// Write the bundle although it disagrees with the oracle on a golden example.
+    #[arg(long)]
+    pub allow_mismatch: bool,
+    /// Do not make golden examples (the bundle cannot test itself then).
+    #[arg(long)]
+    pub no_golden: bool,
+    /// Write a report for people.
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+    /// Write the result for machines; `-` is stdout.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// How media become the first input.
+    #[command(flatten)]
+    pub media: Media,
+}
+
+/// Which machine code a session uses.
+#[derive(Args, Clone, Debug)]
+pub struct Machine {
+    /// Threads.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: u16,
+    /// Instruction set: `auto`, `scalar`, or one of this machine's [default: auto].
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub isa: String,
+}
+
+/// Arguments of `run`.
+#[derive(Args)]
+pub struct Run {
+    /// The bundle.
+    pub bundle: PathBuf,
+    /// A file or numbers for an input; the name may be left out for the first input. Repeatable.
+    #[arg(
+        long,
+        short,
+        value_name = "[NAME=]FILE|NUMBERS",
+        allow_hyphen_values = true
+    )]
+    pub input: Vec<String>,
+    /// Write one NAME.npy per output into this folder.
+    #[arg(long, short, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Machine code.
+    #[command(flatten)]
+    pub machine: Machine,
+    /// Write the result for machines; `-` is stdout.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// How outputs become an answer [default: as the bundle says].
+    #[arg(long, value_enum)]
+    pub decode: Option<Decode>,
+    /// Vocabulary for `--decode ctc`, one entry a line [default: the bundle's].
+    #[arg(long, value_name = "FILE")]
+    pub vocab: Option<PathBuf>,
+    /// Class names, one a line [default: the bundle's].
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// How many classes to print.
+    #[arg(long, default_value_t = 5, value_name = "K")]
+    pub top: usize,
+    /// Cut the sound (or the array's first axis) into frames and run one after the other; states carry over.
+    #[arg(long)]
+    pub stream: bool,
+    /// New samples a frame with `--stream`; the rest of the input repeats the samples before [default: the input's length].
+    #[arg(long, value_name = "N", requires = "stream")]
+    pub hop: Option<usize>,
+    /// Length of a frame when the input's length is free.
+    #[arg(long, value_name = "N", requires = "stream")]
+    pub frame: Option<usize>,
+    /// Sides of pictures are rounded to this when both are free.
+    #[arg(long, default_value_t = 32, value_name = "N")]
+    pub multiple: usize,
+    /// How media become the first input.
+    #[command(flatten)]
+    pub media: Media,
+}
+
+/// Arguments of `verify`.
+#[derive(Args)]
+pub struct Verify {
+    /// The ONNX file.
+    pub model: PathBuf,
+    /// The bundle compiled from it.
+    pub bundle: PathBuf,
+    /// An array for an input; inputs not given get seeded numbers. Repeatable.
+    #[arg(long, value_name = "NAME=FILE.npy|NUMBERS", allow_hyphen_values = true)]
+    pub input: Vec<String>,
+    /// A value for a free dimension [default: a small one]. Repeatable.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub dim: Vec<String>,
+    /// Largest accepted error relative to the largest magnitude of an output.
+    #[arg(long, default_value_t = 1e-4, value_name = "E")]
+    pub tolerance: f64,
+    /// Seed of the numbers.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Machine code.
+    #[command(flatten)]
+    pub machine: Machine,
+    /// Write the result for machines; `-` is stdout.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Arguments of `bench`.
+#[derive(Args)]
+pub struct Bench {
+    /// The bundle.
+    pub bundle: PathBuf,
+    /// Machine code.
+    #[command(flatten)]
+    pub machine: Machine,
+    /// Measured runs [default: about two seconds' worth, at least 10].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub runs: Option<u32>,
+    /// A value for a free dimension [default: the largest]. Repeatable.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub dim: Vec<String>,
+    /// Time of every step.
+    #[arg(long)]
+    pub profile: bool,
+    /// Write the result for machines; `-` is stdout.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Arguments of `inspect`.
+#[derive(Args)]
+pub struct Inspect {
+    /// The bundle.
+    pub bundle: PathBuf,
+    /// Print the program as text.
+    #[arg(long)]
+    pub dump: bool,
+    /// Write the result for machines; `-` is stdout.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}

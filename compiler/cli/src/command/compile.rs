@@ -1,0 +1,474 @@
+//! `cygnet compile`.
+
+use crate::args::{Compile, Decode, Quantize, Target};
+use crate::command::report;
+use crate::failure::{BudgetMissed, usage};
+use crate::media::npy;
+use crate::{feed, output, sizes};
+use anyhow::{Context, Result, anyhow, bail};
+use cygnet_compiler::bundle::{
+    Array, BuiltBundle, BundleInput, Manifest, MemoryMap, Postprocess, Preprocess, Trace, build,
+    memory_map, write_atomically,
+};
+use cygnet_compiler::import::{ConstantInput, DimSpec, ImportOptions, InputSpec};
+use cygnet_compiler::{CompileError, CompileOptions, Compiled};
+use cygnet_format::DType;
+use cygnet_format::program::Program;
+use serde::Serialize;
+use std::path::Path;
+use std::time::Instant;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    bundle: String,
+    bundle_bytes: u64,
+    compile_ms: f64,
+    mismatches: &'a [String],
+    #[serde(flatten)]
+    manifest: &'a Manifest,
+}
+
+fn compiler_options(import: ImportOptions) -> CompileOptions {
+    let mut options = CompileOptions::default();
+    options.import = import;
+    options
+}
+
+/// Which program tensors equal tensors of the model.
+fn trace(compiled: &Compiled) -> Vec<Trace> {
+    compiled
+        .program
+        .origins
+        .iter()
+        .enumerate()
+        .filter_map(|(i, origin)| {
+            origin.as_ref().map(|o| Trace {
+                tensor: i as u32,
+                name: o.name.clone(),
+                perm: o.perm.clone(),
+            })
+        })
+        .collect()
+}
+
+/// The demonstration's bundle.
+pub fn digits(onnx: &[u8], labels: &str) -> Result<BuiltBundle> {
+    let compiled = cygnet_compiler::compile(onnx, &CompileOptions::default())?;
+    let built = build(BundleInput {
+        onnx,
+        source: "digits.onnx",
+        name: "digits",
+        graph: &compiled.graph,
+        program: &compiled.program.bytes,
+        trace: trace(&compiled),
+        constants: &[],
+        states: &[],
+        options: Vec::new(),
+        preprocess: None,
+        postprocess: None,
+        labels: Some(labels.to_owned()),
+        vocab: None,
+        extra: Vec::new(),
+        golden: true,
+    })?;
+    if let Some(first) = built.mismatches.first() {
+        bail!("the embedded model disagrees with the oracle: {first}");
+    }
+    Ok(built)
+}
+
+/// `x=1,3,height,width:f32`.
+fn input_spec(text: &str) -> Result<InputSpec> {
+    let wrong = |what: &str| {
+        usage(format!(
+            "--input {text}: {what}; write NAME=SHAPE[:TYPE], such as x=1,3,224,224 or ids=1,length:i64"
+        ))
+    };
+    let (name, rest) = text
+        .rsplit_once('=')
+        .ok_or_else(|| wrong("there is no `=`"))?;
+    let (shape, dtype) = match rest.split_once(':') {
+        Some((shape, dtype)) => {
+            let dtype = DType::from_name(dtype)
+                .ok_or_else(|| wrong(&format!("`{dtype}` is not a type")))?;
+            (shape, Some(dtype))
+        }
+        None => (rest, None),
+    };
+    let shape = shape.trim_matches(|c| c == '[' || c == ']');
+    let dims = shape
+        .split([',', 'x'].as_slice())
+        .map(str::trim)
+        .collect::<Vec<_>>();
+    // An `x` separates only lengths: names may contain one.
+    let dims = if dims.iter().all(|d| d.parse::<i64>().is_ok()) {
+        dims
+    } else {
+        shape.split(',').map(str::trim).collect()
+    };
+    let shape = match shape {
+        "" => Vec::new(),
+        _ => dims
+            .into_iter()
+            .map(|d| match d.parse::<i64>() {
+                Ok(v) if v >= 0 => Ok(DimSpec::Fixed(v)),
+                Ok(_) => Err(wrong("a length is negative")),
+                Err(_) if d.is_empty() => Err(wrong("a length is empty")),
+                Err(_) => Ok(DimSpec::Symbol(d.to_owned())),
+            })
+            .collect::<Result<_>>()?,
+    };
+    Ok(InputSpec {
+        name: name.to_owned(),
+        shape: Some(shape),
+        dtype,
+    })
+}
+
+/// `width=32..1280`, both ends included; `width=64` fixes it.
+fn dim_spec(text: &str) -> Result<(String, i64, i64)> {
+    let wrong = || {
+        usage(format!(
+            "--dim {text}: write NAME=LO..HI (both included), such as width=32..1280"
+        ))
+    };
+    let (name, range) = text.split_once('=').ok_or_else(wrong)?;
+    let (lo, hi) = range.split_once("..").unwrap_or((range, range));
+    let lo: i64 = lo.trim().parse().map_err(|_| wrong())?;
+    let hi: i64 = hi
+        .trim()
+        .trim_start_matches('=')
+        .parse()
+        .map_err(|_| wrong())?;
+    if lo < 0 || hi < lo {
+        return Err(wrong());
+    }
+    Ok((name.to_owned(), lo, hi))
+}
+
+/// `IN:OUT`; names may hold colons, so the model's names decide.
+fn state_spec(text: &str) -> Result<(String, String)> {
+    text.split_once(':')
+        .filter(|(a, b)| !a.is_empty() && !b.is_empty())
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .ok_or_else(|| usage(format!("--state {text}: write IN:OUT, such as h0:hn")))
+}
+
+/// `sr=16000` or `mask=mask.npy`. Numbers take the type that the model's input has.
+fn constant(text: &str, onnx: &[u8]) -> Result<(String, Array)> {
+    let (name, rest) = text.split_once('=').ok_or_else(|| {
+        usage(format!(
+            "--const {text}: write NAME=FILE.npy or NAME=NUMBERS"
+        ))
+    })?;
+    if let Some(values) = feed::numbers(rest) {
+        let declared = cygnet_compiler::verify::declared_input(onnx, name);
+        let (dtype, shape) = declared.unwrap_or((
+            if values.iter().all(|v| v.trunc() == *v) {
+                DType::I64
+            } else {
+                DType::F32
+            },
+            None,
+        ));
+        let shape = shape
+            .filter(|s| s.iter().product::<usize>() == values.len())
+            .unwrap_or(if values.len() == 1 {
+                Vec::new()
+            } else {
+                vec![values.len()]
+            });
+        let data: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let array = Array::new(DType::F64, shape, data)
+            .ok_or_else(|| anyhow!("--const {text}: the numbers do not fit"))?
+            .cast(dtype);
+        return Ok((name.to_owned(), array));
+    }
+    Ok((name.to_owned(), npy::read(Path::new(rest))?))
+}
+
+fn import_options(args: &Compile, onnx: &[u8]) -> Result<ImportOptions> {
+    let mut options = ImportOptions::default();
+    for text in &args.input {
+        options.inputs.push(input_spec(text)?);
+    }
+    for text in &args.dim {
+        options.dims.push(dim_spec(text)?);
+    }
+    for text in &args.state {
+        options.states.push(state_spec(text)?);
+    }
+    for text in &args.constant {
+        let (name, array) = constant(text, onnx)?;
+        options.constants.push(ConstantInput {
+            name,
+            dtype: array.dtype,
+            shape: array.shape,
+            bytes: array.data,
+        });
+    }
+    Ok(options)
+}
+
+/// Options that shape the result, in words.
+fn option_words(args: &Compile) -> Vec<String> {
+    let mut words = Vec::new();
+    for (flag, values) in [
+        ("input", &args.input),
+        ("dim", &args.dim),
+        ("state", &args.state),
+    ] {
+        words.extend(values.iter().map(|v| format!("--{flag} {v}")));
+    }
+    for v in &args.constant {
+        // Files are named without their folders: the same model gives the same bytes anywhere.
+        let short = match v.split_once('=') {
+            Some((n, f)) if feed::numbers(f).is_none() => {
+                let base = Path::new(f).file_name().unwrap_or_default();
+                format!("{n}={}", base.to_string_lossy())
+            }
+            _ => v.clone(),
+        };
+        words.push(format!("--const {short}"));
+    }
+    if args.target != Target::Host {
+        words.push(format!("--target {}", target_name(args.target)));
+    }
+    words
+}
+
+fn target_name(target: Target) -> String {
+    use clap::ValueEnum;
+    target
+        .to_possible_value()
+        .map_or_else(String::new, |v| v.get_name().to_owned())
+}
+
+/// Largest arena and program that a target's addresses reach.
+fn address_limit(target: Target) -> Option<u64> {
+    match target {
+        Target::Host | Target::Android | Target::Ios => None,
+        Target::Wasm => Some(u32::MAX as u64),
+        _ => Some(i32::MAX as u64),
+    }
+}
+
+fn check_budgets(args: &Compile, manifest: &Manifest, map: &MemoryMap) -> Result<()> {
+    let memory = &manifest.memory;
+    let mut missed = Vec::new();
+    let limit = address_limit(args.target);
+    if let Some(limit) = limit
+        && memory.arena_bytes.saturating_add(memory.program_bytes) > limit
+    {
+        missed.push(format!(
+            "arena and program need {} together, a {} target addresses {}",
+            sizes::show(memory.arena_bytes + memory.program_bytes),
+            target_name(args.target),
+            sizes::show(limit)
+        ));
+    }
+    if let Some(ram) = args.max_ram.filter(|&m| memory.arena_bytes > m) {
+        missed.push(format!(
+            "RAM: the arena needs {} bytes, --max-ram allows {ram}: {}; smaller inputs or --dim bounds lower it",
+            memory.arena_bytes,
+            map.peak_text()
+        ));
+    }
+    if let Some(flash) = args.max_flash.filter(|&m| memory.program_bytes > m) {
+        missed.push(format!(
+            "flash: the program needs {} bytes, --max-flash allows {flash}: {} of it are constants; a smaller model lowers it",
+            memory.program_bytes, memory.constant_bytes
+        ));
+    }
+    if missed.is_empty() {
+        return Ok(());
+    }
+    Err(anyhow::Error::new(BudgetMissed(format!(
+        "{} misses its budget, nothing was written\n  {}",
+        args.model.display(),
+        missed.join("\n  ")
+    ))))
+}
+
+fn decode_name(decode: Decode) -> &'static str {
+    match decode {
+        Decode::Top => "top",
+        Decode::Ctc => "ctc",
+        Decode::Db => "db",
+        Decode::None => "none",
+    }
+}
+
+/// Compiles a model.
+pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
+    if args.quantize != Quantize::None {
+        return Err(usage(
+            "--quantize: only `none` is built in this version; integer models (QDQ, QLinear, Integer operators) keep their integers without it",
+        ));
+    }
+    if args.calibrate.is_some() || args.max_drop.is_some() {
+        return Err(usage(
+            "--calibrate and --max-drop belong to --quantize, of which only `none` is built in this version",
+        ));
+    }
+    let started = Instant::now();
+    let shown = args.model.display();
+    let onnx = std::fs::read(&args.model).with_context(|| format!("cannot read {shown}"))?;
+    let options = import_options(args, &onnx)?;
+    let read = |path: &Option<std::path::PathBuf>| -> Result<Option<String>> {
+        path.as_ref()
+            .map(|p| {
+                std::fs::read_to_string(p).with_context(|| format!("cannot read {}", p.display()))
+            })
+            .transpose()
+    };
+    let labels = read(&args.labels)?;
+    let vocab = read(&args.vocab)?;
+
+    let progress = output::spinner(quiet, "compiling");
+    let constants = options.constants.clone();
+    let states = options.states.clone();
+    let compiled = cygnet_compiler::compile(&onnx, &compiler_options(options))
+        .map_err(|e| refused(&args.model, e))?;
+    let program = Program::parse(&compiled.program.bytes)
+        .map_err(|e| anyhow!("{shown}: the compiled program does not validate ({e}): this is a defect of Cygnet, please report it"))?;
+    let map = memory_map(&program);
+
+    progress.set_message("making golden examples");
+    let preprocess = feed::wish(&args.media, None);
+    let preprocess = (preprocess != Preprocess::default()).then_some(preprocess);
+    let vocab = vocab.or_else(|| {
+        let wanted = args.decode == Some(Decode::Ctc);
+        let metadata = &compiled.graph.metadata;
+        metadata
+            .iter()
+            .find(|(k, _)| wanted && k == "character")
+            .map(|(_, v)| v.clone())
+    });
+    let source = args
+        .model
+        .file_name()
+        .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let name = match &args.name {
+        Some(name) => name.clone(),
+        None => source.trim_end_matches(".onnx").to_owned(),
+    };
+    let mut extra = Vec::new();
+    for c in &constants {
+        let array = Array::new(c.dtype, c.shape.clone(), c.bytes.clone())
+            .with_context(|| format!("--const {}: the array is damaged", c.name))?;
+        extra.push((format!("const/{}.npy", c.name), npy::to_bytes(&array)?));
+    }
+    let built = build(BundleInput {
+        onnx: &onnx,
+        source: &source,
+        name: &name,
+        graph: &compiled.graph,
+        program: &compiled.program.bytes,
+        trace: trace(&compiled),
+        constants: &constants,
+        states: &states,
+        options: option_words(args),
+        preprocess,
+        postprocess: args.decode.map(|d| Postprocess {
+            decode: decode_name(d).to_owned(),
+            vocab: None,
+        }),
+        labels,
+        vocab,
+        extra,
+        golden: !args.no_golden,
+    })
+    .with_context(|| format!("cannot compile {shown}"))?;
+    progress.finish_and_clear();
+
+    check_budgets(args, &built.manifest, &map)?;
+    if !built.mismatches.is_empty() {
+        let list = built.mismatches.join("\n  ");
+        if !args.allow_mismatch {
+            bail!(
+                "{shown}: the compiled program disagrees with the oracle, nothing was written (--allow-mismatch writes it anyway, then `cygnet verify` shows the layer):\n  {list}"
+            );
+        }
+        eprintln!("warning: {shown}: the compiled program disagrees with the oracle:\n  {list}");
+    }
+    write_atomically(&args.output, &built.bytes)
+        .with_context(|| format!("cannot write {}", args.output.display()))?;
+    let elapsed = started.elapsed().as_secs_f64() * 1e3;
+    if let Some(path) = &args.report {
+        let html = report::html(&built.manifest, &map, built.bytes.len() as u64);
+        write_atomically(path, html.as_bytes())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if let Some(path) = &args.json {
+        output::json(
+            path,
+            &Report {
+                bundle: args.output.display().to_string(),
+                bundle_bytes: built.bytes.len() as u64,
+                compile_ms: elapsed,
+                mismatches: &built.mismatches,
+                manifest: &built.manifest,
+            },
+        )?;
+    }
+    if !quiet && !output::machine_only(args.json.as_deref()) {
+        output::print(&summary(args, &built, map.steps.len(), elapsed))?;
+    }
+    Ok(())
+}
+
+fn summary(args: &Compile, built: &BuiltBundle, steps: usize, elapsed: f64) -> String {
+    let m = &built.manifest.memory;
+    let golden = match &built.manifest.golden {
+        None => "no golden examples".to_owned(),
+        Some(g) => match &g.fallback_reason {
+            None => format!("{} golden examples agree with {}", g.examples, g.oracle),
+            Some(_) => format!(
+                "{} golden examples from the scalar engine (tract does not run this model)",
+                g.examples
+            ),
+        },
+    };
+    format!(
+        "{}: {} ({} steps, arena {}, program {}; {golden}; {elapsed:.0} ms)\n",
+        args.output.display(),
+        sizes::show(built.bytes.len() as u64),
+        steps,
+        sizes::show(m.arena_bytes),
+        sizes::show(m.program_bytes)
+    )
+}
+
+fn refused(model: &Path, error: CompileError) -> anyhow::Error {
+    anyhow!("cannot compile {}: {error}", model.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_in_words() {
+        let spec = input_spec("x=1,3,height,width:f16").unwrap();
+        assert_eq!((spec.name.as_str(), spec.dtype), ("x", Some(DType::F16)));
+        let shape = spec.shape.unwrap();
+        assert_eq!(shape[1], DimSpec::Fixed(3));
+        assert_eq!(shape[3], DimSpec::Symbol("width".into()));
+        assert_eq!(input_spec("x=1x3x8").unwrap().shape.unwrap().len(), 3);
+        assert_eq!(input_spec("scalar=").unwrap().shape.unwrap(), []);
+        assert!(input_spec("x").is_err() && input_spec("x=1,-2").is_err());
+        assert!(input_spec("x=1:f33").is_err());
+    }
+
+    #[test]
+    fn dimensions_in_words() {
+        assert_eq!(dim_spec("w=32..1280").unwrap(), ("w".into(), 32, 1280));
+        assert_eq!(dim_spec("w=32..=64").unwrap(), ("w".into(), 32, 64));
+        assert_eq!(dim_spec("w=7").unwrap(), ("w".into(), 7, 7));
+        for bad in ["w", "w=9..2", "w=a..b", "w=-3..2"] {
+            assert!(dim_spec(bad).is_err(), "{bad}");
+        }
+        assert!(state_spec("h").is_err());
+    }
+}

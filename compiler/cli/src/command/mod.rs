@@ -1,0 +1,10 @@
+//! One module a sub-command.
+
+pub mod bench;
+pub mod compile;
+pub mod demo;
+pub mod inspect;
+pub mod report;
+pub mod run;
+pub mod shell;
+pub mod verify;

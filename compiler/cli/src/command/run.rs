@@ -1,0 +1,504 @@
+//! `cygnet run`.
+
+use crate::args::{Decode, Machine, Run};
+use crate::decode::{self, Class, Text, TextBox};
+use crate::failure::usage;
+use crate::feed::{self, Feed};
+use crate::media::npy;
+use crate::output;
+use anyhow::{Context, Result, bail};
+use cygnet_compiler::bundle::{Array, BundleReader, Manifest};
+use cygnet_compiler::verify::{Runner, RunnerOptions};
+use serde::Serialize;
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Instant;
+
+/// Outputs with at most this many elements are printed and put into JSON whole.
+const SMALL: usize = 64;
+
+/// What an output says, for machines.
+#[derive(Serialize)]
+struct OutputReport {
+    name: String,
+    dtype: String,
+    shape: Vec<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    values: Option<Vec<f64>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    top: Vec<Class>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boxes: Option<Vec<TextBox>>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    bundle: String,
+    run_ms: f64,
+    isa: String,
+    threads: u16,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    outputs: Vec<OutputReport>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    frames: Vec<Frame>,
+}
+
+/// One frame of a stream.
+#[derive(Serialize)]
+struct Frame {
+    index: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<f64>,
+    outputs: Vec<OutputReport>,
+}
+
+/// What decoding needs beyond the outputs.
+struct Reading {
+    decode: Option<Decode>,
+    labels: Option<Vec<String>>,
+    vocabulary: Option<Vec<String>>,
+    top: usize,
+    picture: Option<(u32, u32)>,
+}
+
+/// Opens a bundle with these machine flags.
+pub fn open(path: &Path, machine: &Machine) -> Result<(BundleReader, Runner)> {
+    let reader =
+        BundleReader::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let runner = Runner::open(path, &options(machine)?)
+        .with_context(|| format!("cannot load {}", path.display()))?;
+    Ok((reader, runner))
+}
+
+/// Machine flags as runner options.
+pub fn options(machine: &Machine) -> Result<RunnerOptions> {
+    let isa = match machine.isa.as_str() {
+        "auto" => None,
+        name if Runner::isa_names().iter().any(|n| *n == name) => Some(name.to_owned()),
+        name => {
+            return Err(usage(format!(
+                "instruction set `{name}` is not one of this machine's: auto, {}",
+                Runner::isa_names().join(", ")
+            )));
+        }
+    };
+    Ok(RunnerOptions {
+        threads: machine.threads as usize,
+        scalar: isa.as_deref() == Some("scalar"),
+        isa,
+    })
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines()
+        .map(|l| l.trim_end_matches('\r').to_owned())
+        .collect()
+}
+
+fn file_lines(path: &Path) -> Result<Vec<String>> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(lines(&text))
+}
+
+impl Reading {
+    fn new(args: &Run, reader: &mut BundleReader) -> Result<Reading> {
+        let post = reader.manifest.postprocess.clone();
+        let decode = args
+            .decode
+            .or(match post.as_ref().map(|p| p.decode.as_str()) {
+                Some("ctc") => Some(Decode::Ctc),
+                Some("db") => Some(Decode::Db),
+                Some("top") => Some(Decode::Top),
+                Some("none") => Some(Decode::None),
+                _ => None,
+            });
+        let labels = match &args.labels {
+            Some(path) => Some(file_lines(path)?),
+            None => reader.text("labels.txt")?.map(|t| lines(&t)),
+        };
+        let vocabulary = match &args.vocab {
+            Some(path) => Some(file_lines(path)?),
+            None => match reader.text("vocab.txt")? {
+                Some(text) => Some(lines(&text)),
+                None => reader
+                    .manifest
+                    .provenance
+                    .metadata
+                    .get("character")
+                    .map(|t| lines(t)),
+            },
+        };
+        Ok(Reading {
+            decode,
+            labels,
+            vocabulary,
+            top: args.top,
+            picture: None,
+        })
+    }
+
+    fn report(&self, name: &str, array: &Array, first: bool) -> Result<OutputReport> {
+        let mut report = OutputReport {
+            name: name.to_owned(),
+            dtype: array.dtype.name().to_owned(),
+            shape: array.shape.clone(),
+            values: (array.len() <= SMALL).then(|| array.to_f64()),
+            top: Vec::new(),
+            text: None,
+            boxes: None,
+        };
+        let shape = &array.shape;
+        let vector = shape.iter().filter(|&&d| d > 1).count() == 1
+            && shape.last().is_some_and(|&d| d > 1)
+            && array.dtype.is_float();
+        match self.decode {
+            Some(Decode::Ctc) if first => {
+                let Some(vocabulary) = &self.vocabulary else {
+                    bail!(
+                        "--decode ctc needs a vocabulary: give --vocab FILE (the model's metadata has no `character`)"
+                    );
+                };
+                let classes = shape.last().copied().unwrap_or(0);
+                report.text = Some(decode::ctc(&array.to_f32(), classes, vocabulary)?);
+            }
+            Some(Decode::Db) if first => {
+                let [.., height, width] = shape[..] else {
+                    bail!("--decode db needs a map, output `{name}` has shape {shape:?}");
+                };
+                if array.len() != height * width {
+                    bail!("--decode db needs one map, output `{name}` has shape {shape:?}");
+                }
+                let (w, h) = self
+                    .picture
+                    .map_or((width as f32, height as f32), |(w, h)| (w as f32, h as f32));
+                let scale = (w / width as f32, h / height as f32);
+                report.boxes = Some(decode::db(&array.to_f32(), height, width, scale, (w, h)));
+            }
+            Some(Decode::Top) if first => {
+                report.top = decode::top(&array.to_f32(), self.top, self.labels.as_deref());
+            }
+            None if vector && (first || self.labels.is_none()) => {
+                report.top = decode::top(&array.to_f32(), self.top, self.labels.as_deref());
+            }
+            _ => {}
+        }
+        Ok(report)
+    }
+
+    fn all(&self, manifest: &Manifest, outputs: &[Array]) -> Result<Vec<OutputReport>> {
+        manifest
+            .outputs
+            .iter()
+            .zip(outputs)
+            .enumerate()
+            .map(|(i, (t, a))| self.report(&t.name, a, i == 0))
+            .collect()
+    }
+}
+
+fn number(v: f64) -> String {
+    if v == v.trunc() && v.abs() < 1e15 {
+        format!("{v}")
+    } else if (1e-4..1e6).contains(&v.abs()) {
+        format!("{v:.6}")
+    } else {
+        format!("{v:.4e}")
+    }
+}
+
+/// An output for people.
+fn describe(report: &OutputReport, array: &Array, out: &mut String) {
+    // Writing to a string cannot fail.
+    let _ = (|| -> std::fmt::Result {
+        writeln!(out, "{} {}{:?}", report.name, report.dtype, report.shape)?;
+        if let Some(text) = &report.text {
+            return writeln!(out, "  \"{}\" ({:.3})", text.text, text.confidence);
+        }
+        if let Some(boxes) = &report.boxes {
+            writeln!(out, "  {} boxes", boxes.len())?;
+            for b in boxes {
+                writeln!(
+                    out,
+                    "  ({:.0}, {:.0}) to ({:.0}, {:.0})  {:.3}",
+                    b.x0, b.y0, b.x1, b.y1, b.score
+                )?;
+            }
+            return Ok(());
+        }
+        if !report.top.is_empty() {
+            for class in &report.top {
+                let label = class.label.as_deref().unwrap_or("");
+                writeln!(
+                    out,
+                    "  {:>5}  {:>12}  {label}",
+                    class.index,
+                    number(class.score as f64)
+                )?;
+            }
+            return Ok(());
+        }
+        let values = array.to_f64();
+        if values.len() <= 16 {
+            let text: Vec<String> = values.iter().map(|&v| number(v)).collect();
+            return writeln!(out, "  {}", text.join(" "));
+        }
+        let finite: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+        let (mut lo, mut hi, mut sum) = (f64::INFINITY, f64::NEG_INFINITY, 0.0);
+        for &v in &finite {
+            lo = lo.min(v);
+            hi = hi.max(v);
+            sum += v;
+        }
+        writeln!(
+            out,
+            "  min {}  max {}  mean {}{}",
+            number(lo),
+            number(hi),
+            number(sum / finite.len().max(1) as f64),
+            match values.len() - finite.len() {
+                0 => String::new(),
+                n => format!("  {n} values are not finite"),
+            }
+        )
+    })();
+}
+
+/// Runs a bundle.
+pub fn run(args: &Run, quiet: bool) -> Result<()> {
+    let (mut reader, mut runner) = open(&args.bundle, &args.machine)?;
+    let manifest = reader.manifest.clone();
+    let wish = feed::wish(&args.media, manifest.preprocess.as_ref());
+    let feeds = feed::read(&args.input, &manifest, &wish, args.multiple)?;
+    let mut reading = Reading::new(args, &mut reader)?;
+    reading.picture = feeds.iter().find_map(|f| match f {
+        Feed::Picture(_, size) => Some(*size),
+        _ => None,
+    });
+    let mut report = Report {
+        bundle: args.bundle.display().to_string(),
+        run_ms: 0.0,
+        isa: runner.isa().to_owned(),
+        threads: args.machine.threads,
+        outputs: Vec::new(),
+        frames: Vec::new(),
+    };
+    let silent = output::machine_only(args.json.as_deref());
+    if args.stream {
+        stream(
+            args,
+            quiet,
+            silent,
+            &manifest,
+            feeds,
+            &mut runner,
+            &reading,
+            &mut report,
+        )?;
+    } else {
+        let arrays: Vec<Array> = feeds
+            .into_iter()
+            .enumerate()
+            .map(|(i, feed)| whole(feed, &manifest, i))
+            .collect::<Result<_>>()?;
+        runner.set_inputs(&arrays.iter().collect::<Vec<_>>())?;
+        let start = Instant::now();
+        runner.run()?;
+        report.run_ms = start.elapsed().as_secs_f64() * 1e3;
+        let outputs = outputs(&runner, &manifest)?;
+        report.outputs = reading.all(&manifest, &outputs)?;
+        if !silent {
+            let mut text = String::new();
+            for (r, a) in report.outputs.iter().zip(&outputs) {
+                describe(r, a, &mut text);
+            }
+            output::print(&text)?;
+        }
+        if let Some(folder) = &args.output {
+            write_arrays(folder, &manifest, &outputs)?;
+        }
+    }
+    if let Some(path) = &args.json {
+        output::json(path, &report)?;
+    }
+    Ok(())
+}
+
+fn outputs(runner: &Runner, manifest: &Manifest) -> Result<Vec<Array>> {
+    (0..manifest.outputs.len())
+        .map(|i| Ok(runner.output(i)?))
+        .collect()
+}
+
+/// A feed as one array; a sound fills the input's last axis, cut or padded with silence.
+fn whole(feed: Feed, manifest: &Manifest, index: usize) -> Result<Array> {
+    let tensor = &manifest.inputs[index];
+    match feed {
+        Feed::Array(a) | Feed::Picture(a, _) => Ok(a),
+        Feed::Sound(samples, _) => {
+            let limits = feed::bounds(tensor, manifest);
+            let Some(&(lo, hi)) = limits.last() else {
+                bail!("input `{}` is a number, not a sound", tensor.name);
+            };
+            let mut samples = samples;
+            if samples.len() > hi {
+                bail!(
+                    "the sound has {} samples, input `{}` takes at most {hi}: add --stream, or cut it",
+                    samples.len(),
+                    tensor.name
+                );
+            }
+            samples.resize(samples.len().clamp(lo, hi), 0.0);
+            let array = Array::from_f32(&[samples.len()], &samples);
+            feed::check(array, tensor, manifest, "the sound")
+        }
+    }
+}
+
+fn write_arrays(folder: &Path, manifest: &Manifest, outputs: &[Array]) -> Result<()> {
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot create {}", folder.display()))?;
+    for (tensor, array) in manifest.outputs.iter().zip(outputs) {
+        let path = folder.join(format!("{}.npy", file_name(&tensor.name)));
+        cygnet_compiler::bundle::write_atomically(&path, &npy::to_bytes(array)?)?;
+    }
+    Ok(())
+}
+
+/// A tensor's name as a file name.
+fn file_name(name: &str) -> String {
+    let safe: String = name
+        .chars()
+        .map(|c| {
+            if c.is_alphanumeric() || "._-".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    match safe.trim_start_matches('.') {
+        "" => "output".into(),
+        s => s.into(),
+    }
+}
+
+/// Runs frame after frame; states carry over.
+#[allow(clippy::too_many_arguments)]
+fn stream(
+    args: &Run,
+    quiet: bool,
+    silent: bool,
+    manifest: &Manifest,
+    feeds: Vec<Feed>,
+    runner: &mut Runner,
+    reading: &Reading,
+    report: &mut Report,
+) -> Result<()> {
+    let mut source = None;
+    for (i, feed) in feeds.into_iter().enumerate() {
+        match feed {
+            Feed::Sound(samples, rate) if source.is_none() => source = Some((i, samples, rate)),
+            other => runner.set_input(i, &whole(other, manifest, i)?)?,
+        }
+    }
+    let Some((index, samples, rate)) = source else {
+        return Err(usage("--stream needs a .wav file for one of the inputs"));
+    };
+    let tensor = &manifest.inputs[index];
+    let limits = feed::bounds(tensor, manifest);
+    let length = match (args.frame, limits.last()) {
+        (Some(n), Some(&(lo, hi))) if (lo..=hi).contains(&n) => n,
+        (None, Some(&(lo, hi))) if lo == hi => hi,
+        (_, Some(&(lo, hi))) => {
+            return Err(usage(format!(
+                "give --frame N between {lo} and {hi}: the length of input `{}` is free",
+                tensor.name
+            )));
+        }
+        (_, None) => bail!("input `{}` is a number, not a sound", tensor.name),
+    };
+    let hop = args.hop.unwrap_or(length);
+    if hop == 0 || hop > length {
+        return Err(usage(format!("--hop must be between 1 and {length}")));
+    }
+    // What precedes the first sample is silence.
+    let mut padded = vec![0f32; length - hop];
+    padded.extend(&samples);
+    let count = samples.len().div_ceil(hop);
+    let progress = output::bar(quiet || !silent, count as u64, "frames");
+    let mut per_output: Vec<Vec<Array>> = vec![Vec::new(); manifest.outputs.len()];
+    runner.reset();
+    let start = Instant::now();
+    for index_of_frame in 0..count {
+        let from = index_of_frame * hop;
+        let mut frame = padded[from..padded.len().min(from + length)].to_vec();
+        frame.resize(length, 0.0);
+        let array = Array::from_f32(&[length], &frame);
+        runner.set_input(index, &feed::check(array, tensor, manifest, "the frame")?)?;
+        runner.run()?;
+        let outputs = outputs(runner, manifest)?;
+        let reports = reading.all(manifest, &outputs)?;
+        let seconds = index_of_frame as f64 * hop as f64 / rate.max(1) as f64;
+        if !silent {
+            output::print(&frame_line(seconds, &reports))?;
+        }
+        if args.output.is_some() {
+            for (list, array) in per_output.iter_mut().zip(outputs) {
+                list.push(array);
+            }
+        }
+        report.frames.push(Frame {
+            index: index_of_frame,
+            seconds: Some(seconds),
+            outputs: reports,
+        });
+        progress.inc(1);
+    }
+    report.run_ms = start.elapsed().as_secs_f64() * 1e3;
+    progress.finish_and_clear();
+    if let Some(folder) = &args.output {
+        let stacked: Result<Vec<Array>> = per_output.into_iter().map(stack).collect();
+        write_arrays(folder, manifest, &stacked?)?;
+    }
+    Ok(())
+}
+
+/// A line of a stream: the time, then each output in short.
+fn frame_line(seconds: f64, reports: &[OutputReport]) -> String {
+    let mut line = format!("{seconds:9.3} s");
+    for r in reports {
+        let text = if let Some(text) = &r.text {
+            format!("\"{}\"", text.text)
+        } else if let Some(best) = r.top.first() {
+            let label = best.label.clone().unwrap_or_else(|| best.index.to_string());
+            format!("{label} {}", number(best.score as f64))
+        } else if let Some(values) = r.values.as_ref().filter(|v| v.len() <= 8) {
+            values
+                .iter()
+                .map(|&v| number(v))
+                .collect::<Vec<_>>()
+                .join(" ")
+        } else {
+            format!("{:?}", r.shape)
+        };
+        let _ = write!(line, "  {} {text}", r.name);
+    }
+    line.push('\n');
+    line
+}
+
+/// Frames as one array with a new first axis.
+fn stack(frames: Vec<Array>) -> Result<Array> {
+    let first = frames.first().context("the sound has no frames")?;
+    let mut shape = vec![frames.len()];
+    shape.extend(&first.shape);
+    let dtype = first.dtype;
+    if frames.iter().any(|f| f.shape != shape[1..]) {
+        bail!("the outputs of the frames have different shapes: they cannot be one array");
+    }
+    let data = frames.into_iter().flat_map(|f| f.data).collect();
+    Array::new(dtype, shape, data).context("the outputs do not fit their shape")
+}

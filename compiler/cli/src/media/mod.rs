@@ -1,0 +1,5 @@
+//! Files become tensors, tensors become files.
+
+pub mod npy;
+pub mod picture;
+pub mod sound;
