@@ -26,6 +26,8 @@ mod sample;
 mod sequence;
 mod shape;
 mod signal;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use super::NodeCx;
