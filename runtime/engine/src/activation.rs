@@ -82,7 +82,11 @@ pub(crate) fn unary(kind: UnaryKind, a: f32, b: f32) -> Option<Unary> {
         UnaryKind::Affine => Unary::Affine(a, b),
         UnaryKind::Rsqrt => Unary::Rsqrt,
         UnaryKind::Square => Unary::Square,
-        UnaryKind::Not | UnaryKind::BitNot | UnaryKind::IsNan | UnaryKind::IsInf | UnaryKind::Binarize => return None,
+        UnaryKind::Not
+        | UnaryKind::BitNot
+        | UnaryKind::IsNan
+        | UnaryKind::IsInf
+        | UnaryKind::Binarize => return None,
     })
 }
 

@@ -32,7 +32,11 @@ pub(crate) struct Rows<const K: usize> {
 
 impl<const K: usize> Rows<K> {
     pub fn new(out: &Shape, operands: &[[usize; MAX_RANK]; K]) -> Self {
-        let mut rows = Rows { rank: 0, dims: [1; MAX_RANK], strides: [[0; MAX_RANK]; K] };
+        let mut rows = Rows {
+            rank: 0,
+            dims: [1; MAX_RANK],
+            strides: [[0; MAX_RANK]; K],
+        };
         for axis in 0..out.rank() {
             let n = out[axis];
             if n == 1 {
@@ -124,7 +128,13 @@ mod tests {
     #[test]
     fn rows_cover_the_output_once() {
         let out = Shape::new(&[2, 3, 4]).unwrap();
-        for (dims, want) in [(&[2usize, 3, 4][..], 24usize), (&[3, 1], 3), (&[1], 1), (&[], 1), (&[2, 1, 4], 8)] {
+        for (dims, want) in [
+            (&[2usize, 3, 4][..], 24usize),
+            (&[3, 1], 3),
+            (&[1], 1),
+            (&[], 1),
+            (&[2, 1, 4], 8),
+        ] {
             let shape = Shape::new(dims).unwrap();
             let rows = Rows::new(&out, &[out.strides(), strides(&shape, &out).unwrap()]);
             let (mut next, mut last) = (0, 0);
@@ -142,7 +152,10 @@ mod tests {
     #[test]
     fn batches_repeat() {
         let at = |i| batch_position(&[2, 3], &[3], i);
-        assert_eq!((0..6).map(at).collect::<alloc::vec::Vec<_>>(), [0, 1, 2, 0, 1, 2].map(Some));
+        assert_eq!(
+            (0..6).map(at).collect::<alloc::vec::Vec<_>>(),
+            [0, 1, 2, 0, 1, 2].map(Some)
+        );
         assert_eq!(batch_position(&[2, 3], &[2, 1], 5), Some(1));
         assert_eq!(batch_position(&[2, 3], &[2], 0), None);
     }

@@ -10,7 +10,9 @@ use core::cell::Cell;
 use core::mem::size_of;
 use cygnet_format::expr::UNBOUND;
 use cygnet_format::program::{StepInfo, TensorInfo};
-use cygnet_format::{BlockId, Dim, Op, Program, program::Place, program::SymbolKind, program::TensorId};
+use cygnet_format::{
+    BlockId, Dim, Op, Program, program::Place, program::SymbolKind, program::TensorId,
+};
 use cygnet_kernels::Kernels;
 
 /// Everything that stays the same during a run. `base` is the arena: exclusive for `'a`, 64-byte aligned, at least
@@ -47,11 +49,16 @@ impl<'a> Values<'a> {
 
     pub fn symbol(&self, i: u32) -> i64 {
         // SAFETY: inside the table; no references to it exist.
-        self.slot(i as usize).filter(|_| (i as usize) < self.program.symbols()).map_or(UNBOUND, |p| unsafe { p.read() })
+        self.slot(i as usize)
+            .filter(|_| (i as usize) < self.program.symbols())
+            .map_or(UNBOUND, |p| unsafe { p.read() })
     }
 
     pub fn set_symbol(&self, i: u32, value: i64) {
-        if let Some(p) = self.slot(i as usize).filter(|_| (i as usize) < self.program.symbols()) {
+        if let Some(p) = self
+            .slot(i as usize)
+            .filter(|_| (i as usize) < self.program.symbols())
+        {
             // SAFETY: inside the table; no references to it exist.
             unsafe { p.write(value) }
         }
@@ -60,13 +67,17 @@ impl<'a> Values<'a> {
     pub fn expr(&self, i: u32) -> i64 {
         let at = self.program.symbols().checked_add(i as usize);
         // SAFETY: inside the table; no references to it exist.
-        at.and_then(|at| self.slot(at)).map_or(UNBOUND, |p| unsafe { p.read() })
+        at.and_then(|at| self.slot(at))
+            .map_or(UNBOUND, |p| unsafe { p.read() })
     }
 
     /// Evaluates every expression anew; those over unbound symbols become unbound.
     pub fn refresh(&self) {
         for e in 0..self.program.exprs() {
-            let value = self.program.evaluate(e as u32, |s| self.symbol(s)).unwrap_or(UNBOUND);
+            let value = self
+                .program
+                .evaluate(e as u32, |s| self.symbol(s))
+                .unwrap_or(UNBOUND);
             if let Some(p) = self.slot(self.program.symbols() + e) {
                 // SAFETY: inside the table; no references to it exist.
                 unsafe { p.write(value) }
@@ -100,7 +111,11 @@ impl<'a> Values<'a> {
 
     pub fn dim(&self, d: Dim) -> Result<usize, RunError> {
         let v = self.dim_i64(d)?;
-        if (0..=i32::MAX as i64).contains(&v) { Ok(v as usize) } else { Err(RunErrorKind::Range.into()) }
+        if (0..=i32::MAX as i64).contains(&v) {
+            Ok(v as usize)
+        } else {
+            Err(RunErrorKind::Range.into())
+        }
     }
 
     /// The actual shape and byte length of a tensor; never more bytes than planned for it.
@@ -110,8 +125,15 @@ impl<'a> Values<'a> {
             shape.push(self.dim(d)?)?;
         }
         let shape = shape.checked()?;
-        let bytes = shape.count().checked_mul(t.dtype.size()).ok_or(RunError::overflow())?;
-        if bytes as u64 > t.bytes_bound { Err(RunErrorKind::Bound.into()) } else { Ok((shape, bytes)) }
+        let bytes = shape
+            .count()
+            .checked_mul(t.dtype.size())
+            .ok_or(RunError::overflow())?;
+        if bytes as u64 > t.bytes_bound {
+            Err(RunErrorKind::Bound.into())
+        } else {
+            Ok((shape, bytes))
+        }
     }
 }
 
@@ -121,7 +143,11 @@ impl<'a> Values<'a> {
 /// `base` is an arena of `program`, as [`Env`] describes.
 pub(crate) unsafe fn address(program: &Program<'_>, base: *mut u8, t: &TensorInfo<'_>) -> *mut u8 {
     match t.place {
-        Place::Const(o) => program.constants().as_ptr().wrapping_add(o as usize).cast_mut(),
+        Place::Const(o) => program
+            .constants()
+            .as_ptr()
+            .wrapping_add(o as usize)
+            .cast_mut(),
         // SAFETY: parsing checked that the place is inside the arena.
         Place::Arena(o) | Place::State(o) => unsafe { base.add(o as usize) },
     }
@@ -140,8 +166,13 @@ impl<'a> Env<'a> {
         let (shape, bytes) = self.values().shape(&t)?;
         // SAFETY: inside the arena or the constants by the checks of parsing, as `bytes` is within the bound; the caller
         // vouches for aliasing.
-        let bytes = unsafe { core::slice::from_raw_parts(address(&self.program, self.base, &t), bytes) };
-        Ok(Tensor { dtype: t.dtype, shape, bytes })
+        let bytes =
+            unsafe { core::slice::from_raw_parts(address(&self.program, self.base, &t), bytes) };
+        Ok(Tensor {
+            dtype: t.dtype,
+            shape,
+            bytes,
+        })
     }
 
     /// # Safety
@@ -153,19 +184,35 @@ impl<'a> Env<'a> {
         }
         let (shape, bytes) = self.values().shape(&t)?;
         // SAFETY: inside the arena by the checks of parsing; the caller vouches for aliasing.
-        let bytes = unsafe { core::slice::from_raw_parts_mut(address(&self.program, self.base, &t), bytes) };
-        Ok(TensorMut { dtype: t.dtype, shape, bytes })
+        let bytes = unsafe {
+            core::slice::from_raw_parts_mut(address(&self.program, self.base, &t), bytes)
+        };
+        Ok(TensorMut {
+            dtype: t.dtype,
+            shape,
+            bytes,
+        })
     }
 
     /// Gives dimension `axis` of a tensor its value when it is a run-time symbol; otherwise the value must agree.
     fn bind(&self, id: TensorId, axis: usize, value: usize) -> Result<(), RunError> {
         let program = &self.program;
         let values = self.values();
-        let dim = program.tensor(id).dims.get(axis).ok_or(RunErrorKind::Rank)?;
+        let dim = program
+            .tensor(id)
+            .dims
+            .get(axis)
+            .ok_or(RunErrorKind::Rank)?;
         let symbol = dim.as_expr().and_then(|e| program.expr_symbol(e));
-        let Some((symbol, info)) = symbol.map(|s| (s, program.symbol(s))).filter(|(_, s)| s.kind == SymbolKind::Runtime)
+        let Some((symbol, info)) = symbol
+            .map(|s| (s, program.symbol(s)))
+            .filter(|(_, s)| s.kind == SymbolKind::Runtime)
         else {
-            return if values.dim(dim)? == value { Ok(()) } else { Err(RunErrorKind::Mismatch.into()) };
+            return if values.dim(dim)? == value {
+                Ok(())
+            } else {
+                Err(RunErrorKind::Mismatch.into())
+            };
         };
         let value = i64::try_from(value).map_err(|_| RunErrorKind::Range)?;
         if !(info.lo..=info.hi).contains(&value) {
@@ -189,7 +236,11 @@ impl<'a> Env<'a> {
 
     /// Counts steps and runs of bodies, which may have no steps, against the limit.
     fn count_step(&self) -> Result<(), RunError> {
-        let left = self.steps_left.get().checked_sub(1).ok_or(RunErrorKind::StepLimit)?;
+        let left = self
+            .steps_left
+            .get()
+            .checked_sub(1)
+            .ok_or(RunErrorKind::StepLimit)?;
         self.steps_left.set(left);
         Ok(())
     }
@@ -198,7 +249,12 @@ impl<'a> Env<'a> {
         self.count_step()?;
         let step = self.program.step(index).ok_or(RunErrorKind::Malformed)?;
         let op: Op = step.op().ok_or(RunErrorKind::Malformed)?;
-        let mut cx = Cx { env: self, step, taken: 0, viewed: Cell::new(false) };
+        let mut cx = Cx {
+            env: self,
+            step,
+            taken: 0,
+            viewed: Cell::new(false),
+        };
         match &self.observer {
             None => crate::op::dispatch(&op, &mut cx),
             Some(observer) => self.run_observed(index, &op, cx, *observer),
@@ -220,7 +276,11 @@ impl<'a> Env<'a> {
         let nanos = start.elapsed().as_nanos() as u64;
         #[cfg(not(feature = "std"))]
         let nanos = 0;
-        let empty = Tensor { dtype: cygnet_format::DType::U8, shape: Shape::default(), bytes: &[] };
+        let empty = Tensor {
+            dtype: cygnet_format::DType::U8,
+            shape: Shape::default(),
+            bytes: &[],
+        };
         let mut outputs = [empty; StepReport::MAX_OUTPUTS];
         let mut count = 0;
         for id in cx.step.outputs.iter().flatten().take(outputs.len()) {
@@ -228,7 +288,12 @@ impl<'a> Env<'a> {
             outputs[count] = unsafe { self.view(id)? };
             count += 1;
         }
-        let report = StepReport { index, code: cx.step.code, name: cx.step.name, nanos };
+        let report = StepReport {
+            index,
+            code: cx.step.code,
+            name: cx.step.name,
+            nanos,
+        };
         observer.observe(&report, &outputs[..count]);
         Ok(())
     }
@@ -279,18 +344,28 @@ impl<'a> Cx<'a> {
 
     /// Input `i` when present.
     pub fn opt_input(&self, i: usize) -> Result<Option<Tensor<'a>>, RunError> {
-        if self.has_input(i) { self.input(i).map(Some) } else { Ok(None) }
+        if self.has_input(i) {
+            self.input(i).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// Element type and actual shape of input `i`, whether or not an output lies on it.
     pub fn input_type(&self, i: usize) -> Result<(cygnet_format::DType, Shape), RunError> {
-        let t = self.env.program.tensor(self.step.inputs.get(i).ok_or(RunErrorKind::Index)?);
+        let t = self
+            .env
+            .program
+            .tensor(self.step.inputs.get(i).ok_or(RunErrorKind::Index)?);
         Ok((t.dtype, self.env.values().shape(&t)?.0))
     }
 
     /// Element type and actual shape of output `i`.
     pub fn output_type(&self, i: usize) -> Result<(cygnet_format::DType, Shape), RunError> {
-        let t = self.env.program.tensor(self.step.outputs.get(i).ok_or(RunErrorKind::Index)?);
+        let t = self
+            .env
+            .program
+            .tensor(self.step.outputs.get(i).ok_or(RunErrorKind::Index)?);
         Ok((t.dtype, self.env.values().shape(&t)?.0))
     }
 
@@ -310,16 +385,25 @@ impl<'a> Cx<'a> {
 
     /// Output `i` when present.
     pub fn opt_output(&mut self, i: usize) -> Result<Option<TensorMut<'a>>, RunError> {
-        if self.has_output(i) { self.output(i).map(Some) } else { Ok(None) }
+        if self.has_output(i) {
+            self.output(i).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// True when output `out` lies on input `input`: then only [`Cx::output`] may be used, and it holds the input's
     /// bytes. The operator checks that the shapes agree.
     pub fn in_place(&self, out: usize, input: usize) -> bool {
-        let (Some(y), Some(x)) = (self.step.outputs.get(out), self.step.inputs.get(input)) else { return false };
+        let (Some(y), Some(x)) = (self.step.outputs.get(out), self.step.inputs.get(input)) else {
+            return false;
+        };
         let (y, x) = (self.env.program.tensor(y), self.env.program.tensor(x));
         // Empty tensors lie on nothing, wherever they are placed.
-        y.arena_offset() == x.arena_offset() && y.arena_offset().is_some() && y.bytes_bound > 0 && x.bytes_bound > 0
+        y.arena_offset() == x.arena_offset()
+            && y.arena_offset().is_some()
+            && y.bytes_bound > 0
+            && x.bytes_bound > 0
     }
 
     /// The first input on which output `out` lies.
@@ -373,7 +457,10 @@ impl<'a> Cx<'a> {
         let (len, chunk) = (data.len(), chunk.max(1));
         let tasks = len.div_ceil(chunk);
         if tasks <= 1 || self.threads() == 1 {
-            return data.chunks_mut(chunk).enumerate().try_for_each(|(i, part)| f(i, part));
+            return data
+                .chunks_mut(chunk)
+                .enumerate()
+                .try_for_each(|(i, part)| f(i, part));
         }
         let base = SharedMut(data.as_mut_ptr());
         let failed = FirstError::default();
@@ -384,7 +471,9 @@ impl<'a> Cx<'a> {
             }
             // SAFETY: parts of different indices are disjoint and inside `data`, which is borrowed exclusively; each
             // index is run once.
-            let part = unsafe { core::slice::from_raw_parts_mut(base.get().add(first), chunk.min(len - first)) };
+            let part = unsafe {
+                core::slice::from_raw_parts_mut(base.get().add(first), chunk.min(len - first))
+            };
             if let Err(e) = f(i, part) {
                 failed.set(e);
             }
@@ -394,7 +483,11 @@ impl<'a> Cx<'a> {
 
     /// Control over bodies; an error once an operand was taken.
     pub fn control(&mut self) -> Result<Control<'_, 'a>, RunError> {
-        if self.viewed.get() { Err(RunErrorKind::Alias.into()) } else { Ok(Control { cx: self }) }
+        if self.viewed.get() {
+            Err(RunErrorKind::Alias.into())
+        } else {
+            Ok(Control { cx: self })
+        }
     }
 }
 
@@ -460,7 +553,12 @@ impl<'a> Control<'_, 'a> {
 
     /// Actual value of dimension `axis` of a tensor.
     pub fn dim_of(&self, id: TensorId, axis: usize) -> Result<usize, RunError> {
-        let dim = self.program().tensor(id).dims.get(axis).ok_or(RunErrorKind::Rank)?;
+        let dim = self
+            .program()
+            .tensor(id)
+            .dims
+            .get(axis)
+            .ok_or(RunErrorKind::Rank)?;
         self.cx.env.values().dim(dim)
     }
     /// Gives a dimension of a tensor its value when it is a run-time symbol; otherwise the value must agree.
@@ -495,10 +593,19 @@ impl<'a> Control<'_, 'a> {
     }
 
     /// Copies the bytes of `from` to byte `at` of the memory of `to`, whose shape may not be known yet.
-    pub fn copy_within_bound(&mut self, from: TensorId, to: TensorId, at: usize) -> Result<(), RunError> {
+    pub fn copy_within_bound(
+        &mut self,
+        from: TensorId,
+        to: TensorId,
+        at: usize,
+    ) -> Result<(), RunError> {
         let len = self.view(from)?.bytes.len();
         let (source, info) = (self.program().tensor(from), self.program().tensor(to));
-        if source.dtype != info.dtype || !at.checked_add(len).is_some_and(|end| end as u64 <= info.bytes_bound) {
+        if source.dtype != info.dtype
+            || !at
+                .checked_add(len)
+                .is_some_and(|end| end as u64 <= info.bytes_bound)
+        {
             return Err(RunErrorKind::Bound.into());
         }
         let target = self.target(to)?;
@@ -511,7 +618,9 @@ impl<'a> Control<'_, 'a> {
     pub fn copy(&mut self, from: TensorId, to: TensorId) -> Result<(), RunError> {
         let (src, dst) = (self.view(from)?, self.shape(to)?);
         if src.shape != dst || src.dtype != self.program().tensor(to).dtype {
-            return Err(RunError::shape("a value does not have the type of the tensor it is copied to"));
+            return Err(RunError::shape(
+                "a value does not have the type of the tensor it is copied to",
+            ));
         }
         let len = src.bytes.len();
         let target = self.target(to)?;
@@ -530,7 +639,8 @@ impl<'a> Control<'_, 'a> {
         len: usize,
     ) -> Result<(), RunError> {
         let fits = |at: usize, whole: usize| at.checked_add(len).is_some_and(|end| end <= whole);
-        if !fits(from_at, self.view(from)?.bytes.len()) || !fits(to_at, self.view(to)?.bytes.len()) {
+        if !fits(from_at, self.view(from)?.bytes.len()) || !fits(to_at, self.view(to)?.bytes.len())
+        {
             return Err(RunError::shape("a part lies outside its tensor"));
         }
         let target = self.target(to)?;
@@ -541,7 +651,13 @@ impl<'a> Control<'_, 'a> {
 
     fn address(&self, id: TensorId) -> *mut u8 {
         // SAFETY: `base` is the arena of the program.
-        unsafe { address(&self.cx.env.program, self.cx.env.base, &self.cx.env.program.tensor(id)) }
+        unsafe {
+            address(
+                &self.cx.env.program,
+                self.cx.env.base,
+                &self.cx.env.program.tensor(id),
+            )
+        }
     }
 
     fn target(&self, id: TensorId) -> Result<*mut u8, RunError> {

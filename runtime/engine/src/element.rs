@@ -65,7 +65,9 @@ macro_rules! with_number {
             cygnet_format::DType::U32 => with!(u32),
             cygnet_format::DType::I64 => with!(i64),
             cygnet_format::DType::U64 => with!(u64),
-            _ => Err($crate::RunError::unsupported("this element type has no arithmetic")),
+            _ => Err($crate::RunError::unsupported(
+                "this element type has no arithmetic",
+            )),
         }
     }};
 }

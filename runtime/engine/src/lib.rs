@@ -18,19 +18,19 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+mod activation;
 mod broadcast;
 mod bundle;
-mod activation;
 mod cx;
 mod element;
 mod error;
 mod golden;
 mod linear;
-mod spatial;
 mod op;
 mod parallel;
 mod session;
 mod shape;
+mod spatial;
 mod tensor;
 
 #[cfg(feature = "std")]

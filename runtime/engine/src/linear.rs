@@ -27,8 +27,16 @@ pub(crate) fn gemm(
     if threads == 1 || p.m.saturating_mul(p.n).saturating_mul(p.k) < PARALLEL_WORK {
         return Ok(kernels.gemm(p, a, b, bias, residual, c)?);
     }
-    if c.len() < p.m.saturating_sub(1).saturating_mul(p.ldc).saturating_add(p.n) || p.ldc < p.n {
-        return Err(RunError::shape("the result of a matrix product is too short"));
+    if c.len()
+        < p.m
+            .saturating_sub(1)
+            .saturating_mul(p.ldc)
+            .saturating_add(p.n)
+        || p.ldc < p.n
+    {
+        return Err(RunError::shape(
+            "the result of a matrix product is too short",
+        ));
     }
     let (m, panels) = (p.m, p.panels());
     let by_rows = m >= threads * ROW_GRAIN;
@@ -39,12 +47,21 @@ pub(crate) fn gemm(
     let failed = AtomicBool::new(false);
     cx.parallel(count.div_ceil(part), &|i| {
         let range = i * part..((i + 1) * part).min(count);
-        let (rows, columns) = if by_rows { (range, 0..panels) } else { (0..m, range) };
+        let (rows, columns) = if by_rows {
+            (range, 0..panels)
+        } else {
+            (0..m, range)
+        };
         // SAFETY: `c` is borrowed exclusively and long enough (checked above); parts are disjoint in rows or in columns.
-        let done = unsafe { kernels.gemm_part(p, a, b, bias, residual, shared.get(), rows, columns) };
+        let done =
+            unsafe { kernels.gemm_part(p, a, b, bias, residual, shared.get(), rows, columns) };
         if done.is_err() {
             failed.store(true, Ordering::Relaxed);
         }
     });
-    if failed.into_inner() { Err(crate::RunErrorKind::Kernel.into()) } else { Ok(()) }
+    if failed.into_inner() {
+        Err(crate::RunErrorKind::Kernel.into())
+    } else {
+        Ok(())
+    }
 }

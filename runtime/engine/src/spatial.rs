@@ -17,11 +17,17 @@ impl Image {
     pub fn new(shape: &Shape) -> Result<Image, RunError> {
         let rank = shape.rank();
         if !(3..=5).contains(&rank) {
-            return Err(RunError::shape("a spatial tensor has one to three spatial axes"));
+            return Err(RunError::shape(
+                "a spatial tensor has one to three spatial axes",
+            ));
         }
         let mut size = [1; 3];
         size[5 - rank..].copy_from_slice(&shape[1..rank - 1]);
-        Ok(Image { batch: shape[0], size, channels: shape[rank - 1] })
+        Ok(Image {
+            batch: shape[0],
+            size,
+            channels: shape[rank - 1],
+        })
     }
 
     /// Spatial positions.
@@ -40,13 +46,20 @@ pub(crate) struct Window {
     pub pad_end: [usize; 3],
 }
 
-fn axes(values: &[i32], spatial: usize, default: usize, least: i32) -> Result<[usize; 3], RunError> {
+fn axes(
+    values: &[i32],
+    spatial: usize,
+    default: usize,
+    least: i32,
+) -> Result<[usize; 3], RunError> {
     let mut out = [default; 3];
     if values.is_empty() {
         return Ok(out);
     }
     if values.len() != spatial || values.iter().any(|&v| v < least) {
-        return Err(RunError::attribute("kernel, strides, dilations and pads have an entry a spatial axis"));
+        return Err(RunError::attribute(
+            "kernel, strides, dilations and pads have an entry a spatial axis",
+        ));
     }
     for (to, &from) in out[3 - spatial..].iter_mut().zip(values) {
         *to = from as usize;
@@ -56,13 +69,29 @@ fn axes(values: &[i32], spatial: usize, default: usize, least: i32) -> Result<[u
 
 impl Window {
     /// The window of an operator on tensors of this rank. Empty strides and dilations are ones, empty pads zeros.
-    pub fn new(shape: &Shape, kernel: &Axes, strides: &Axes, dilations: &Axes, pads: &Axes) -> Result<Window, RunError> {
+    pub fn new(
+        shape: &Shape,
+        kernel: &Axes,
+        strides: &Axes,
+        dilations: &Axes,
+        pads: &Axes,
+    ) -> Result<Window, RunError> {
         let spatial = shape.rank().saturating_sub(2);
         if kernel.len() != spatial || !(1..=3).contains(&spatial) {
-            return Err(RunError::attribute("the kernel has an entry a spatial axis"));
+            return Err(RunError::attribute(
+                "the kernel has an entry a spatial axis",
+            ));
         }
-        let begin = if pads.is_empty() { &[] } else { pads.get(..spatial).unwrap_or(&[-1]) };
-        let end = if pads.is_empty() { &[] } else { &pads[begin.len()..] };
+        let begin = if pads.is_empty() {
+            &[]
+        } else {
+            pads.get(..spatial).unwrap_or(&[-1])
+        };
+        let end = if pads.is_empty() {
+            &[]
+        } else {
+            &pads[begin.len()..]
+        };
         let pad = |v: &[i32]| -> Result<[usize; 3], RunError> { axes(v, spatial, 0, 0) };
         if !pads.is_empty() && pads.len() != 2 * spatial {
             return Err(RunError::attribute("pads have two entries a spatial axis"));
@@ -78,12 +107,16 @@ impl Window {
 
     /// Number of taps; `None` on overflow.
     pub fn taps(&self) -> Option<usize> {
-        self.kernel[0].checked_mul(self.kernel[1])?.checked_mul(self.kernel[2])
+        self.kernel[0]
+            .checked_mul(self.kernel[1])?
+            .checked_mul(self.kernel[2])
     }
 
     /// Input position of tap `k` of output `o` along spatial axis `d`, when inside `len`.
     pub fn source(&self, d: usize, o: usize, k: usize, len: usize) -> Option<usize> {
-        let at = o.checked_mul(self.stride[d])?.checked_add(k.checked_mul(self.dilation[d])?)?;
+        let at = o
+            .checked_mul(self.stride[d])?
+            .checked_add(k.checked_mul(self.dilation[d])?)?;
         at.checked_sub(self.pad_begin[d]).filter(|&at| at < len)
     }
 }

@@ -15,7 +15,9 @@ pub(super) fn sizes(values: &[i32]) -> Result<[usize; MAX_RANK], RunError> {
 /// Exactly `N` sizes.
 pub(super) fn exactly<const N: usize>(values: &Axes) -> Result<[usize; N], RunError> {
     if values.len() != N {
-        return Err(RunError::attribute("another number of spatial axes is expected"));
+        return Err(RunError::attribute(
+            "another number of spatial axes is expected",
+        ));
     }
     let mut out = [0; N];
     out.copy_from_slice(&sizes(values)?[..N]);

@@ -5,6 +5,7 @@ use crate::error::RunError;
 use cygnet_format::Op;
 
 mod axes;
+mod geometry;
 mod quantization;
 mod recurrent;
 
