@@ -418,6 +418,19 @@ impl<'a> Cx<'a> {
         self.env.bind(id, axis, value)
     }
 
+    /// The most that dimension `axis` of output `out` may become by [`Cx::set_dim`].
+    pub fn dim_bound(&self, out: usize, axis: usize) -> Result<usize, RunError> {
+        let id = self.step.outputs.get(out).ok_or(RunErrorKind::Index)?;
+        let program = &self.env.program;
+        let dim = program.tensor(id).dims.get(axis).ok_or(RunErrorKind::Rank)?;
+        match dim.as_expr().and_then(|e| program.expr_symbol(e)) {
+            Some(s) if program.symbol(s).kind == SymbolKind::Runtime => {
+                usize::try_from(program.symbol(s).hi).map_err(|_| RunErrorKind::Range.into())
+            }
+            _ => self.dim(dim),
+        }
+    }
+
     /// Actual value of a dimension in attributes; an error when it is unbound or negative.
     pub fn dim(&self, d: Dim) -> Result<usize, RunError> {
         self.env.values().dim(d)

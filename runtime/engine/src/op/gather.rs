@@ -1,8 +1,11 @@
-//! `gather`.
+//! `gather`: slices of an axis by index.
 
 use crate::{Cx, RunError};
+use cygnet_kernels::index;
 use cygnet_format::op::Gather;
 
-pub(crate) fn run(_op: &Gather, _cx: &mut Cx<'_>) -> Result<(), RunError> {
-    Err(RunError::unsupported("gather"))
+pub(crate) fn run(op: &Gather, cx: &mut Cx<'_>) -> Result<(), RunError> {
+    let (x, indices, y) = (cx.input(0)?, cx.input(1)?, cx.output(0)?);
+    super::types::same_type(&x, &y)?;
+    with_indices!(indices, |i| Ok(index::gather(x.bytes, &x.shape, op.axis, i, y.bytes, x.dtype.size())?))
 }

@@ -1,8 +1,14 @@
-//! `gather_elements`.
+//! `gather_elements`: elements along an axis by index.
 
 use crate::{Cx, RunError};
+use cygnet_kernels::index;
 use cygnet_format::op::GatherElements;
 
-pub(crate) fn run(_op: &GatherElements, _cx: &mut Cx<'_>) -> Result<(), RunError> {
-    Err(RunError::unsupported("gather_elements"))
+pub(crate) fn run(op: &GatherElements, cx: &mut Cx<'_>) -> Result<(), RunError> {
+    let (x, indices, y) = (cx.input(0)?, cx.input(1)?, cx.output(0)?);
+    super::types::same_type(&x, &y)?;
+    with_indices!(indices, |i| by_size!(x.dtype, |N| {
+        let (from, to) = (x.bytes.as_chunks::<N>().0, y.bytes.as_chunks_mut::<N>().0);
+        Ok(index::gather_elements(from, &x.shape, op.axis, i, &indices.shape, to)?)
+    }))
 }

@@ -8,6 +8,8 @@ mod axes;
 mod geometry;
 mod quantization;
 mod recurrent;
+#[macro_use]
+mod types;
 
 macro_rules! modules {
     ($($name:ident $module:ident,)*) => {

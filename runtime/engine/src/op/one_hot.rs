@@ -1,8 +1,22 @@
-//! `one_hot`.
+//! `one_hot`: classes as vectors.
 
 use crate::{Cx, RunError};
+use cygnet_kernels::element::Element;
+use cygnet_kernels::index;
 use cygnet_format::op::OneHot;
 
-pub(crate) fn run(_op: &OneHot, _cx: &mut Cx<'_>) -> Result<(), RunError> {
-    Err(RunError::unsupported("one_hot"))
+pub(crate) fn run(op: &OneHot, cx: &mut Cx<'_>) -> Result<(), RunError> {
+    let (indices, values, y) = (cx.input(0)?, cx.input(1)?, cx.output(0)?);
+    super::types::same_type(&values, &y)?;
+    super::types::fits(values.shape.count() == 2)?;
+    let shape = y.shape;
+    let n = indices.shape.count();
+    by_size!(y.dtype, |N| {
+        let v = values.bytes.as_chunks::<N>().0;
+        let y = y.bytes.as_chunks_mut::<N>().0;
+        by_number!(indices.dtype, |T| {
+            let i = indices.as_slice::<T>()?;
+            Ok(index::one_hot(|at| i[at].to_f64() as i64, n, v[0], v[1], &shape, op.axis, y)?)
+        })
+    })
 }

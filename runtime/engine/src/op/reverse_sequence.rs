@@ -1,8 +1,12 @@
-//! `reverse_sequence`.
+//! `reverse_sequence`: reverses the first entries of each sequence.
 
 use crate::{Cx, RunError};
+use cygnet_kernels::index;
 use cygnet_format::op::ReverseSequence;
 
-pub(crate) fn run(_op: &ReverseSequence, _cx: &mut Cx<'_>) -> Result<(), RunError> {
-    Err(RunError::unsupported("reverse_sequence"))
+pub(crate) fn run(op: &ReverseSequence, cx: &mut Cx<'_>) -> Result<(), RunError> {
+    let (x, lengths, y) = (cx.input(0)?, cx.input(1)?, cx.output(0)?);
+    super::types::same_type(&x, &y)?;
+    let lengths = lengths.as_slice::<i64>()?;
+    Ok(index::reverse_sequence(x.bytes, &x.shape, op.batch_axis, op.time_axis, lengths, y.bytes, x.dtype.size())?)
 }

@@ -1,8 +1,89 @@
-//! `unique`.
+//! `unique`: distinct elements or slices.
 
 use crate::{Cx, RunError};
+use crate::Tensor;
+use cygnet_format::DType;
+use cygnet_kernels::{element::Element, sort};
 use cygnet_format::op::Unique;
 
-pub(crate) fn run(_op: &Unique, _cx: &mut Cx<'_>) -> Result<(), RunError> {
-    Err(RunError::unsupported("unique"))
+pub(crate) fn run(op: &Unique, cx: &mut Cx<'_>) -> Result<(), RunError> {
+    let x = cx.input(0)?;
+    let (outer, n, inner) = if op.axis < 0 {
+        (1, x.shape.count(), 1)
+    } else {
+        x.shape.split(op.axis).ok_or(RunError::attribute("the axis does not exist"))?
+    };
+    if x.dtype == DType::Bool {
+        return find::<u8>(op, cx, &x, outer, n, inner);
+    }
+    by_number!(x.dtype, |T| find::<T>(op, cx, &x, outer, n, inner))
+}
+
+fn find<T: Element + crate::element::Element>(
+    op: &Unique,
+    cx: &mut Cx<'_>,
+    tensor: &Tensor<'_>,
+    outer: usize,
+    n: usize,
+    inner: usize,
+) -> Result<(), RunError> {
+    let x = tensor.as_slice::<T>()?;
+    let axis = op.axis.max(0) as usize;
+    let flat = outer == 1 && inner == 1;
+    let mut count = 0;
+    if flat {
+        // Sorted in the output itself, whose dimension is set once the count is known.
+        cx.set_dim(0, axis, n)?;
+    } else {
+        let mut last = None;
+        while let Some(i) = sort::next_row(x, outer, n, inner, op.sorted, last) {
+            (last, count) = (Some(i), count + 1);
+        }
+        cx.set_dim(0, axis, count)?;
+    }
+    let y = cx.output(0)?;
+    super::types::same_type(tensor, &y)?;
+    let y = y.into_mut_slice::<T>()?;
+    if flat {
+        super::types::fits(y.len() == n)?;
+        y.copy_from_slice(x);
+        count = if op.sorted { sort::sort_distinct(y) } else { sort::distinct_in_order(y) };
+        cx.set_dim(0, axis, count)?;
+    } else {
+        super::types::fits(y.len() == outer * count * inner)?;
+        let mut last = None;
+        for to in 0..count {
+            let Some(i) = sort::next_row(x, outer, n, inner, op.sorted, last) else { break };
+            for o in 0..outer {
+                y[(o * count + to) * inner..][..inner].copy_from_slice(&x[(o * n + i) * inner..][..inner]);
+            }
+            last = Some(i);
+        }
+    }
+    let y = &*y;
+    let place = |i: usize| {
+        let found = if flat {
+            sort::find(&y[..count], x[i], op.sorted)
+        } else {
+            sort::find_row(x, n, i, y, count, outer, inner, op.sorted)
+        };
+        found.unwrap_or(0)
+    };
+    for out in [1, 3] {
+        if cx.has_output(out) {
+            cx.set_dim(out, 0, count)?;
+        }
+    }
+    let (first, inverse, counts) = (cx.opt_output(1)?, cx.opt_output(2)?, cx.opt_output(3)?);
+    if let Some(inverse) = inverse {
+        let inverse = inverse.into_mut_slice::<i64>()?;
+        super::types::fits(inverse.len() == n)?;
+        inverse.iter_mut().enumerate().for_each(|(i, v)| *v = place(i) as i64);
+    }
+    let first = first.map(|t| t.into_mut_slice::<i64>()).transpose()?;
+    let counts = counts.map(|t| t.into_mut_slice::<i64>()).transpose()?;
+    if first.is_some() || counts.is_some() {
+        sort::fill_first((0..n).map(place), first, counts);
+    }
+    Ok(())
 }
