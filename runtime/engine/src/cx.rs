@@ -422,7 +422,11 @@ impl<'a> Cx<'a> {
     pub fn dim_bound(&self, out: usize, axis: usize) -> Result<usize, RunError> {
         let id = self.step.outputs.get(out).ok_or(RunErrorKind::Index)?;
         let program = &self.env.program;
-        let dim = program.tensor(id).dims.get(axis).ok_or(RunErrorKind::Rank)?;
+        let dim = program
+            .tensor(id)
+            .dims
+            .get(axis)
+            .ok_or(RunErrorKind::Rank)?;
         match dim.as_expr().and_then(|e| program.expr_symbol(e)) {
             Some(s) if program.symbol(s).kind == SymbolKind::Runtime => {
                 usize::try_from(program.symbol(s).hi).map_err(|_| RunErrorKind::Range.into())

@@ -111,7 +111,9 @@ impl From<KernelError> for RunError {
             KernelError::Parameter => "a kernel parameter is out of range",
             KernelError::Overflow => "a buffer size does not fit the address space",
             KernelError::Index => return RunError::value("an index lies outside its axis"),
-            KernelError::DivisionByZero => return RunError::value("an integer was divided by zero"),
+            KernelError::DivisionByZero => {
+                return RunError::value("an integer was divided by zero");
+            }
             _ => "",
         };
         RunError::new(RunErrorKind::Kernel, detail)

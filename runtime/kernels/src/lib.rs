@@ -29,6 +29,7 @@ pub mod pool;
 pub mod quantize;
 pub mod recurrent;
 pub mod reduce;
+pub mod resize;
 pub mod sample;
 mod softmax;
 pub mod sort;

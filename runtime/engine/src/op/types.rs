@@ -24,10 +24,22 @@ macro_rules! by_number {
 macro_rules! by_size {
     ($dtype:expr, |$n:ident| $body:expr) => {
         match $dtype.size() {
-            1 => { const $n: usize = 1; $body }
-            2 => { const $n: usize = 2; $body }
-            4 => { const $n: usize = 4; $body }
-            _ => { const $n: usize = 8; $body }
+            1 => {
+                const $n: usize = 1;
+                $body
+            }
+            2 => {
+                const $n: usize = 2;
+                $body
+            }
+            4 => {
+                const $n: usize = 4;
+                $body
+            }
+            _ => {
+                const $n: usize = 8;
+                $body
+            }
         }
     };
 }
@@ -36,20 +48,36 @@ macro_rules! by_size {
 macro_rules! with_indices {
     ($tensor:expr, |$i:ident| $body:expr) => {
         match $tensor.dtype {
-            cygnet_format::DType::I32 => { let $i = $tensor.as_slice::<i32>()?; $body }
-            _ => { let $i = $tensor.as_slice::<i64>()?; $body }
+            cygnet_format::DType::I32 => {
+                let $i = $tensor.as_slice::<i32>()?;
+                $body
+            }
+            _ => {
+                let $i = $tensor.as_slice::<i64>()?;
+                $body
+            }
         }
     };
 }
 
 /// An error unless both tensors have one element type.
 pub(super) fn same_type(x: &Tensor<'_>, y: &TensorMut<'_>) -> Result<(), RunError> {
-    if x.dtype == y.dtype { Ok(()) } else { Err(RunError::dtype("input and output have different element types")) }
+    if x.dtype == y.dtype {
+        Ok(())
+    } else {
+        Err(RunError::dtype(
+            "input and output have different element types",
+        ))
+    }
 }
 
 /// A shape error unless `fine`.
 pub(super) fn fits(fine: bool) -> Result<(), RunError> {
-    if fine { Ok(()) } else { Err(RunError::shape("the operands' shapes do not agree")) }
+    if fine {
+        Ok(())
+    } else {
+        Err(RunError::shape("the operands' shapes do not agree"))
+    }
 }
 
 /// Takes output 0 holding the bytes of input 0, copied unless it lies on it.
@@ -64,7 +92,9 @@ pub(super) fn output_holding_input<'a>(cx: &mut crate::Cx<'a>) -> Result<TensorM
         y
     };
     if dtype != y.dtype {
-        return Err(RunError::dtype("input and output have different element types"));
+        return Err(RunError::dtype(
+            "input and output have different element types",
+        ));
     }
     fits(shape.count() == y.shape.count())?;
     Ok(y)

@@ -12,7 +12,8 @@ use core::cmp::Ordering;
 
 /// Total order of numbers; NaN is greatest.
 pub(crate) fn order<T: Element>(a: T, b: T) -> Ordering {
-    a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
+    a.partial_cmp(&b)
+        .unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
 }
 
 /// The `k` greatest or least elements along `axis` with their indices, best first; the smaller index wins ties.
@@ -44,7 +45,13 @@ pub fn top_k<T: Element>(
     let cmp = |a: T, b: T| if largest { order(b, a) } else { order(a, b) };
     for o in 0..outer {
         for i in 0..inner {
-            let mut heap = Heap { base: o * k * inner + i, step: inner, values: &mut *values, indices: indices.as_deref_mut(), cmp };
+            let mut heap = Heap {
+                base: o * k * inner + i,
+                step: inner,
+                values: &mut *values,
+                indices: indices.as_deref_mut(),
+                cmp,
+            };
             for j in 0..n {
                 let v = x[(o * n + j) * inner + i];
                 if j < k {
@@ -94,7 +101,11 @@ impl<T: Copy, F: Fn(T, T) -> Ordering> Heap<'_, T, F> {
     /// Element `i` is worse than `j`.
     fn worse(&self, i: usize, j: usize) -> bool {
         let (a, b) = (self.at(i), self.at(j));
-        let tie = || self.indices.as_ref().map_or(Ordering::Equal, |x| x[a].cmp(&x[b]));
+        let tie = || {
+            self.indices
+                .as_ref()
+                .map_or(Ordering::Equal, |x| x[a].cmp(&x[b]))
+        };
         (self.cmp)(self.values[a], self.values[b]).then_with(tie) == Ordering::Greater
     }
     fn up(&mut self, mut i: usize) {
@@ -133,7 +144,16 @@ mod tests {
         top_k(&x, &[6], 0, 4, false, &mut v, Some(&mut i)).unwrap();
         assert_eq!((v, i), ([0., 1., 3., 9.], [5, 3, 0, 1]));
         let (mut v, mut i) = ([0i32; 2], [0i64; 2]);
-        top_k(&[1, 2, 3, 4, 9, 0], &[3, 2], 0, 1, true, &mut v, Some(&mut i)).unwrap();
+        top_k(
+            &[1, 2, 3, 4, 9, 0],
+            &[3, 2],
+            0,
+            1,
+            true,
+            &mut v,
+            Some(&mut i),
+        )
+        .unwrap();
         assert_eq!((v, i), ([9, 4], [2, 1]));
         assert!(top_k(&[1], &[1], 0, 2, true, &mut v, None).is_err());
     }
