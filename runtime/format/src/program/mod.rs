@@ -3,6 +3,8 @@
 mod error;
 pub mod layout;
 mod parse;
+#[cfg(test)]
+mod tests;
 
 pub use error::{ParseError, ParseErrorKind};
 
