@@ -31,6 +31,7 @@ pub mod recurrent;
 pub mod reduce;
 pub mod resize;
 pub mod sample;
+pub mod signal;
 mod softmax;
 pub mod sort;
 #[cfg(test)]
