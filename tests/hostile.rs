@@ -1,9 +1,9 @@
 //! Damaged files: every reader returns, without panic, in bounded time and memory.
 //!
-//! The starting points are the committed seeds of the fuzz targets; damage is truncation, flipped bits, words replaced
+//! The starting points are the seeds of the fuzz targets: small ONNX models and what they compile to; damage is truncation, flipped bits, words replaced
 //! by absurd sizes, and parts swapped. Deeper search is the fuzz targets' work (`./test.sh --fuzz MINUTES`).
 
-use cygnet_tests::{hostile, path};
+use cygnet_tests::hostile;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -93,28 +93,20 @@ fn apply(data: &mut Vec<u8>, damage: &Damage) {
     }
 }
 
-/// Runs `read` on the undamaged seeds of a fuzz target, then on damaged ones.
-fn survives(target: &str, cases: u32, read: fn(&[u8])) {
-    let folder = path::repository()
-        .join("tests")
-        .join("fuzz")
-        .join("seeds")
-        .join(target);
-    let entries =
-        std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut files: Vec<_> = entries.map(|entry| entry.expect("a seed").path()).collect();
-    files.sort();
-    let seeds: Vec<Vec<u8>> = files
-        .iter()
-        .map(|file| std::fs::read(file).expect("a seed"))
-        .collect();
-    assert!(!seeds.is_empty(), "no seeds in {}", folder.display());
+/// Gives the reader of a fuzz target undamaged seeds, then damaged ones.
+fn survives(target: &str, cases: u32) {
+    let (_, read) = hostile::TARGETS
+        .into_iter()
+        .find(|(name, _)| *name == target)
+        .expect("a target");
+    let seeds = hostile::seeds(target).unwrap_or_else(|reason| panic!("{reason}"));
+    assert!(!seeds.is_empty());
     let timed = |data: &[u8]| {
         let begin = Instant::now();
         read(data);
         begin.elapsed()
     };
-    for seed in &seeds {
+    for (_, seed) in &seeds {
         assert!(timed(seed) < SLOW);
     }
     let strategy = (
@@ -131,7 +123,7 @@ fn survives(target: &str, cases: u32, read: fn(&[u8])) {
         proptest::test_runner::TestRng::deterministic_rng(Default::default()),
     );
     let outcome = runner.run(&strategy, |(seed, damages)| {
-        let mut data = seeds[seed.index(seeds.len())].clone();
+        let mut data = seeds[seed.index(seeds.len())].1.clone();
         damages.iter().for_each(|damage| apply(&mut data, damage));
         let time = timed(&data);
         prop_assert!(time < SLOW, "takes {time:?}");
@@ -142,20 +134,20 @@ fn survives(target: &str, cases: u32, read: fn(&[u8])) {
 
 #[test]
 fn programs() {
-    survives("program_parse", 20_000, hostile::program);
+    survives("program_parse", 20_000);
 }
 
 #[test]
 fn bundles() {
-    survives("bundle_open", 4_000, hostile::bundle);
+    survives("bundle_open", 4_000);
 }
 
 #[test]
 fn onnx_files() {
-    survives("onnx_import", 4_000, hostile::onnx);
+    survives("onnx_import", 4_000);
 }
 
 #[test]
 fn sessions() {
-    survives("session_run", 4_000, hostile::session);
+    survives("session_run", 4_000);
 }

@@ -1,7 +1,9 @@
 //! Untrusted bytes against every reader. Shared by the property tests and the fuzz targets: each function must return,
 //! in bounded time and memory, whatever the bytes are.
 
-use cygnet_compiler::bundle::BundleReader;
+use crate::path;
+use cygnet_compiler::CompileOptions;
+use cygnet_compiler::bundle::{self, BundleReader, MANIFEST_VERSION, Manifest};
 use cygnet_compiler::import::{self, ImportOptions};
 use cygnet_format::{BlockId, Dim, Program};
 use cygnet_runtime::{Bundle, Model, Options, OwnedSession, TensorId};
@@ -117,4 +119,60 @@ fn smallest(program: &Program<'_>, id: TensorId) -> Vec<usize> {
 /// Imports a model.
 pub fn onnx(data: &[u8]) {
     let _ = import::onnx(data, &ImportOptions::default());
+}
+
+/// The kinds of bytes that are read, by the name of their fuzz target, and what reads them.
+pub const TARGETS: [(&str, fn(&[u8])); 4] = [
+    ("onnx_import", onnx),
+    ("program_parse", program),
+    ("bundle_open", bundle),
+    ("session_run", session),
+];
+
+/// Valid files of a kind: the committed ONNX models, or what they compile to.
+///
+/// # Errors
+/// When the committed models are gone, or one no longer compiles.
+pub fn seeds(target: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
+    let folder = path::repository()
+        .join("tests")
+        .join("fuzz")
+        .join("seeds")
+        .join("onnx_import");
+    let entries =
+        std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut files: Vec<_> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .map_err(|e| e.to_string())?;
+    files.sort();
+    let seed = |file: &std::path::PathBuf| {
+        let name = file
+            .file_stem()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let model = path::read(file)?;
+        if target == "onnx_import" {
+            return Ok((name, model));
+        }
+        let mut options = CompileOptions::default();
+        options.import.dims.push(("width".into(), 1, 16));
+        let compiled = cygnet_compiler::compile(&model, &options)
+            .map_err(|error| format!("{name}: {error}"))?;
+        if target != "bundle_open" {
+            return Ok((name, compiled.program.bytes));
+        }
+        let mut manifest = Manifest {
+            manifest_version: MANIFEST_VERSION,
+            name: name.clone(),
+            ..Manifest::default()
+        };
+        manifest.describe(&compiled.graph);
+        let entries = [("program.cyg".to_string(), compiled.program.bytes)];
+        Ok((
+            name,
+            bundle::to_bytes(manifest, &entries).map_err(|error| error.to_string())?,
+        ))
+    };
+    files.iter().map(seed).collect()
 }
