@@ -4,6 +4,7 @@
 pub mod bundle;
 mod compile;
 pub mod emit;
+pub mod fold;
 
 pub mod import;
 pub mod ir;

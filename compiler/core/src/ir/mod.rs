@@ -6,6 +6,7 @@
 
 mod check;
 mod dims;
+pub mod text;
 
 pub use check::verify;
 pub use dims::{Expr, Symbol, SymbolKind};

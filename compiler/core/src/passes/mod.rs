@@ -1,15 +1,49 @@
-//! Graph transformations.
+//! Graph transformations: one verb a file, a pipeline that runs them until nothing changes.
+//!
+//! A pass takes a graph and gives how often it changed something. Values keep their origin (name and layout of the
+//! model's tensor) while they survive, because `verify` compares by it.
 
+mod choose_layout;
 mod eliminate_dead;
+mod fold_constants;
+mod fold_scale;
+mod fuse_activation;
+mod fuse_bias;
+mod fuse_chain;
+mod fuse_pad;
+mod fuse_residual;
+mod linear;
+mod merge_equal;
+mod recognise_activation;
+mod recognise_attention;
+mod recognise_norm;
+mod reshape_groups;
+mod rewrite;
+mod simplify;
+#[cfg(test)]
+mod tests;
 
+pub use choose_layout::{choose_layout, flatten_transposes};
 pub use eliminate_dead::eliminate_dead;
+pub use fold_constants::fold_constants;
+pub use fold_scale::fold_scale;
+pub use fuse_activation::fuse_activation;
+pub use fuse_bias::fuse_bias;
+pub use fuse_chain::fuse_chain;
+pub use fuse_pad::fuse_pad;
+pub use fuse_residual::fuse_residual;
+pub use merge_equal::merge_equal;
+pub use recognise_activation::recognise_activation;
+pub use recognise_attention::recognise_attention;
+pub use recognise_norm::recognise_norm;
+pub use simplify::simplify;
 
 use crate::ir::Graph;
 
 /// How much is optimised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Only what running needs.
+    /// Constants are folded and dead nodes removed, nothing else.
     None,
     /// Everything.
     #[default]
@@ -39,10 +73,71 @@ impl Report {
     }
 }
 
-/// Runs the pipeline until nothing changes, at most a bounded number of rounds.
+type Pass = (&'static str, fn(&mut Graph) -> usize);
+
+/// Most rounds of one stage; a model settles within a few.
+const MAX_ROUNDS: usize = 24;
+
+/// Recognises what the model means, while its operators are still apart.
+const RECOGNISE: &[Pass] = &[
+    ("fold_constants", |g| fold_constants(g, false)),
+    ("simplify", simplify),
+    ("merge_equal", merge_equal),
+    ("choose_layout", choose_layout),
+    ("fold_scale", fold_scale),
+    ("fuse_bias", fuse_bias),
+    ("recognise_activation", recognise_activation),
+    ("recognise_norm", recognise_norm),
+    ("recognise_attention", recognise_attention),
+    ("fuse_pad", fuse_pad),
+    ("eliminate_dead", eliminate_dead),
+];
+
+/// Joins operators to steps.
+const FUSE: &[Pass] = &[
+    ("fuse_residual", fuse_residual),
+    ("fuse_activation", fuse_activation),
+    ("simplify", simplify),
+    ("merge_equal", merge_equal),
+    ("eliminate_dead", eliminate_dead),
+];
+
+/// Only what nothing else waits for.
+const FINISH: &[Pass] = &[
+    ("flatten_transposes", flatten_transposes),
+    ("simplify", simplify),
+    ("fuse_chain", fuse_chain),
+    ("fold_constants", |g| fold_constants(g, true)),
+    ("merge_equal", merge_equal),
+    ("eliminate_dead", eliminate_dead),
+];
+
+/// Runs the pipeline; every stage until nothing changes, at most a bounded number of rounds.
 pub fn run(graph: &mut Graph, level: Level) -> Report {
     let mut report = Report::default();
-    let _ = level;
-    report.add("eliminate_dead", eliminate_dead(graph));
+    let stages: &[&[Pass]] = match level {
+        Level::None => &[&[("fold_constants", |g| fold_constants(g, true)), ("eliminate_dead", eliminate_dead)]],
+        Level::Full => &[RECOGNISE, FUSE, FINISH],
+    };
+    for stage in stages {
+        for _ in 0..MAX_ROUNDS {
+            let mut changed = 0;
+            for (name, pass) in *stage {
+                let count = pass(graph);
+                report.add(name, count);
+                changed += count;
+                if cfg!(test)
+                    && count > 0
+                    && let Err(error) = crate::ir::verify(graph)
+                {
+                    panic!("after the pass {name}: {error}");
+                }
+            }
+            report.rounds += 1;
+            if changed == 0 {
+                break;
+            }
+        }
+    }
     report
 }

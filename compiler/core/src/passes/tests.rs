@@ -1,0 +1,288 @@
+//! Before and after, as text.
+
+use super::*;
+use crate::ir::text::{self, Constants};
+use crate::ir::{Graph, verify};
+use cygnet_format::Op;
+
+fn graph(text: &str) -> Graph {
+    let graph = text::parse(text, &Constants::new()).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    verify(&graph).unwrap();
+    graph
+}
+
+/// The main block's operators with attributes, after a pass.
+fn after(text: &str, pass: impl Fn(&mut Graph) -> usize) -> Vec<String> {
+    let mut graph = graph(text);
+    for _ in 0..8 {
+        let changed = pass(&mut graph);
+        verify(&graph).unwrap_or_else(|e| panic!("{e}\n{graph}"));
+        if changed == 0 {
+            break;
+        }
+    }
+    eliminate_dead(&mut graph);
+    verify(&graph).unwrap();
+    // What is written reads back as the same text.
+    let written = graph.to_string();
+    let again = text::parse(&written, &text::constants(&graph)).unwrap_or_else(|e| panic!("{e}\n{written}"));
+    assert_eq!(again.to_string(), written);
+    let line = |n: &crate::ir::Node| {
+        let mut s = format!("{} ", n.op.code().name());
+        n.op.write_attributes(&mut s).unwrap();
+        s.trim().to_owned()
+    };
+    graph.blocks[0].nodes.iter().map(line).collect()
+}
+
+fn all(graph: &mut Graph) -> usize {
+    run(graph, Level::Full);
+    0
+}
+
+fn f32s(values: &[f32]) -> String {
+    values.iter().flat_map(|v| v.to_le_bytes()).map(|b| format!("{b:02x}")).collect()
+}
+
+#[test]
+fn transpositions_around_elementwise_steps_cancel() {
+    let ops = after(
+        "input %x: f32[1,4,6,8] \"x\"
+         input %z: f32[1,4,6,8] \"z\"
+         block b0 () {
+           %a: f32[1,8,4,6] = transpose(%x) perm=[0,3,1,2] \"\"
+           %b: f32[1,8,4,6] = unary(%a) kind=relu a=0.0 b=0.0 \"\"
+           %c: f32[1,8,4,6] = transpose(%z) perm=[0,3,1,2] \"\"
+           %d: f32[1,8,4,6] = binary(%b, %c) kind=add \"\"
+           %e: f32[1,16,4,6] = concat(%d, %b) axis=1 \"\"
+           %f: f32[1,4,6,16] = transpose(%e) perm=[0,2,3,1] \"\"
+         } -> ()
+         output %f \"y\"",
+        choose_layout,
+    );
+    assert_eq!(ops, ["unary kind=relu a=0.0 b=0.0", "binary kind=add", "concat axis=3"]);
+}
+
+#[test]
+fn constants_and_channel_vectors_follow_the_layout() {
+    let c = f32s(&[1.0, 2.0]);
+    let ops = after(
+        &format!(
+            "const %c: f32[2,1,1] = {c}
+             input %x: f32[1,4,6,2] \"x\"
+             input %s: f32[1,2] \"s\"
+             block b0 () {{
+               %a: f32[1,2,4,6] = transpose(%x) perm=[0,3,1,2] \"\"
+               %b: f32[1,2,4,6] = binary(%a, %c) kind=mul \"\"
+               %g: f32[1,2,1,1] = reshape(%s) \"\"
+               %d: f32[1,2,4,6] = binary(%b, %g) kind=mul \"\"
+               %r: f32[1,2] = reduce(%d) kind=mean axes=[2,3] \"\"
+             }} -> ()
+             output %r \"y\""
+        ),
+        choose_layout,
+    );
+    assert_eq!(ops, ["binary kind=mul", "reshape", "reshape", "binary kind=mul", "reduce kind=mean axes=[1,2]"]);
+}
+
+#[test]
+fn a_squeeze_sinks_and_meets_the_inverse() {
+    let ops = after(
+        "input %x: f32[2,1,5,3] \"x\"
+         block b0 () {
+           %a: f32[2,3,1,5] = transpose(%x) perm=[0,3,1,2] \"\"
+           %b: f32[2,3,5] = reshape(%a) \"\"
+           %c: f32[2,5,3] = transpose(%b) perm=[0,2,1] \"\"
+         } -> ()
+         output %c \"y\"",
+        choose_layout,
+    );
+    assert_eq!(ops, ["reshape"]);
+}
+
+#[test]
+fn origins_survive_a_change_of_layout() {
+    let mut g = graph(
+        "input %x: f32[1,4,6,8] \"x\"
+         block b0 () {
+           %a: f32[1,8,4,6] = transpose(%x) perm=[0,3,1,2] \"\"
+           %b: f32[1,8,4,6] = unary(%a) kind=exp a=0.0 b=0.0 \"\"
+           %c: f32[1,4,6,8] = transpose(%b) perm=[0,2,3,1] \"\"
+           %d: f32[1,4,6,8] = unary(%c) kind=sin a=0.0 b=0.0 \"\"
+         } -> ()
+         output %d \"y\"
+         origin %b \"exp_output\" []",
+    );
+    while choose_layout(&mut g) > 0 {}
+    eliminate_dead(&mut g);
+    let exp = g.blocks[0].nodes[0].outputs[0].unwrap();
+    let origin = g.value(exp).origin.clone().unwrap();
+    // exp.shape[i] = model.shape[perm[i]] with the model's [1, 8, 4, 6].
+    assert_eq!((origin.name.as_str(), origin.perm), ("exp_output", vec![0, 2, 3, 1]));
+}
+
+const DEPTHWISE: &str = "const %w: f32[1,2] = 0000803f00000040
+     const %s: f32[2] = 0000004000000040
+     const %t: f32[1,1,1,2] = 0000803f0000803f
+     input %x: f32[1,4,6,2] \"x\"
+     block b0 () {
+       %a: f32[1,4,6,2] = depthwise_conv(%x, %w) kernel=[1,1] strides=[1,1] dilations=[1,1] pads=[0,0,0,0] \"conv\"
+       %b: f32[1,4,6,2] = binary(%a, %s) kind=mul \"\"
+       %c: f32[1,4,6,2] = binary(%b, %t) kind=add \"\"
+       %d: f32[1,4,6,2] = binary(%x, %c) kind=add \"\"
+       %e: f32[1,4,6,2] = unary(%d) kind=clip a=0.0 b=6.0 \"relu6\"
+     } -> ()
+     output %e \"y\"";
+
+#[test]
+fn scale_bias_residual_and_activation_fuse() {
+    let mut g = graph(DEPTHWISE);
+    let report = run(&mut g, Level::Full);
+    for pass in ["fold_scale", "fuse_bias", "fuse_residual", "fuse_activation"] {
+        assert_eq!(report.count(pass), 1, "{pass}");
+    }
+    let [node] = &g.blocks[0].nodes[..] else { panic!("{g}") };
+    let Op::DepthwiseConv(op) = node.op else { panic!("{g}") };
+    assert_eq!((op.act.a, op.act.b), (0.0, 6.0));
+    assert_eq!(g.constant_f32(node.inputs[1].unwrap()).unwrap(), [2.0, 4.0]);
+    assert_eq!(g.constant_f32(node.inputs[2].unwrap()).unwrap(), [1.0, 1.0]);
+    assert_eq!(node.inputs[3], Some(g.inputs[0].value));
+    assert_eq!(node.outputs[0], Some(g.outputs[0].value));
+}
+
+#[test]
+fn spelled_out_activations_are_recognised() {
+    let x = "input %x: f32[2,8] \"x\"\n block b0 () {\n";
+    let u = |y: &str, x: &str, kind: &str, a: f32, b: f32| format!("%{y}: f32[2,8] = unary(%{x}) kind={kind} a={a:?} b={b:?} \"\"\n");
+    let m = |y: &str, p: &str, q: &str, kind: &str| format!("%{y}: f32[2,8] = binary(%{p}, %{q}) kind={kind} \"\"\n");
+    let end = "} -> ()\n output %y \"y\"";
+    let r = std::f32::consts::FRAC_1_SQRT_2;
+    let cases = [
+        ("hard_swish", u("a", "x", "affine", 1.0, 3.0) + &u("b", "a", "clip", 0.0, 6.0) + &m("c", "x", "b", "mul") + &u("y", "c", "affine", 1.0 / 6.0, 0.0)),
+        ("hard_swish", u("a", "x", "hard_sigmoid", 1.0 / 6.0, 0.5) + &m("y", "a", "x", "mul")),
+        ("hard_sigmoid", u("a", "x", "affine", 1.0, 3.0) + &u("b", "a", "clip", 0.0, 6.0) + &u("y", "b", "affine", 1.0 / 6.0, 0.0)),
+        ("swish", u("a", "x", "sigmoid", 0.0, 0.0) + &m("y", "x", "a", "mul")),
+        ("mish", u("a", "x", "softplus", 0.0, 0.0) + &u("b", "a", "tanh", 0.0, 0.0) + &m("y", "x", "b", "mul")),
+        ("gelu_erf", u("a", "x", "affine", r, 0.0) + &u("b", "a", "erf", 0.0, 0.0) + &u("c", "b", "affine", 1.0, 1.0) + &m("d", "x", "c", "mul") + &u("y", "d", "affine", 0.5, 0.0)),
+        ("gelu_erf", u("h", "x", "affine", 0.5, 0.0) + &u("a", "x", "affine", r, 0.0) + &u("b", "a", "erf", 0.0, 0.0) + &u("c", "b", "affine", 1.0, 1.0) + &m("y", "h", "c", "mul")),
+        (
+            "gelu_tanh",
+            u("s", "x", "square", 0.0, 0.0) + &m("k", "s", "x", "mul") + &u("l", "k", "affine", 0.044715, 0.0)
+                + &m("n", "x", "l", "add") + &u("o", "n", "affine", 0.797_884_6, 0.0) + &u("p", "o", "tanh", 0.0, 0.0)
+                + &u("q", "p", "affine", 1.0, 1.0) + &u("h", "x", "affine", 0.5, 0.0) + &m("y", "h", "q", "mul"),
+        ),
+    ];
+    for (want, body) in cases {
+        let ops = after(&format!("{x}{body}{end}"), |g| simplify(g) + recognise_activation(g));
+        assert_eq!(ops.len(), 1, "{want}: {ops:?}");
+        assert!(ops[0].starts_with(&format!("unary kind={want} ")), "{want}: {ops:?}");
+    }
+}
+
+#[test]
+fn a_wrong_constant_is_no_gelu() {
+    let ops = after(
+        "input %x: f32[2,8] \"x\"
+         block b0 () {
+           %a: f32[2,8] = unary(%x) kind=affine a=0.8 b=0.0 \"\"
+           %b: f32[2,8] = unary(%a) kind=erf a=0.0 b=0.0 \"\"
+           %c: f32[2,8] = unary(%b) kind=affine a=0.5 b=0.5 \"\"
+           %y: f32[2,8] = binary(%x, %c) kind=mul \"\"
+         } -> ()
+         output %y \"y\"",
+        recognise_activation,
+    );
+    assert_eq!(ops.len(), 4);
+}
+
+#[test]
+fn norms_are_recognised() {
+    let scale = f32s(&[1.0, 2.0, 3.0]);
+    let e = f32s(&[1e-5]);
+    let two = f32s(&[2.0]);
+    let text = format!(
+        "const %g: f32[3] = {scale}
+         const %b: f32[3] = {scale}
+         const %e: f32[] = {e}
+         const %two: f32[] = {two}
+         input %x: f32[4,3] \"x\"
+         block b0 () {{
+           %m: f32[4,1] = reduce(%x) kind=mean axes=[1] \"\"
+           %d: f32[4,3] = binary(%x, %m) kind=sub \"\"
+           %s: f32[4,3] = binary(%d, %two) kind=pow \"\"
+           %v: f32[4,1] = reduce(%s) kind=mean axes=[1] \"\"
+           %w: f32[4,1] = binary(%v, %e) kind=add \"\"
+           %r: f32[4,1] = unary(%w) kind=sqrt a=0.0 b=0.0 \"\"
+           %n: f32[4,3] = binary(%d, %r) kind=div \"\"
+           %o: f32[4,3] = binary(%n, %g) kind=mul \"\"
+           %y: f32[4,3] = binary(%o, %b) kind=add \"\"
+         }} -> ()
+         output %y \"y\""
+    );
+    assert_eq!(after(&text, all), ["layer_norm axis=1 epsilon=1e-5 rms=false"]);
+    let rms = text.replace("binary(%x, %m) kind=sub", "unary(%x) kind=abs a=0.0 b=0.0");
+    assert_eq!(after(&rms, all), ["unary kind=abs a=0.0 b=0.0", "layer_norm axis=1 epsilon=1e-5 rms=true", "binary kind=add"].map(String::from)[..2].to_vec());
+}
+
+#[test]
+fn attention_is_recognised() {
+    let scale = f32s(&[8.0]);
+    let ops = after(
+        &format!(
+            "const %c: f32[] = {scale}
+             input %q: f32[1,2,5,16] \"q\"
+             input %k: f32[1,2,7,16] \"k\"
+             input %v: f32[1,2,7,16] \"v\"
+             input %m: f32[1,1,1,7] \"m\"
+             block b0 () {{
+               %t: f32[1,2,16,7] = transpose(%k) perm=[0,1,3,2] \"\"
+               %p: f32[1,2,1,16,16] = pack_b(%t) trans=false \"\"
+               %s: f32[1,2,5,7] = mat_mul(%q, %p) alpha=1.0 \"\"
+               %d: f32[1,2,5,7] = binary(%s, %c) kind=div \"\"
+               %a: f32[1,2,5,7] = binary(%d, %m) kind=add \"\"
+               %w: f32[1,2,5,7] = softmax(%a) axis=3 kind=softmax \"\"
+               %r: f32[1,2,1,7,16] = pack_b(%v) trans=false \"\"
+               %y: f32[1,2,5,16] = mat_mul(%w, %r) alpha=1.0 \"\"
+             }} -> ()
+             output %y \"y\""
+        ),
+        all,
+    );
+    assert_eq!(ops, ["attention scale=0.125 causal=false softcap=0.0"]);
+}
+
+#[test]
+fn elementwise_runs_become_one_chain() {
+    let ops = after(
+        "input %x: f32[4,3] \"x\"
+         input %r: f32[3] \"r\"
+         block b0 () {
+           %a: f32[4,3] = unary(%x) kind=exp a=0.0 b=0.0 \"\"
+           %b: f32[4,3] = binary(%r, %a) kind=sub \"\"
+           %c: f32[4,3] = binary(%b, %x) kind=mul \"\"
+         } -> ()
+         output %c \"y\"",
+        fuse_chain,
+    );
+    assert_eq!(ops, ["chain steps=[u:2:0:0.0:0.0,s:1:1:0.0:0.0,b:2:2:0.0:0.0]"]);
+}
+
+#[test]
+fn equal_nodes_merge_and_constants_fold() {
+    let two = f32s(&[2.0, 3.0]);
+    let ops = after(
+        &format!(
+            "const %c: f32[2] = {two}
+             input %x: f32[2] \"x\"
+             block b0 () {{
+               %k: f32[2] = unary(%c) kind=square a=0.0 b=0.0 \"\"
+               %a: f32[2] = binary(%x, %k) kind=mul \"\"
+               %b: f32[2] = binary(%x, %k) kind=mul \"\"
+               %y: f32[2] = binary(%a, %b) kind=pow \"\"
+             }} -> ()
+             output %y \"y\""
+        ),
+        |g| fold_constants(g, true) + merge_equal(g),
+    );
+    assert_eq!(ops, ["binary kind=mul", "binary kind=pow"]);
+}
