@@ -54,7 +54,7 @@ pub struct Results<'a> {
 pub enum Cell {
     /// Gates i, o, f, c; functions f, g, h.
     Lstm {
-        /// Couples the input gate to the forget gate: `i = 1 - f`.
+        /// Couples the forget gate to the input gate: `f = 1 - i`.
         input_forget: bool,
     },
     /// Gates z, r, h; functions f, g.
@@ -299,11 +299,11 @@ impl<'a> Layer<'a> {
             Cell::Lstm { input_forget } => {
                 for j in 0..n {
                     let gate = |g: usize| self.fed(g * n + j, x) + self.back(g * n + j, h);
-                    let forget = self.apply(0, gate(2) + self.peephole(2, j, c[j]));
-                    let input = if input_forget {
-                        1.0 - forget
+                    let input = self.apply(0, gate(0) + self.peephole(0, j, c[j]));
+                    let forget = if input_forget {
+                        1.0 - input
                     } else {
-                        self.apply(0, gate(0) + self.peephole(0, j, c[j]))
+                        self.apply(0, gate(2) + self.peephole(2, j, c[j]))
                     };
                     let cell = forget * c[j] + input * self.apply(1, gate(3));
                     let output = self.apply(0, gate(1) + self.peephole(1, j, cell));
@@ -339,6 +339,9 @@ impl<'a> Layer<'a> {
         h.copy_from_slice(next);
     }
 }
+
+#[cfg(test)]
+mod expected;
 
 #[cfg(test)]
 mod tests {
