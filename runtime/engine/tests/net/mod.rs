@@ -163,3 +163,35 @@ pub fn close(got: &[f32], want: &[f32], tolerance: f32) {
         assert!((g - w).abs() <= tolerance * w.abs().max(1.0), "element {i}: {g}, expected {w}");
     }
 }
+
+/// A ZIP of stored entries whose data is 64-byte aligned. Checksums are zero: the reader does not look at them.
+pub fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    let (mut out, mut directory) = (Vec::new(), Vec::new());
+    for (name, data) in entries {
+        let local = out.len() as u32;
+        let extra = (64 - (out.len() + 30 + name.len()) % 64) % 64;
+        let sizes = [0, data.len() as u32, data.len() as u32].map(u32::to_le_bytes).concat();
+        let fixed = [&[20u8, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &sizes, &(name.len() as u16).to_le_bytes()].concat();
+        out.extend_from_slice(b"PK\x03\x04");
+        out.extend_from_slice(&fixed);
+        out.extend_from_slice(&(extra as u16).to_le_bytes());
+        out.extend_from_slice(name.as_bytes());
+        out.resize(out.len() + extra, 0);
+        out.extend_from_slice(data);
+        directory.extend_from_slice(b"PK\x01\x02\x14\x00");
+        directory.extend_from_slice(&fixed);
+        directory.extend_from_slice(&[0; 12]);
+        directory.extend_from_slice(&local.to_le_bytes());
+        directory.extend_from_slice(name.as_bytes());
+    }
+    let start = out.len() as u32;
+    out.extend_from_slice(&directory);
+    out.extend_from_slice(b"PK\x05\x06\0\0\0\0");
+    for n in [entries.len() as u16; 2] {
+        out.extend_from_slice(&n.to_le_bytes());
+    }
+    out.extend_from_slice(&(directory.len() as u32).to_le_bytes());
+    out.extend_from_slice(&start.to_le_bytes());
+    out.extend_from_slice(&[0; 2]);
+    out
+}
