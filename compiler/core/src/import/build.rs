@@ -4,7 +4,7 @@ use super::error::Refusal;
 use super::node::NodeCx;
 use crate::ir::{Type, ValueId};
 use cygnet_format::op::{
-    Activation, Binary, BinaryKind, Cast, Concat, Expand, MatMul, PackB, Reduce, ReduceKind, Reshape, Slice, Transpose,
+    Binary, BinaryKind, Cast, Concat, Expand, PackB, Reduce, ReduceKind, Reshape, Slice, Transpose,
     Unary, UnaryKind,
 };
 use cygnet_format::{Axes, DType, Dim, Dims};
@@ -214,7 +214,7 @@ impl NodeCx<'_> {
         Ok(self.emit(Reduce { kind, axes }, &[v], ty))
     }
 
-    /// `b[.., K, N]` (or `[.., N, K]`) as the panels that [`MatMul`] reads.
+    /// `b[.., K, N]` (or `[.., N, K]`) as the panels that `MatMul` reads.
     pub fn pack_b(&mut self, b: ValueId, trans: bool) -> Result<ValueId, Refusal> {
         let mut shape = self.shape(b);
         let rank = shape.len();
@@ -224,27 +224,5 @@ impl NodeCx<'_> {
         shape.extend([k, Dim(16)]);
         let ty = self.typed(DType::F32, &shape)?;
         Ok(self.emit(PackB { trans }, &[b], ty))
-    }
-
-    /// `a[.., M, K] * b[.., K, N]` in f32, both of rank two or more; packs `b`.
-    pub fn matmul(&mut self, a: ValueId, b: ValueId) -> Result<ValueId, Refusal> {
-        let (x, y) = (self.shape(a), self.shape(b));
-        if x.len() < 2 || y.len() < 2 {
-            return Err(Refusal::invalid("a matrix product of a tensor of rank below two"));
-        }
-        let (k, l) = (x[x.len() - 1], y[y.len() - 2]);
-        if let (Some(k), Some(l)) = (k.as_const(), l.as_const())
-            && k != l
-        {
-            return Err(Refusal::invalid(format!("its operands do not match: {k} columns against {l} rows")));
-        }
-        let mut shape = self.broadcast(&x[..x.len() - 2], &y[..y.len() - 2])?;
-        shape.extend([x[x.len() - 2], y[y.len() - 1]]);
-        let dtype = self.dtype(a);
-        let (a, b) = (self.cast(a, DType::F32), self.cast(b, DType::F32));
-        let packed = self.pack_b(b, false)?;
-        let ty = self.typed(DType::F32, &shape)?;
-        let y = self.emit(MatMul { alpha: 1.0, act: Activation::default() }, &[a, packed], ty);
-        Ok(self.cast(y, dtype))
     }
 }

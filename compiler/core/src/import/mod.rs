@@ -15,6 +15,8 @@ mod ops;
 mod prune;
 mod shape_values;
 mod tensor;
+#[cfg(test)]
+mod tests;
 
 pub use error::{ImportError, Problem, Refusal};
 pub use inputs::{ConstantInput, DimSpec, ImportOptions, InputSpec};
@@ -30,7 +32,9 @@ use tract_onnx::pb::{AttributeProto, FunctionProto, GraphProto, ModelProto, Node
 /// Deepest nesting of bodies and functions.
 const MAX_DEPTH: usize = 32;
 /// Most nodes translated, unrolled and inlined ones counted each time.
-const MAX_NODES: usize = 400_000;
+const MAX_NODES: usize = 150_000;
+/// Bytes of constants beyond twice the file's size: bodies that unroll repeat theirs.
+const MAX_CONSTANT_BYTES: usize = 1 << 30;
 /// Most problems reported.
 const MAX_PROBLEMS: usize = 200;
 /// Most distinct dimension expressions.
@@ -81,6 +85,10 @@ pub(crate) struct Importer {
     taken: HashSet<String>,
     depth: usize,
     nodes: usize,
+    /// The budget is used up, and that is reported.
+    stopped: bool,
+    /// Bytes of constants still allowed.
+    constant_budget: usize,
     /// Terms of every expression seen so far.
     terms: Vec<u64>,
 }
@@ -186,6 +194,8 @@ impl Importer {
             taken: HashSet::new(),
             depth: 0,
             nodes: 0,
+            stopped: false,
+            constant_budget: bytes.len().saturating_mul(2).saturating_add(MAX_CONSTANT_BYTES),
             terms: Vec::new(),
         };
         let version = importer.opset("");
@@ -213,6 +223,7 @@ impl Importer {
 
     /// A constant; its name is made unique.
     pub(crate) fn constant(&mut self, ty: Type, bytes: Vec<u8>) -> ValueId {
+        self.constant_budget = self.constant_budget.saturating_sub(bytes.len());
         let name = format!("const_{}", self.graph.values.len());
         self.graph.add_constant(name, ty, bytes)
     }
@@ -276,14 +287,18 @@ impl Importer {
         }
     }
 
+    fn exhausted(&self) -> bool {
+        self.nodes > MAX_NODES || self.constant_budget == 0
+    }
+
     /// Translates nodes in order into the current block; problems are collected.
     fn run_nodes(&mut self, nodes: &[NodeProto]) {
         for node in nodes {
             self.nodes += 1;
-            if self.nodes > MAX_NODES {
-                if self.nodes == MAX_NODES + 1 {
-                    let refusal = Refusal::unsupported(format!("the model unrolls to more than {MAX_NODES} nodes"));
-                    self.refuse(node, refusal);
+            if self.exhausted() {
+                if !std::mem::replace(&mut self.stopped, true) {
+                    let reason = format!("the model unrolls to more than {MAX_NODES} nodes or too many constants");
+                    self.refuse(node, Refusal::unsupported(reason));
                 }
                 for name in &node.output {
                     self.bind(name, Entry::Poisoned);
@@ -366,6 +381,9 @@ impl Importer {
     ) -> Result<T, Refusal> {
         if self.depth >= MAX_DEPTH {
             return Err(Refusal::unsupported(format!("bodies and functions nest deeper than {MAX_DEPTH}")));
+        }
+        if self.stopped {
+            return Err(Refusal::consequence());
         }
         self.depth += 1;
         self.scopes.push(Scope { names: HashMap::new(), opaque });

@@ -8,9 +8,11 @@ use cygnet_format::{DType, Dim, MAX_RANK, Op};
 use tract_onnx::pb::NodeProto;
 
 /// Largest output, in bytes, of a step that is computed at import.
-const MAX_FOLDED_BYTES: usize = 64 << 20;
+const MAX_FOLDED_BYTES: usize = 512 << 20;
+/// Largest operands and outputs, in bytes, of a step with nested loops that is computed at import.
+const MAX_HEAVY_BYTES: usize = 1 << 20;
 /// Sum of all outputs computed at import, in bytes.
-const MAX_FOLDED_TOTAL: usize = 2 << 30;
+const MAX_FOLDED_TOTAL: usize = 1 << 30;
 
 /// One ONNX node under translation.
 pub(crate) struct NodeCx<'a> {
@@ -126,11 +128,6 @@ impl<'a> NodeCx<'a> {
         Ok((if axis < 0 { axis + r } else { axis }) as usize)
     }
 
-    /// True for constants.
-    pub fn is_const(&self, v: ValueId) -> bool {
-        self.imp.graph.value(v).data.is_some()
-    }
-
     /// The bytes of a constant.
     pub fn const_bytes(&self, v: ValueId) -> Option<std::sync::Arc<Vec<u8>>> {
         self.imp.graph.value(v).data.clone()
@@ -144,9 +141,9 @@ impl<'a> NodeCx<'a> {
     /// The model input that a value depends on, small integers first: the one that is likely a parameter.
     fn root(&self, v: ValueId) -> Option<&str> {
         let graph = &self.imp.graph;
-        let mut made = std::collections::HashMap::new();
+        let mut made = std::collections::HashMap::<ValueId, &Node>::new();
         for node in graph.blocks.iter().flat_map(|b| &b.nodes) {
-            node.outputs.iter().flatten().for_each(|o| drop(made.insert(*o, node)));
+            made.extend(node.outputs.iter().flatten().map(|o| (*o, node)));
         }
         let (mut stack, mut seen, mut found) = (vec![v], std::collections::HashSet::new(), Vec::new());
         while let Some(v) = stack.pop() {
@@ -267,12 +264,18 @@ impl<'a> NodeCx<'a> {
         if matches!(op, Op::PackB(_) | Op::If(_) | Op::Loop(_) | Op::Scan(_)) {
             return false;
         }
+        // The evaluator knows no expressions.
+        let plain = |dims: &cygnet_format::Dims| dims.iter().all(|d| d.as_const().is_some());
+        if matches!(op, Op::Slice(o) if !plain(&o.starts)) || matches!(op, Op::Pad(o) if !plain(&o.before)) {
+            return false;
+        }
         let graph = &self.imp.graph;
         let size = |ty: &Type| ty.fixed_len().map(|n| n * ty.dtype.size());
         let read: usize = inputs.iter().flatten().filter_map(|&v| size(graph.ty(v))).sum();
         let Some(written) = types.iter().flatten().map(size).sum::<Option<usize>>() else { return false };
         inputs.iter().flatten().all(|&v| graph.value(v).data.is_some())
             && written <= MAX_FOLDED_BYTES.max(2 * read)
+            && (cheap(op) || read + written <= MAX_HEAVY_BYTES)
             && self.imp.folded_bytes + written <= MAX_FOLDED_TOTAL
     }
 
@@ -298,6 +301,29 @@ impl<'a> NodeCx<'a> {
             *slot = Some(entry);
         }
     }
+}
+
+/// True for operators that visit each element a few times at most.
+fn cheap(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Reshape(_)
+            | Op::Transpose(_)
+            | Op::Slice(_)
+            | Op::Concat(_)
+            | Op::Pad(_)
+            | Op::Expand(_)
+            | Op::Tile(_)
+            | Op::Gather(_)
+            | Op::Where(_)
+            | Op::Range(_)
+            | Op::Unary(_)
+            | Op::Binary(_)
+            | Op::Cast(_)
+            | Op::Reduce(_)
+            | Op::QuantizeLinear(_)
+            | Op::DequantizeLinear(_)
+    )
 }
 
 impl Importer {

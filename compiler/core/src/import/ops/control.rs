@@ -3,7 +3,7 @@
 use super::super::error::Refusal;
 use super::super::tensor::short;
 use super::super::{Entry, Importer, NodeCx};
-use crate::ir::{Graph, Type, ValueId};
+use crate::ir::{Type, ValueId};
 use cygnet_format::op::{If, Loop, Reshape, Scan};
 use cygnet_format::{BlockId, DType, Dim};
 use tract_onnx::pb::GraphProto;
@@ -91,21 +91,36 @@ pub(super) fn if_else(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What a trial may have to take back.
+/// Lengths to cut back to when a trial fails. A trial only appends: to the tables, to the current block, new blocks.
 struct Checkpoint {
-    graph: Graph,
+    values: usize,
+    blocks: usize,
+    nodes: usize,
+    symbols: usize,
+    exprs: usize,
     problems: usize,
 }
 
 impl Checkpoint {
     fn take(imp: &Importer) -> Checkpoint {
-        Checkpoint { graph: imp.graph.clone(), problems: imp.problems.len() }
+        Checkpoint {
+            values: imp.graph.values.len(),
+            blocks: imp.graph.blocks.len(),
+            nodes: imp.graph.blocks[imp.block.0 as usize].nodes.len(),
+            symbols: imp.graph.symbols.len(),
+            exprs: imp.graph.exprs.len(),
+            problems: imp.problems.len(),
+        }
     }
 
     fn restore(self, imp: &mut Importer) {
-        let values = self.graph.values.len() as u32;
-        imp.known.retain(|v, _| v.0 < values);
-        imp.graph = self.graph;
+        imp.known.retain(|v, _| (v.0 as usize) < self.values);
+        imp.graph.values.truncate(self.values);
+        imp.graph.blocks.truncate(self.blocks);
+        imp.graph.blocks[imp.block.0 as usize].nodes.truncate(self.nodes);
+        imp.graph.symbols.truncate(self.symbols);
+        imp.graph.exprs.truncate(self.exprs);
+        imp.terms.truncate(self.exprs);
         imp.problems.truncate(self.problems);
     }
 }

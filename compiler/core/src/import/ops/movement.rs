@@ -172,7 +172,7 @@ pub(super) fn pad(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let mut y = x;
     for (i, &axis) in over.iter().enumerate() {
         let (mut b, mut a) = (pads[i], pads[i + over.len()]);
-        let mut crop = |cx: &mut NodeCx<'_>, d: &mut Dim| -> Result<Dim, Refusal> {
+        let crop = |cx: &mut NodeCx<'_>, d: &mut Dim| -> Result<Dim, Refusal> {
             let (lo, hi) = cx.graph().dim_bounds(*d);
             if lo >= 0 {
                 return Ok(Dim(0));
