@@ -3,7 +3,7 @@
 use super::super::{NodeCx, Refusal};
 use super::lower::{fixed, narrow, sqrt_plus, wide_input, widen, widen_opt, with_scalar};
 use crate::ir::{Type, ValueId};
-use cygnet_format::op::{BinaryKind, Expand, GroupNorm, LayerNorm, LpNorm, Lrn, ReduceKind, UnaryKind};
+use cygnet_format::op::{BinaryKind, Expand, GroupNorm, LayerNorm, Lrn, ReduceKind, UnaryKind};
 use cygnet_format::{DType, Dim};
 
 /// Runs `f` on a channels-last view of `x` when that exists, else with channels on axis 1; `f` gets the channel axis.
@@ -275,8 +275,10 @@ pub(super) fn lp(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     if p != 1 && p != 2 {
         return Err(Refusal::invalid(format!("p is {p}, neither 1 nor 2")));
     }
-    let ty = Type::new(DType::F32, &cx.shape(x));
-    let y = cx.emit(LpNorm { axis: axis as i32, p: p as u32 }, &[x], ty);
+    // The standard's quotient: not a number where the norm is zero, which the engine's `lp_norm` defines as zero.
+    let kind = if p == 1 { ReduceKind::L1 } else { ReduceKind::L2 };
+    let norm = cx.reduce(kind, x, &[axis], true)?;
+    let y = cx.binary(BinaryKind::Div, x, norm)?;
     let y = narrow(cx, y, dtype);
     cx.set_output(0, y);
     Ok(())

@@ -26,8 +26,10 @@ pub(super) fn pool(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     };
     let x = cx.input(0)?;
     let dtype = cx.dtype(x);
-    // Integer max pools (8 bits) are exact in f32.
-    let x = widen(cx, x);
+    // The engine takes the maximum of 8-bit integers as they are.
+    let own = kind == PoolKind::Max && matches!(dtype, DType::I8 | DType::U8);
+    let x = if own { x } else { widen(cx, x) };
+    let run = cx.dtype(x);
     let n = spatial_rank(cx, x)?;
     let window = Window::read(cx, kernel(cx, n)?)?;
     let ceil = cx.int_or("ceil_mode", 0)? != 0;
@@ -39,7 +41,12 @@ pub(super) fn pool(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         return Err(Refusal::unsupported("the padding of auto_pad depends on an input size that is not fixed").remedy("fix the input shape with --input NAME=SHAPE"));
     }
     let x = cx.to_channels_last(x);
-    let x = extent.pad(cx, x, if kind == PoolKind::Max { f32::NEG_INFINITY } else { 0.0 });
+    let lowest = match run {
+        DType::U8 => 0.0,
+        DType::I8 => -128.0,
+        _ => f32::NEG_INFINITY,
+    };
+    let x = extent.pad(cx, x, if kind == PoolKind::Max { lowest } else { 0.0 });
     let op = Pool {
         kind,
         kernel: axes(&window.kernel),
@@ -53,7 +60,7 @@ pub(super) fn pool(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let out = channels_last(shape[0], &extent.out, shape[1]);
     let wants_indices = kind == PoolKind::Max && cx.has_output(1);
     let types = [
-        Some(Type::new(DType::F32, &out)),
+        Some(Type::new(run, &out)),
         wants_indices.then(|| Type::new(DType::I64, &out)),
     ];
     let results = cx.emit_n(op, &[Some(x)], &types[..if wants_indices { 2 } else { 1 }]);
@@ -86,7 +93,13 @@ pub(super) fn global_pool(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let last = (3..=5).contains(&rank);
     let axes: Vec<usize> = if last { (1..rank - 1).collect() } else { (2..rank).collect() };
     let x = if last { cx.to_channels_last(x) } else { x };
+    let whole = if last { whole_pool(cx, x) } else { None };
     let y = match cx.op_type() {
+        "GlobalMaxPool" | "GlobalAveragePool" if whole.is_some() => {
+            let (mut op, ty) = whole.expect("checked");
+            op.kind = if cx.op_type() == "GlobalMaxPool" { PoolKind::Max } else { PoolKind::Average };
+            cx.emit(op, &[x], ty)
+        }
         "GlobalMaxPool" => cx.reduce(ReduceKind::Max, x, &axes, true)?,
         "GlobalAveragePool" => cx.reduce(ReduceKind::Mean, x, &axes, true)?,
         _ => match lp_order(cx)? {
@@ -106,6 +119,25 @@ pub(super) fn global_pool(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// The pool over all of a channels-last input of fixed size, and its result.
+fn whole_pool(cx: &NodeCx<'_>, x: ValueId) -> Option<(Pool, Type)> {
+    let shape = cx.shape(x);
+    let n = shape.len() - 2;
+    let kernel: Vec<i32> = shape[1..=n].iter().map(|d| d.as_const().map(|d| d as i32)).collect::<Option<_>>()?;
+    if kernel.contains(&0) {
+        return None;
+    }
+    let ones = vec![1; n];
+    let op = Pool {
+        kernel: axes(&kernel),
+        strides: axes(&ones),
+        dilations: axes(&ones),
+        pads: axes(&vec![0; 2 * n]),
+        ..Pool::default()
+    };
+    Some((op, Type::new(cx.dtype(x), &channels_last(shape[0], &vec![Dim::ONE; n], shape[n + 1]))))
+}
+
 /// `MaxUnpool`. A larger `output_shape` is the inferred output followed by zeros.
 pub(super) fn max_unpool(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let (x, dtype) = wide_input(cx, 0)?;
@@ -123,7 +155,10 @@ pub(super) fn max_unpool(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         let rest = g.dim_const((kernel[i] - pads[i] - pads[n + i]) as i64);
         shape[i + 2] = g.dim_add(reach, rest);
     }
-    let mut y = cx.emit(MaxUnpool {}, &[x, at], Type::new(DType::F32, &shape));
+    let (x, at) = (cx.to_channels_last(x), cx.to_channels_last(at));
+    let last = channels_last(shape[0], &shape[2..], shape[1]);
+    let y = cx.emit(MaxUnpool {}, &[x, at], Type::new(DType::F32, &last));
+    let mut y = cx.to_channels_first(y);
     if let Some(size) = cx.opt_input(2)? {
         let wanted = cx.dim_list(size)?;
         if wanted.len() != n + 2 {
