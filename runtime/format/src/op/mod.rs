@@ -232,7 +232,7 @@ operators! {
 
     /// `x[N,S..,C] -> y, indices(i64)?`. Indices are flat positions in the channels-first input, per ONNX MaxPool.
     70 Pool pool { kind: PoolKind, kernel: Axes, strides: Axes, dilations: Axes, pads: Axes, count_include_pad: bool, p: u32, column_major: bool }
-    /// `x, indices(i64) -> y`: writes `x[i]` to flat position `indices[i]` of zeros.
+    /// `x[N,S..,C], indices(i64) -> y[N,S'..,C]`: zeros, but `x[i]` at flat position `indices[i]` of the channels-first y.
     71 MaxUnpool max_unpool {}
     /// `x[N,H,W,C], rois[R,4], batch(i64)[R] -> y[R,oh,ow,C]`.
     72 RoiAlign roi_align { mode: RoiMode, sampling_ratio: u32, spatial_scale: f32, half_pixel: bool }

@@ -93,6 +93,8 @@ impl Axis {
     /// Input coordinate of output coordinate `x`; none outside the region.
     fn original(&self, x: f64) -> Option<f64> {
         let n = self.from as f64;
+        // Quotients are single precision: 2 / 0.8 must tie at 2.5, which the widened 0.8 misses.
+        let quotient = |v: f64| f64::from((v / self.scale) as f32);
         Some(match self.coordinates {
             CoordinateMode::AlignCorners => {
                 if self.length == 1.0 {
@@ -101,7 +103,7 @@ impl Axis {
                     x * (n - 1.0) / (self.length - 1.0)
                 }
             }
-            CoordinateMode::Asymmetric => x / self.scale,
+            CoordinateMode::Asymmetric => quotient(x),
             CoordinateMode::TfCropAndResize => {
                 let span = (self.end - self.start) * (n - 1.0);
                 let at = if self.length == 1.0 {
@@ -117,13 +119,13 @@ impl Axis {
             }
             CoordinateMode::PytorchHalfPixel if self.length == 1.0 => -0.5,
             CoordinateMode::PytorchHalfPixel | CoordinateMode::HalfPixel => {
-                (x + 0.5) / self.scale - 0.5
+                quotient(x + 0.5) - 0.5
             }
             CoordinateMode::HalfPixelSymmetric => {
                 let offset = n / 2.0 * (1.0 - self.to as f64 / self.length);
-                offset + (x + 0.5) / self.scale - 0.5
+                offset + quotient(x + 0.5) - 0.5
             }
-            CoordinateMode::TfHalfPixelForNn => (x + 0.5) / self.scale,
+            CoordinateMode::TfHalfPixelForNn => quotient(x + 0.5),
         })
     }
 
