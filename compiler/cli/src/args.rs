@@ -102,7 +102,7 @@ const VERIFY_HELP: &str = "Examples:
       A real input and another tolerance.
 
 The oracle is tract, which knows nothing of Cygnet's compiler. Exit code 1 when an output is further away than the
-tolerance (relative to the output's largest magnitude).";
+tolerance (relative to the output's largest magnitude) and by more than 1e-6.";
 
 const BENCH_HELP: &str = "Examples:
   cygnet bench net.cygnet

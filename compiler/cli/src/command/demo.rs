@@ -55,14 +55,19 @@ pub fn demo(args: &Demo, quiet: bool) -> Result<()> {
     let grey = seen.to_luma8();
     for y in (0..28).step_by(2) {
         let row: String = (0..28)
-            .map(|x| match grey.get_pixel(x, y).0[0] {
-                0..40 => ' ',
-                40..110 => '.',
-                110..180 => '+',
-                _ => '#',
+            .map(|x| {
+                // A character covers two pixels: the brighter one shows.
+                match grey.get_pixel(x, y).0[0].max(grey.get_pixel(x, y + 1).0[0]) {
+                    0..40 => ' ',
+                    40..110 => '.',
+                    110..180 => '+',
+                    _ => '#',
+                }
             })
             .collect();
-        writeln!(text, "    {}", row.trim_end())?;
+        if !row.trim().is_empty() {
+            writeln!(text, "    {}", row.trim_end())?;
+        }
     }
     writeln!(
         text,
