@@ -8,6 +8,7 @@ use crate::error::{KernelError, at_least, exactly, product};
 use crate::gemm::PANEL;
 use crate::gemm::tile::{Store, accumulate, store, with_tile};
 use crate::isa::{Isa, kernel_rows};
+use core::mem::MaybeUninit;
 use core::ops::Range;
 
 /// Shape and epilogue of a convolution over up to three spatial dimensions (depth, height, width).
@@ -239,6 +240,12 @@ const BLOCK: usize = 96;
 /// Input bytes / 4 that a block of pixels may touch, to stay in the second-level cache.
 const BLOCK_INPUT: usize = 24 * 1024;
 
+/// Windows of at most this many values (the first layer of a network: few channels) are copied to the stack once and
+/// serve all panels; without it the short runs of a kernel row cost more than their arithmetic.
+const GATHER: usize = 160;
+/// Longest run of a kernel row for which that pays.
+const GATHER_RUN: usize = 32;
+
 /// First input coordinates of a pixel's window (may lie in the padding) and its image.
 #[derive(Clone, Copy)]
 struct Pixel {
@@ -267,14 +274,9 @@ unsafe fn body<I: Isa>(t: &Task) {
         }
         let (lo, hi, rest) = p.activation.split();
         let per_pixel = (p.stride[1] * p.stride[2] * ig).max(1);
-        let block = ((BLOCK_INPUT / per_pixel) / I::MR * I::MR)
-            .clamp(BLOCK / 2 / I::MR * I::MR, BLOCK / I::MR * I::MR);
-        let mut pixels = [Pixel {
-            image: t.x,
-            z: 0,
-            y: 0,
-            x: 0,
-        }; BLOCK];
+        let block = ((BLOCK_INPUT / per_pixel) / I::MR * I::MR).clamp(BLOCK / 2 / I::MR * I::MR, BLOCK / I::MR * I::MR);
+        let gather = p.groups == 1 && p.dilation[2] == 1 && p.kernel[2] * ig <= GATHER_RUN && taps * ig <= GATHER;
+        let mut pixels = [Pixel { image: t.x, z: 0, y: 0, x: 0 }; BLOCK];
         for g in 0..p.groups {
             let mut start = 0;
             // Coordinates advance without divisions inside a block.
@@ -298,36 +300,27 @@ unsafe fn body<I: Isa>(t: &Task) {
                         row += 1;
                     }
                 }
+                let e = Epilogue { t, panels, panel_stride, og, group: g, lo, hi, rest };
+                if gather {
+                    let mut i = 0;
+                    while i < n {
+                        let rows = (n - i).min(I::MR);
+                        let px = &pixels[i..i + rows];
+                        with_tile!(I, rows, false, gathered(&e, px, start + i));
+                        i += rows;
+                    }
+                    start += n;
+                    continue;
+                }
                 let mut panel = 0;
                 while panel < panels {
                     let two = I::PANELS == 2 && panel + 2 <= panels;
                     let width = if two { 2 } else { 1 };
-                    let o = g * og + panel * PANEL;
                     let w = t.w.add((g * panels + panel) * panel_stride);
                     let mut i = 0;
                     while i < n {
                         let rows = (n - i).min(I::MR);
-                        let at = (start + i) * p.out_channels + o;
-                        let s = Store {
-                            c: t.y.add(at),
-                            ldc: p.out_channels,
-                            bias: if t.bias.is_null() {
-                                t.bias
-                            } else {
-                                t.bias.add(o)
-                            },
-                            residual: if t.residual.is_null() {
-                                t.residual
-                            } else {
-                                t.residual.add(at)
-                            },
-                            ldr: p.out_channels,
-                            rows,
-                            cols: (og - panel * PANEL).min(width * PANEL),
-                            alpha: 1.0,
-                            lo,
-                            hi,
-                        };
+                        let s = e.store(start + i, rows, panel, width);
                         let px = &pixels[i..i + rows];
                         with_tile!(I, rows, two, tile(p, px, w, panel_stride, &s));
                         activation::apply::<I>(rest, s.c, s.ldc, rows, s.cols);
@@ -337,6 +330,117 @@ unsafe fn body<I: Isa>(t: &Task) {
                 }
                 start += n;
             }
+        }
+    }
+}
+
+/// What the stores of a group have in common.
+struct Epilogue<'a> {
+    t: &'a Task,
+    panels: usize,
+    panel_stride: usize,
+    og: usize,
+    group: usize,
+    lo: f32,
+    hi: f32,
+    rest: Activation,
+}
+
+impl Epilogue<'_> {
+    /// The tile of `rows` pixels from `pixel` (counted from the first of the task) and `width` panels from `panel`.
+    #[inline(always)]
+    unsafe fn store(&self, pixel: usize, rows: usize, panel: usize, width: usize) -> Store {
+        let t = self.t;
+        let o = self.group * self.og + panel * PANEL;
+        let at = pixel * t.p.out_channels + o;
+        // SAFETY: pixel and panel lie inside the task.
+        unsafe {
+            Store {
+                c: t.y.add(at),
+                ldc: t.p.out_channels,
+                bias: if t.bias.is_null() { t.bias } else { t.bias.add(o) },
+                residual: if t.residual.is_null() { t.residual } else { t.residual.add(at) },
+                ldr: t.p.out_channels,
+                rows,
+                cols: (self.og - panel * PANEL).min(width * PANEL),
+                alpha: 1.0,
+                lo: self.lo,
+                hi: self.hi,
+            }
+        }
+    }
+}
+
+/// Copies `n` elements, reading and writing those alone.
+#[inline(always)]
+unsafe fn copy<I: Isa>(from: *const f32, to: *mut f32, n: usize) {
+    // SAFETY: the caller's extents.
+    unsafe {
+        let mut i = 0;
+        while i + I::LANES <= n {
+            I::store(to.add(i), I::load(from.add(i)));
+            i += I::LANES;
+        }
+        // The rest overlaps what is copied already: masked stores are slow to read back.
+        if i < n && n >= I::LANES {
+            I::store(to.add(n - I::LANES), I::load(from.add(n - I::LANES)));
+        } else {
+            while i < n {
+                *to.add(i) = *from.add(i);
+                i += 1;
+            }
+        }
+    }
+}
+
+/// One tile of pixels, all panels, from windows copied to the stack.
+#[inline(always)]
+unsafe fn gathered<I: Isa, const MR: usize, const NV: usize>(e: &Epilogue<'_>, px: &[Pixel], pixel: usize) {
+    // SAFETY: a window has at most GATHER values; only those inside the input are read.
+    unsafe {
+        let p = &e.t.p;
+        let c = p.in_channels;
+        let (iw, run) = (p.input[2] as i32, p.kernel[2] * c);
+        let k = p.kernel[0] * p.kernel[1] * run;
+        let mut buffer = [[const { MaybeUninit::<f32>::uninit() }; GATHER]; MR];
+        for (r, px) in px.iter().enumerate() {
+            let mut to = buffer[r].as_mut_ptr().cast::<f32>();
+            // Taps left of the input, inside it, and right of it.
+            let before = (-px.x).clamp(0, p.kernel[2] as i32) as usize;
+            let after = (px.x + p.kernel[2] as i32 - iw).clamp(0, p.kernel[2] as i32 - before as i32) as usize;
+            let inside = p.kernel[2] - before - after;
+            for kz in 0..p.kernel[0] {
+                for ky in 0..p.kernel[1] {
+                    let z = px.z + (kz * p.dilation[0]) as i32;
+                    let y = px.y + (ky * p.dilation[1]) as i32;
+                    if (z as u32) < p.input[0] as u32 && (y as u32) < p.input[1] as u32 && inside > 0 {
+                        let line = (z as usize * p.input[1] + y as usize) * p.input[2];
+                        let from = px.image.add((line + (px.x + before as i32) as usize) * c);
+                        if inside == p.kernel[2] {
+                            copy::<I>(from, to, run);
+                        } else {
+                            to.write_bytes(0, before * c);
+                            copy::<I>(from, to.add(before * c), inside * c);
+                            to.add((before + inside) * c).write_bytes(0, after * c);
+                        }
+                    } else {
+                        to.write_bytes(0, run);
+                    }
+                    to = to.add(run);
+                }
+            }
+        }
+        let mut rows = [buffer[0].as_ptr().cast::<f32>(); MR];
+        for r in 0..MR {
+            rows[r] = buffer[r.min(px.len() - 1)].as_ptr().cast::<f32>();
+        }
+        for panel in 0..e.panels {
+            let w = e.t.w.add((e.group * e.panels + panel) * e.panel_stride);
+            let s = e.store(pixel, px.len(), panel, 1);
+            let mut acc = [[I::splat(0.0); NV]; MR];
+            accumulate::<I, MR, NV>(&mut acc, &rows, w, e.panel_stride, k);
+            store::<I, MR, NV>(&acc, &s);
+            activation::apply::<I>(e.rest, s.c, s.ldc, s.rows, s.cols);
         }
     }
 }

@@ -166,44 +166,18 @@ unsafe fn image<I: Isa, const KW: usize, const S: usize>(t: &Task) {
                     );
                 }
             } else {
-                for ox in 0..first {
-                    edge::<I>(
-                        t,
-                        &lines,
-                        ox,
-                        y.add(ox * c),
-                        residual_at(residual, ox * c),
-                        lo,
-                        hi,
-                    );
-                }
-                let mut ox = first;
-                if KW > 0 {
-                    while ox + 4 <= last {
-                        let off = (ox * S - p.pad_begin[2]) * c;
-                        block::<I, KW, S, 4>(
-                            t,
-                            &lines,
-                            off,
-                            y.add(ox * c),
-                            residual_at(residual, ox * c),
-                            lo,
-                            hi,
-                        );
+                let mut ox = 0;
+                if KW > 0 && ow >= 4 {
+                    // The last block steps back to stay inside the row: a few outputs are computed twice.
+                    while ox < ow {
+                        let o = ox.min(ow - 4);
+                        let (y, residual) = (y.add(o * c), residual_at(residual, o * c));
+                        if o >= first && o + 4 <= last {
+                            block::<I, KW, S, false>(t, &lines, o, y, residual, lo, hi);
+                        } else {
+                            block::<I, KW, S, true>(t, &lines, o, y, residual, lo, hi);
+                        }
                         ox += 4;
-                    }
-                    while ox < last {
-                        let off = (ox * S - p.pad_begin[2]) * c;
-                        block::<I, KW, S, 1>(
-                            t,
-                            &lines,
-                            off,
-                            y.add(ox * c),
-                            residual_at(residual, ox * c),
-                            lo,
-                            hi,
-                        );
-                        ox += 1;
                     }
                 }
                 while ox < ow {
@@ -260,20 +234,29 @@ unsafe fn finish<I: Isa>(v: I::V, residual: *const f32, y: *mut f32, n: usize, l
     }
 }
 
-/// P neighbouring outputs whose windows lie inside the row, for all channels.
+/// Outputs of a block.
+const P: usize = 4;
+
+/// Four neighbouring outputs from `ox` for all channels; with `EDGE`, columns outside the row are left out.
 #[inline(always)]
-unsafe fn block<I: Isa, const KW: usize, const S: usize, const P: usize>(
+unsafe fn block<I: Isa, const KW: usize, const S: usize, const EDGE: bool>(
     t: &Task,
     lines: &Lines,
-    off: usize,
+    ox: usize,
     y: *mut f32,
     residual: *const f32,
     lo: f32,
     hi: f32,
 ) {
-    // SAFETY: the windows lie inside the input, `ch` inside the channels.
+    // SAFETY: only columns inside the input are read, `ch` stays inside the channels.
     unsafe {
         let c = t.p.in_channels;
+        let columns = (P - 1) * S + KW;
+        // Column i of the block is input column `ox * S - pad + i`; those in from..to lie inside.
+        let from = t.p.pad_begin[2].saturating_sub(ox * S);
+        let to = (t.p.input[2] + t.p.pad_begin[2]).saturating_sub(ox * S).min(columns);
+        let off = (ox * S).wrapping_sub(t.p.pad_begin[2]).wrapping_mul(c);
+        let (lo, hi) = (I::splat(lo), I::splat(hi));
         let mut ch = 0;
         while ch < c {
             let n = c - ch;
@@ -283,44 +266,35 @@ unsafe fn block<I: Isa, const KW: usize, const S: usize, const P: usize>(
                 load::<I>(t.bias.add(ch), n)
             };
             let mut acc = [bias; P];
-            if n >= I::LANES {
-                for l in 0..lines.n {
-                    let x = lines.x[l].add(off + ch);
-                    let w = lines.w[l].add(ch);
-                    let mut wv = [bias; KW];
-                    for k in 0..KW {
-                        wv[k] = I::load(w.add(k * c));
-                    }
-                    for i in 0..(P - 1) * S + KW {
-                        let xv = I::load(x.add(i * c));
-                        for o in 0..P {
-                            if i >= o * S && i - o * S < KW {
-                                acc[o] = I::fma(xv, wv[i - o * S], acc[o]);
-                            }
-                        }
-                    }
+            let full = n >= I::LANES;
+            for l in 0..lines.n {
+                let x = lines.x[l].wrapping_add(off.wrapping_add(ch));
+                let w = lines.w[l].add(ch);
+                let mut wv = [bias; KW];
+                for k in 0..KW {
+                    wv[k] = if full { I::load(w.add(k * c)) } else { I::load_partial(w.add(k * c), n) };
                 }
-            } else {
-                for l in 0..lines.n {
-                    let x = lines.x[l].add(off + ch);
-                    let w = lines.w[l].add(ch);
-                    for k in 0..KW {
-                        let wv = I::load_partial(w.add(k * c), n);
-                        for o in 0..P {
-                            acc[o] = I::fma(I::load_partial(x.add((o * S + k) * c), n), wv, acc[o]);
+                for i in 0..(P - 1) * S + KW {
+                    if EDGE && (i < from || i >= to) {
+                        continue;
+                    }
+                    let a = x.wrapping_add(i * c);
+                    let xv = if full { I::load(a) } else { I::load_partial(a, n) };
+                    for o in 0..P {
+                        if i >= o * S && i - o * S < KW {
+                            acc[o] = I::fma(xv, wv[i - o * S], acc[o]);
                         }
                     }
                 }
             }
             for o in 0..P {
-                finish::<I>(
-                    acc[o],
-                    residual_at(residual, o * c + ch),
-                    y.add(o * c + ch),
-                    n,
-                    lo,
-                    hi,
-                );
+                let at = o * c + ch;
+                let mut v = acc[o];
+                if !residual.is_null() {
+                    v = I::add(v, load::<I>(residual.add(at), n));
+                }
+                let v = I::min(hi, I::max(lo, v));
+                if full { I::store(y.add(at), v) } else { I::store_partial(y.add(at), v, n) }
             }
             ch += I::LANES;
         }

@@ -133,7 +133,6 @@ unsafe fn body<I: Isa>(t: &Task) {
         let p = &t.p;
         let c = p.channels;
         let max = p.kind == PoolKind::Max;
-        let init = I::splat(if max { f32::NEG_INFINITY } else { 0.0 });
         let mut y = t.y;
         for row in t.rows.0..t.rows.1 {
             let (oy, oz, img) = (
@@ -152,43 +151,62 @@ unsafe fn body<I: Isa>(t: &Task) {
                     PoolKind::AverageIncludePad => 1.0 / (zc * yc * xc).max(1) as f32,
                 };
                 let scale = I::splat(scale);
+                let w = Window { z: z0..z1, y: y0..y1, x: x0..x1, at: [oz, oy, ox], image: img };
                 let mut ch = 0;
+                while ch + 4 * I::LANES <= c {
+                    reduce::<I, 4>(t, &w, max, scale, y, ch, I::LANES);
+                    ch += 4 * I::LANES;
+                }
                 while ch < c {
                     let n = (c - ch).min(I::LANES);
-                    let mut acc = init;
-                    if inside > 0 {
-                        let ix = ox * p.stride[2] + x0 * p.dilation[2] - p.pad_begin[2];
-                        for kz in z0..z1 {
-                            let iz = oz * p.stride[0] + kz * p.dilation[0] - p.pad_begin[0];
-                            for ky in y0..y1 {
-                                let iy = oy * p.stride[1] + ky * p.dilation[1] - p.pad_begin[1];
-                                let a = t.x.add(
-                                    (((img * p.input[0] + iz) * p.input[1] + iy) * p.input[2] + ix)
-                                        * c
-                                        + ch,
-                                );
-                                for kx in 0..x1 - x0 {
-                                    let a = a.add(kx * p.dilation[2] * c);
-                                    let v = if n == I::LANES {
-                                        I::load(a)
-                                    } else {
-                                        I::load_partial(a, n)
-                                    };
-                                    acc = if max { I::max(acc, v) } else { I::add(acc, v) };
-                                }
-                            }
-                        }
-                    }
-                    let v = if max { acc } else { I::mul(acc, scale) };
-                    if n == I::LANES {
-                        I::store(y.add(ch), v)
-                    } else {
-                        I::store_partial(y.add(ch), v, n)
-                    }
+                    reduce::<I, 1>(t, &w, max, scale, y, ch, n);
                     ch += n;
                 }
                 y = y.add(c);
             }
+        }
+    }
+}
+
+/// The taps of one output that lie inside the input.
+struct Window {
+    z: Range<usize>,
+    y: Range<usize>,
+    x: Range<usize>,
+    at: [usize; 3],
+    image: usize,
+}
+
+/// N vectors of channels from `ch`, of which the last has `n` lanes.
+#[inline(always)]
+unsafe fn reduce<I: Isa, const N: usize>(t: &Task, w: &Window, max: bool, scale: I::V, y: *mut f32, ch: usize, n: usize) {
+    // SAFETY: taps lie inside the input.
+    unsafe {
+        let p = &t.p;
+        let c = p.channels;
+        let mut acc = [I::splat(if max { f32::NEG_INFINITY } else { 0.0 }); N];
+        if !w.x.is_empty() {
+            let ix = w.at[2] * p.stride[2] + w.x.start * p.dilation[2] - p.pad_begin[2];
+            for kz in w.z.start..w.z.end {
+                let iz = w.at[0] * p.stride[0] + kz * p.dilation[0] - p.pad_begin[0];
+                for ky in w.y.start..w.y.end {
+                    let iy = w.at[1] * p.stride[1] + ky * p.dilation[1] - p.pad_begin[1];
+                    let a = t.x.add((((w.image * p.input[0] + iz) * p.input[1] + iy) * p.input[2] + ix) * c + ch);
+                    for kx in 0..w.x.end - w.x.start {
+                        let a = a.add(kx * p.dilation[2] * c);
+                        for j in 0..N {
+                            let a = a.add(j * I::LANES);
+                            let v = if N > 1 || n == I::LANES { I::load(a) } else { I::load_partial(a, n) };
+                            acc[j] = if max { I::max(acc[j], v) } else { I::add(acc[j], v) };
+                        }
+                    }
+                }
+            }
+        }
+        for j in 0..N {
+            let v = if max { acc[j] } else { I::mul(acc[j], scale) };
+            let to = y.add(ch + j * I::LANES);
+            if N > 1 || n == I::LANES { I::store(to, v) } else { I::store_partial(to, v, n) }
         }
     }
 }
