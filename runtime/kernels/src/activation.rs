@@ -1,5 +1,5 @@
 //! Activations that kernels apply while a result is in registers or still in the first-level cache.
-use crate::isa::Isa;
+use crate::isa::{Isa, kernel_rows};
 use crate::math;
 
 /// An element-wise function fused into the store of a kernel.
@@ -45,10 +45,10 @@ impl Activation {
     }
 
     /// The clamp to apply at the store, and the function that remains for a second pass.
-    pub(crate) fn split(self) -> (f32, f32, Self) {
+    pub(crate) fn split(self) -> (f32, f32, Option<Self>) {
         match self.clamp() {
-            Some((lo, hi)) => (lo, hi, Self::None),
-            None => (f32::NEG_INFINITY, f32::INFINITY, self),
+            Some((lo, hi)) => (lo, hi, None),
+            None => (f32::NEG_INFINITY, f32::INFINITY, Some(self)),
         }
     }
 }
@@ -90,16 +90,17 @@ macro_rules! rows_in_place {
     };
 }
 
-/// Applies `act` in place to `rows` rows of `cols` elements, `stride` apart.
+/// Applies an activation in place to rows of elements: (activation, first element, stride, rows, columns). Kernels call
+/// it through the pointer in their task, so that its dozen of loops exists once.
+pub(crate) type Apply = unsafe fn(Activation, *mut f32, usize, usize, usize);
+
+kernel_rows!(pub(crate) ROWS = apply(act: Activation, p: *mut f32, stride: usize, rows: usize, cols: usize));
+
+/// # Safety
+/// The instruction set exists; the rows are valid for reads and writes.
 #[inline(always)]
-pub(crate) unsafe fn apply<I: Isa>(
-    act: Activation,
-    p: *mut f32,
-    stride: usize,
-    rows: usize,
-    cols: usize,
-) {
-    // SAFETY: the caller guarantees the instruction set and that the rows are valid for reads and writes.
+unsafe fn apply<I: Isa>(act: Activation, p: *mut f32, stride: usize, rows: usize, cols: usize) {
+    // SAFETY: the caller's contract.
     unsafe { activations!(act, rows_in_place!(p, stride, rows, cols)) }
 }
 

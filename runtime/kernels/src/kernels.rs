@@ -4,13 +4,15 @@ use crate::elementwise::{binary, unary};
 use crate::error::KernelError;
 use crate::features::Features;
 use crate::gemm::{self, Gemm};
-use crate::{attention, depthwise, isa, norm, pool, softmax};
+use crate::elementwise::{binary, unary};
+use crate::{activation, attention, depthwise, isa, norm, pool, softmax};
 use core::ops::Range;
 
 /// One function per family, chosen once. Copy it, share it between threads.
 #[derive(Clone, Copy)]
 pub struct Kernels {
     features: Features,
+    activation: activation::Apply,
     pub(crate) gemm: unsafe fn(&gemm::Task),
     pub(crate) conv: unsafe fn(&conv::Task),
     pub(crate) conv_transpose: unsafe fn(&conv::transpose::Task),
@@ -42,6 +44,7 @@ impl Kernels {
     pub unsafe fn for_features_unchecked(features: Features) -> Self {
         Self {
             features,
+            activation: isa::choose(activation::ROWS, features).run,
             gemm: isa::choose(gemm::ROWS, features).run,
             conv: isa::choose(conv::ROWS, features).run,
             conv_transpose: isa::choose(conv::transpose::ROWS, features).run,
@@ -87,23 +90,8 @@ impl Kernels {
         residual: Option<&[f32]>,
         c: &mut [f32],
     ) -> Result<(), KernelError> {
-        p.check(
-            a.len(),
-            b.len(),
-            bias.map(<[f32]>::len),
-            residual.map(<[f32]>::len),
-            c.len(),
-        )?;
-        let t = gemm::Task::new(
-            p,
-            a,
-            b,
-            bias,
-            residual,
-            c.as_mut_ptr(),
-            0..p.m,
-            0..p.panels(),
-        );
+        p.check(a.len(), b.len(), bias.map(<[f32]>::len), residual.map(<[f32]>::len), c.len())?;
+        let t = gemm::Task::new(self.activation, p, a, b, bias, residual, c.as_mut_ptr(), 0..p.m, 0..p.panels());
         // SAFETY: checked above; `c` is exclusive.
         unsafe { (self.gemm)(&t) };
         Ok(())
@@ -142,7 +130,7 @@ impl Kernels {
         {
             return Err(KernelError::Parameter);
         }
-        let t = gemm::Task::new(p, a, b, bias, residual, c, rows, panels);
+        let t = gemm::Task::new(self.activation, p, a, b, bias, residual, c, rows, panels);
         // SAFETY: checked above; the caller vouches for `c`.
         unsafe { (self.gemm)(&t) };
         Ok(())
@@ -182,6 +170,7 @@ impl Kernels {
             return self.gemm(&g, &x[first * p.in_channels..], weights, bias, residual, y);
         }
         let t = conv::Task {
+            finish: self.activation,
             p: *p,
             x: x.as_ptr(),
             w: weights.as_ptr(),
@@ -219,6 +208,7 @@ impl Kernels {
             &rows,
         )?;
         let t = depthwise::Task {
+            finish: self.activation,
             p: *p,
             x: x.as_ptr(),
             w: weights.as_ptr(),
@@ -255,6 +245,7 @@ impl Kernels {
             &rows,
         )?;
         let t = conv::transpose::Task {
+            finish: self.activation,
             p: *p,
             x: x.as_ptr(),
             w: weights.as_ptr(),

@@ -3,7 +3,7 @@
 //! No im2col buffer: each register tile reads its input rows through pointers; a tap in the padding points at zeros.
 pub mod transpose;
 
-use crate::activation::{self, Activation};
+use crate::activation::{Activation, Apply};
 use crate::error::{KernelError, at_least, exactly, product};
 use crate::gemm::PANEL;
 use crate::gemm::tile::{Store, accumulate, store, with_tile};
@@ -220,6 +220,7 @@ pub fn pack_weights(
 /// A validated piece of a convolution; `residual` and `y` start at the first row of the range.
 #[derive(Clone, Copy)]
 pub(crate) struct Task {
+    pub finish: Apply,
     pub p: Conv,
     pub x: *const f32,
     pub w: *const f32,
@@ -323,7 +324,9 @@ unsafe fn body<I: Isa>(t: &Task) {
                         let s = e.store(start + i, rows, panel, width);
                         let px = &pixels[i..i + rows];
                         with_tile!(I, rows, two, tile(p, px, w, panel_stride, &s));
-                        activation::apply::<I>(rest, s.c, s.ldc, rows, s.cols);
+                        if let Some(act) = rest {
+                            (t.finish)(act, s.c, s.ldc, rows, s.cols);
+                        }
                         i += rows;
                     }
                     panel += width;
@@ -343,7 +346,7 @@ struct Epilogue<'a> {
     group: usize,
     lo: f32,
     hi: f32,
-    rest: Activation,
+    rest: Option<Activation>,
 }
 
 impl Epilogue<'_> {
@@ -440,12 +443,14 @@ unsafe fn gathered<I: Isa, const MR: usize, const NV: usize>(e: &Epilogue<'_>, p
             let mut acc = [[I::splat(0.0); NV]; MR];
             accumulate::<I, MR, NV>(&mut acc, &rows, w, e.panel_stride, k);
             store::<I, MR, NV>(&acc, &s);
-            activation::apply::<I>(e.rest, s.c, s.ldc, s.rows, s.cols);
+            if let Some(act) = e.rest {
+                (e.t.finish)(act, s.c, s.ldc, s.rows, s.cols);
+            }
         }
     }
 }
 
-/// Accumulates `len` channels; rows that are `None` in the padding read zeros.
+/// Accumulates `len` channels; rows that are null lie in the padding and read zeros.
 #[inline(always)]
 unsafe fn run<I: Isa, const MR: usize, const NV: usize>(
     acc: &mut [[I::V; NV]; MR],
@@ -457,13 +462,9 @@ unsafe fn run<I: Isa, const MR: usize, const NV: usize>(
 ) {
     // SAFETY: null rows are replaced by zeros, at most ZERO_LEN at a time.
     unsafe {
-        if !any_padding {
-            accumulate::<I, MR, NV>(acc, rows, w, panel_stride, len);
-            return;
-        }
         let mut c = 0;
         while c < len {
-            let n = (len - c).min(ZERO_LEN);
+            let n = if any_padding { (len - c).min(ZERO_LEN) } else { len };
             let mut part = [ZEROS.as_ptr(); MR];
             for r in 0..MR {
                 if !rows[r].is_null() {
@@ -504,6 +505,7 @@ unsafe fn tile<I: Isa, const MR: usize, const NV: usize>(
         for r in 0..MR {
             joined &= pixel[r].x >= 0 && pixel[r].x + kw as i32 <= iw;
         }
+        let (segments, segment) = if joined { (1, kw * ig) } else { (kw, ig) };
         let mut w = w;
         for kz in 0..p.kernel[0] {
             for ky in 0..p.kernel[1] {
@@ -527,29 +529,18 @@ unsafe fn tile<I: Isa, const MR: usize, const NV: usize>(
                     w = w.add(kw * ig * PANEL);
                     continue;
                 }
-                if joined {
-                    for r in 0..MR {
-                        if !line[r].is_null() {
-                            line[r] = line[r].add(pixel[r].x as usize * c);
-                        }
-                    }
-                    run::<I, MR, NV>(&mut acc, &line, padded, w, panel_stride, kw * ig);
-                    w = w.add(kw * ig * PANEL);
-                    continue;
-                }
-                for kx in 0..kw {
+                for kx in 0..segments {
                     let mut rows = [core::ptr::null::<f32>(); MR];
-                    let mut pad = false;
                     for r in 0..MR {
                         let x = pixel[r].x + (kx * p.dilation[2]) as i32;
                         if !line[r].is_null() && (x as u32) < iw as u32 {
                             rows[r] = line[r].add(x as usize * c);
                         } else {
-                            pad = true;
+                            padded = true;
                         }
                     }
-                    run::<I, MR, NV>(&mut acc, &rows, pad, w, panel_stride, ig);
-                    w = w.add(ig * PANEL);
+                    run::<I, MR, NV>(&mut acc, &rows, padded, w, panel_stride, segment);
+                    w = w.add(segment * PANEL);
                 }
             }
         }

@@ -1,5 +1,5 @@
 //! Transposed convolution (gradient of a convolution with respect to its input).
-use crate::activation;
+use crate::activation::Apply;
 use crate::conv::Conv;
 use crate::error::{KernelError, at_least, exactly, product};
 use crate::gemm::PANEL;
@@ -50,6 +50,7 @@ impl Conv {
 /// A validated piece of a transposed convolution; `y` starts at the first output row of the range.
 #[derive(Clone, Copy)]
 pub(crate) struct Task {
+    pub finish: Apply,
     pub p: Conv,
     pub x: *const f32,
     pub w: *const f32,
@@ -180,7 +181,9 @@ unsafe fn body<I: Isa>(t: &Task) {
                         }
                     }
                 }
-                activation::apply::<I>(rest, y, p.out_channels, 1, p.out_channels);
+                if let Some(act) = rest {
+                    (t.finish)(act, y, p.out_channels, 1, p.out_channels);
+                }
                 y = y.add(p.out_channels);
             }
         }

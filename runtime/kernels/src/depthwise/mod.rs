@@ -1,5 +1,5 @@
 //! Depthwise convolution on channels-last tensors: weights `[taps][C]`, several output pixels times a channel vector.
-use crate::activation;
+use crate::activation::Apply;
 use crate::conv::Conv;
 use crate::error::{KernelError, at_least, exactly, product};
 use crate::isa::{Isa, kernel_rows};
@@ -57,6 +57,7 @@ impl Conv {
 /// A validated piece of a depthwise convolution; `residual` and `y` start at the first row of the range.
 #[derive(Clone, Copy)]
 pub(crate) struct Task {
+    pub finish: Apply,
     pub p: Conv,
     pub x: *const f32,
     pub w: *const f32,
@@ -75,7 +76,8 @@ unsafe fn body<I: Isa>(t: &Task) {
     // SAFETY: each row handles coordinates inside the input only.
     unsafe {
         let p = &t.p;
-        let plain = p.dilation[2] == 1;
+        // Narrow rows, spread taps and very tall kernels take the general path.
+        let plain = p.dilation[2] == 1 && p.output[2] >= P && p.kernel[0] * p.kernel[1] <= MAX_LINES;
         match (p.kernel[2], p.stride[2], plain) {
             (3, 1, true) => image::<I, 3, 1>(t),
             (3, 2, true) => image::<I, 3, 2>(t),
@@ -150,7 +152,7 @@ unsafe fn image<I: Isa, const KW: usize, const S: usize>(t: &Task) {
                     lines.n += 1;
                 }
             }
-            if more {
+            if KW == 0 && more {
                 // More kernel rows than the list holds: every pixel works its taps out.
                 for ox in 0..ow {
                     far::<I>(
@@ -167,33 +169,27 @@ unsafe fn image<I: Isa, const KW: usize, const S: usize>(t: &Task) {
                 }
             } else {
                 let mut ox = 0;
-                if KW > 0 && ow >= 4 {
+                if KW > 0 {
                     // The last block steps back to stay inside the row: a few outputs are computed twice.
                     while ox < ow {
-                        let o = ox.min(ow - 4);
+                        let o = ox.min(ow - P);
                         let (y, residual) = (y.add(o * c), residual_at(residual, o * c));
-                        if o >= first && o + 4 <= last {
+                        if o >= first && o + P <= last {
                             block::<I, KW, S, false>(t, &lines, o, y, residual, lo, hi);
                         } else {
                             block::<I, KW, S, true>(t, &lines, o, y, residual, lo, hi);
                         }
-                        ox += 4;
+                        ox += P;
                     }
                 }
-                while ox < ow {
-                    edge::<I>(
-                        t,
-                        &lines,
-                        ox,
-                        y.add(ox * c),
-                        residual_at(residual, ox * c),
-                        lo,
-                        hi,
-                    );
+                while KW == 0 && ox < ow {
+                    edge::<I>(t, &lines, ox, y.add(ox * c), residual_at(residual, ox * c), lo, hi);
                     ox += 1;
                 }
             }
-            activation::apply::<I>(rest, y, c, ow, c);
+            if let Some(act) = rest {
+                (t.finish)(act, y, c, ow, c);
+            }
         }
     }
 }

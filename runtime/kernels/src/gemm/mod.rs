@@ -1,7 +1,7 @@
 //! Matrix product C = act(alpha A B + bias + residual) with B packed in panels of 16 columns.
 pub(crate) mod tile;
 
-use crate::activation::{self, Activation};
+use crate::activation::{Activation, Apply};
 use crate::error::{KernelError, at_least, product};
 use crate::isa::{Isa, kernel_rows};
 use core::ops::Range;
@@ -136,6 +136,7 @@ impl Gemm {
 /// A validated piece of a matrix product.
 #[derive(Clone, Copy)]
 pub(crate) struct Task {
+    pub finish: Apply,
     pub p: Gemm,
     pub a: *const f32,
     pub b: *const f32,
@@ -148,6 +149,7 @@ pub(crate) struct Task {
 
 impl Task {
     pub(crate) fn new(
+        finish: Apply,
         p: &Gemm,
         a: &[f32],
         b: &[f32],
@@ -159,6 +161,7 @@ impl Task {
     ) -> Self {
         let ptr = |s: Option<&[f32]>| s.map_or(core::ptr::null(), <[f32]>::as_ptr);
         Self {
+            finish,
             p: *p,
             a: a.as_ptr(),
             b: b.as_ptr(),
@@ -191,7 +194,9 @@ unsafe fn body<I: Isa>(t: &Task) {
             for p in p0..p1 {
                 let s = store_at(t, r0, 1, p, 1, lo, hi);
                 gemv::<I>(t.a.add(r0 * t.p.lda), t.b.add(p * stride), k, &s);
-                activation::apply::<I>(rest, s.c, s.ldc, 1, s.cols);
+                if let Some(act) = rest {
+                    (t.finish)(act, s.c, s.ldc, 1, s.cols);
+                }
             }
             return;
         }
@@ -210,7 +215,9 @@ unsafe fn body<I: Isa>(t: &Task) {
                     let s = store_at(t, i, rows, p, width, lo, hi);
                     let a = t.a.add(i * t.p.lda);
                     with_tile!(I, rows, two, tile(a, t.p.lda, b, stride, k, &s));
-                    activation::apply::<I>(rest, s.c, s.ldc, rows, s.cols);
+                    if let Some(act) = rest {
+                        (t.finish)(act, s.c, s.ldc, rows, s.cols);
+                    }
                     i += rows;
                 }
                 p += width;
