@@ -84,9 +84,14 @@ fn main() {
         let rows = p.rows().min(14);
         let row = p.output[2] * co;
         let flops = 2.0 * (rows * row * ci * kernel * kernel) as f64;
-        report(&format!("conv {size}x{size}x{ci} -> {co}, {kernel}x{kernel} /{stride}, {rows} rows"), flops, &mut || {
-            k.conv(&p, &x, &w, Some(&bias), None, &mut y[..rows * row], 0..rows).unwrap();
-        });
+        report(
+            &format!("conv {size}x{size}x{ci} -> {co}, {kernel}x{kernel} /{stride}, {rows} rows"),
+            flops,
+            &mut || {
+                k.conv(&p, &x, &w, Some(&bias), None, &mut y[..rows * row], 0..rows)
+                    .unwrap();
+            },
+        );
     }
     for (size, c, kernel, stride) in [
         (112, 32, 3, 1),

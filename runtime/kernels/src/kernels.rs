@@ -4,7 +4,6 @@ use crate::elementwise::{binary, unary};
 use crate::error::KernelError;
 use crate::features::Features;
 use crate::gemm::{self, Gemm};
-use crate::elementwise::{binary, unary};
 use crate::{activation, attention, depthwise, isa, norm, pool, softmax};
 use core::ops::Range;
 
@@ -90,8 +89,24 @@ impl Kernels {
         residual: Option<&[f32]>,
         c: &mut [f32],
     ) -> Result<(), KernelError> {
-        p.check(a.len(), b.len(), bias.map(<[f32]>::len), residual.map(<[f32]>::len), c.len())?;
-        let t = gemm::Task::new(self.activation, p, a, b, bias, residual, c.as_mut_ptr(), 0..p.m, 0..p.panels());
+        p.check(
+            a.len(),
+            b.len(),
+            bias.map(<[f32]>::len),
+            residual.map(<[f32]>::len),
+            c.len(),
+        )?;
+        let t = gemm::Task::new(
+            self.activation,
+            p,
+            a,
+            b,
+            bias,
+            residual,
+            c.as_mut_ptr(),
+            0..p.m,
+            0..p.panels(),
+        );
         // SAFETY: checked above; `c` is exclusive.
         unsafe { (self.gemm)(&t) };
         Ok(())

@@ -275,9 +275,18 @@ unsafe fn body<I: Isa>(t: &Task) {
         }
         let (lo, hi, rest) = p.activation.split();
         let per_pixel = (p.stride[1] * p.stride[2] * ig).max(1);
-        let block = ((BLOCK_INPUT / per_pixel) / I::MR * I::MR).clamp(BLOCK / 2 / I::MR * I::MR, BLOCK / I::MR * I::MR);
-        let gather = p.groups == 1 && p.dilation[2] == 1 && p.kernel[2] * ig <= GATHER_RUN && taps * ig <= GATHER;
-        let mut pixels = [Pixel { image: t.x, z: 0, y: 0, x: 0 }; BLOCK];
+        let block = ((BLOCK_INPUT / per_pixel) / I::MR * I::MR)
+            .clamp(BLOCK / 2 / I::MR * I::MR, BLOCK / I::MR * I::MR);
+        let gather = p.groups == 1
+            && p.dilation[2] == 1
+            && p.kernel[2] * ig <= GATHER_RUN
+            && taps * ig <= GATHER;
+        let mut pixels = [Pixel {
+            image: t.x,
+            z: 0,
+            y: 0,
+            x: 0,
+        }; BLOCK];
         for g in 0..p.groups {
             let mut start = 0;
             // Coordinates advance without divisions inside a block.
@@ -301,7 +310,16 @@ unsafe fn body<I: Isa>(t: &Task) {
                         row += 1;
                     }
                 }
-                let e = Epilogue { t, panels, panel_stride, og, group: g, lo, hi, rest };
+                let e = Epilogue {
+                    t,
+                    panels,
+                    panel_stride,
+                    og,
+                    group: g,
+                    lo,
+                    hi,
+                    rest,
+                };
                 if gather {
                     let mut i = 0;
                     while i < n {
@@ -361,8 +379,16 @@ impl Epilogue<'_> {
             Store {
                 c: t.y.add(at),
                 ldc: t.p.out_channels,
-                bias: if t.bias.is_null() { t.bias } else { t.bias.add(o) },
-                residual: if t.residual.is_null() { t.residual } else { t.residual.add(at) },
+                bias: if t.bias.is_null() {
+                    t.bias
+                } else {
+                    t.bias.add(o)
+                },
+                residual: if t.residual.is_null() {
+                    t.residual
+                } else {
+                    t.residual.add(at)
+                },
                 ldr: t.p.out_channels,
                 rows,
                 cols: (self.og - panel * PANEL).min(width * PANEL),
@@ -398,7 +424,11 @@ unsafe fn copy<I: Isa>(from: *const f32, to: *mut f32, n: usize) {
 
 /// One tile of pixels, all panels, from windows copied to the stack.
 #[inline(always)]
-unsafe fn gathered<I: Isa, const MR: usize, const NV: usize>(e: &Epilogue<'_>, px: &[Pixel], pixel: usize) {
+unsafe fn gathered<I: Isa, const MR: usize, const NV: usize>(
+    e: &Epilogue<'_>,
+    px: &[Pixel],
+    pixel: usize,
+) {
     // SAFETY: a window has at most GATHER values; only those inside the input are read.
     unsafe {
         let p = &e.t.p;
@@ -410,13 +440,17 @@ unsafe fn gathered<I: Isa, const MR: usize, const NV: usize>(e: &Epilogue<'_>, p
             let mut to = buffer[r].as_mut_ptr().cast::<f32>();
             // Taps left of the input, inside it, and right of it.
             let before = (-px.x).clamp(0, p.kernel[2] as i32) as usize;
-            let after = (px.x + p.kernel[2] as i32 - iw).clamp(0, p.kernel[2] as i32 - before as i32) as usize;
+            let after = (px.x + p.kernel[2] as i32 - iw)
+                .clamp(0, p.kernel[2] as i32 - before as i32) as usize;
             let inside = p.kernel[2] - before - after;
             for kz in 0..p.kernel[0] {
                 for ky in 0..p.kernel[1] {
                     let z = px.z + (kz * p.dilation[0]) as i32;
                     let y = px.y + (ky * p.dilation[1]) as i32;
-                    if (z as u32) < p.input[0] as u32 && (y as u32) < p.input[1] as u32 && inside > 0 {
+                    if (z as u32) < p.input[0] as u32
+                        && (y as u32) < p.input[1] as u32
+                        && inside > 0
+                    {
                         let line = (z as usize * p.input[1] + y as usize) * p.input[2];
                         let from = px.image.add((line + (px.x + before as i32) as usize) * c);
                         if inside == p.kernel[2] {
@@ -464,7 +498,11 @@ unsafe fn run<I: Isa, const MR: usize, const NV: usize>(
     unsafe {
         let mut c = 0;
         while c < len {
-            let n = if any_padding { (len - c).min(ZERO_LEN) } else { len };
+            let n = if any_padding {
+                (len - c).min(ZERO_LEN)
+            } else {
+                len
+            };
             let mut part = [ZEROS.as_ptr(); MR];
             for r in 0..MR {
                 if !rows[r].is_null() {

@@ -77,7 +77,8 @@ unsafe fn body<I: Isa>(t: &Task) {
     unsafe {
         let p = &t.p;
         // Narrow rows, spread taps and very tall kernels take the general path.
-        let plain = p.dilation[2] == 1 && p.output[2] >= P && p.kernel[0] * p.kernel[1] <= MAX_LINES;
+        let plain =
+            p.dilation[2] == 1 && p.output[2] >= P && p.kernel[0] * p.kernel[1] <= MAX_LINES;
         match (p.kernel[2], p.stride[2], plain) {
             (3, 1, true) => image::<I, 3, 1>(t),
             (3, 2, true) => image::<I, 3, 2>(t),
@@ -183,7 +184,15 @@ unsafe fn image<I: Isa, const KW: usize, const S: usize>(t: &Task) {
                     }
                 }
                 while KW == 0 && ox < ow {
-                    edge::<I>(t, &lines, ox, y.add(ox * c), residual_at(residual, ox * c), lo, hi);
+                    edge::<I>(
+                        t,
+                        &lines,
+                        ox,
+                        y.add(ox * c),
+                        residual_at(residual, ox * c),
+                        lo,
+                        hi,
+                    );
                     ox += 1;
                 }
             }
@@ -250,7 +259,9 @@ unsafe fn block<I: Isa, const KW: usize, const S: usize, const EDGE: bool>(
         let columns = (P - 1) * S + KW;
         // Column i of the block is input column `ox * S - pad + i`; those in from..to lie inside.
         let from = t.p.pad_begin[2].saturating_sub(ox * S);
-        let to = (t.p.input[2] + t.p.pad_begin[2]).saturating_sub(ox * S).min(columns);
+        let to = (t.p.input[2] + t.p.pad_begin[2])
+            .saturating_sub(ox * S)
+            .min(columns);
         let off = (ox * S).wrapping_sub(t.p.pad_begin[2]).wrapping_mul(c);
         let (lo, hi) = (I::splat(lo), I::splat(hi));
         let mut ch = 0;
@@ -268,14 +279,22 @@ unsafe fn block<I: Isa, const KW: usize, const S: usize, const EDGE: bool>(
                 let w = lines.w[l].add(ch);
                 let mut wv = [bias; KW];
                 for k in 0..KW {
-                    wv[k] = if full { I::load(w.add(k * c)) } else { I::load_partial(w.add(k * c), n) };
+                    wv[k] = if full {
+                        I::load(w.add(k * c))
+                    } else {
+                        I::load_partial(w.add(k * c), n)
+                    };
                 }
                 for i in 0..(P - 1) * S + KW {
                     if EDGE && (i < from || i >= to) {
                         continue;
                     }
                     let a = x.wrapping_add(i * c);
-                    let xv = if full { I::load(a) } else { I::load_partial(a, n) };
+                    let xv = if full {
+                        I::load(a)
+                    } else {
+                        I::load_partial(a, n)
+                    };
                     for o in 0..P {
                         if i >= o * S && i - o * S < KW {
                             acc[o] = I::fma(xv, wv[i - o * S], acc[o]);
@@ -290,7 +309,11 @@ unsafe fn block<I: Isa, const KW: usize, const S: usize, const EDGE: bool>(
                     v = I::add(v, load::<I>(residual.add(at), n));
                 }
                 let v = I::min(hi, I::max(lo, v));
-                if full { I::store(y.add(at), v) } else { I::store_partial(y.add(at), v, n) }
+                if full {
+                    I::store(y.add(at), v)
+                } else {
+                    I::store_partial(y.add(at), v, n)
+                }
             }
             ch += I::LANES;
         }

@@ -151,7 +151,13 @@ unsafe fn body<I: Isa>(t: &Task) {
                     PoolKind::AverageIncludePad => 1.0 / (zc * yc * xc).max(1) as f32,
                 };
                 let scale = I::splat(scale);
-                let w = Window { z: z0..z1, y: y0..y1, x: x0..x1, at: [oz, oy, ox], image: img };
+                let w = Window {
+                    z: z0..z1,
+                    y: y0..y1,
+                    x: x0..x1,
+                    at: [oz, oy, ox],
+                    image: img,
+                };
                 let mut ch = 0;
                 while ch + 4 * I::LANES <= c {
                     reduce::<I, 4>(t, &w, max, scale, y, ch, I::LANES);
@@ -179,7 +185,15 @@ struct Window {
 
 /// N vectors of channels from `ch`, of which the last has `n` lanes.
 #[inline(always)]
-unsafe fn reduce<I: Isa, const N: usize>(t: &Task, w: &Window, max: bool, scale: I::V, y: *mut f32, ch: usize, n: usize) {
+unsafe fn reduce<I: Isa, const N: usize>(
+    t: &Task,
+    w: &Window,
+    max: bool,
+    scale: I::V,
+    y: *mut f32,
+    ch: usize,
+    n: usize,
+) {
     // SAFETY: taps lie inside the input.
     unsafe {
         let p = &t.p;
@@ -191,13 +205,24 @@ unsafe fn reduce<I: Isa, const N: usize>(t: &Task, w: &Window, max: bool, scale:
                 let iz = w.at[0] * p.stride[0] + kz * p.dilation[0] - p.pad_begin[0];
                 for ky in w.y.start..w.y.end {
                     let iy = w.at[1] * p.stride[1] + ky * p.dilation[1] - p.pad_begin[1];
-                    let a = t.x.add((((w.image * p.input[0] + iz) * p.input[1] + iy) * p.input[2] + ix) * c + ch);
+                    let a = t.x.add(
+                        (((w.image * p.input[0] + iz) * p.input[1] + iy) * p.input[2] + ix) * c
+                            + ch,
+                    );
                     for kx in 0..w.x.end - w.x.start {
                         let a = a.add(kx * p.dilation[2] * c);
                         for j in 0..N {
                             let a = a.add(j * I::LANES);
-                            let v = if N > 1 || n == I::LANES { I::load(a) } else { I::load_partial(a, n) };
-                            acc[j] = if max { I::max(acc[j], v) } else { I::add(acc[j], v) };
+                            let v = if N > 1 || n == I::LANES {
+                                I::load(a)
+                            } else {
+                                I::load_partial(a, n)
+                            };
+                            acc[j] = if max {
+                                I::max(acc[j], v)
+                            } else {
+                                I::add(acc[j], v)
+                            };
                         }
                     }
                 }
@@ -206,7 +231,11 @@ unsafe fn reduce<I: Isa, const N: usize>(t: &Task, w: &Window, max: bool, scale:
         for j in 0..N {
             let v = if max { acc[j] } else { I::mul(acc[j], scale) };
             let to = y.add(ch + j * I::LANES);
-            if N > 1 || n == I::LANES { I::store(to, v) } else { I::store_partial(to, v, n) }
+            if N > 1 || n == I::LANES {
+                I::store(to, v)
+            } else {
+                I::store_partial(to, v, n)
+            }
         }
     }
 }
