@@ -133,6 +133,11 @@ pub fn onnx(bytes: &[u8], options: &ImportOptions) -> Result<Graph, ImportError>
 
 /// Computes a node whose inputs are all constants: the bytes of every wanted output, `None` when it cannot.
 pub(crate) fn evaluate(graph: &Graph, node: &Node) -> Option<Vec<Option<Vec<u8>>>> {
+    rearranged(graph, node).or_else(|| crate::fold::evaluate(graph, node))
+}
+
+/// Computes a node that only moves elements, without a run.
+fn rearranged(graph: &Graph, node: &Node) -> Option<Vec<Option<Vec<u8>>>> {
     let [Some(input)] = node.inputs[..] else { return None };
     let [Some(output)] = node.outputs[..] else { return None };
     let (value, ty) = (graph.value(input), graph.ty(output));

@@ -6,6 +6,7 @@
 mod choose_layout;
 mod eliminate_dead;
 mod fold_constants;
+mod fold_input_scale;
 mod fold_scale;
 mod fuse_activation;
 mod fuse_bias;
@@ -26,6 +27,7 @@ mod tests;
 pub use choose_layout::{choose_layout, flatten_transposes};
 pub use eliminate_dead::eliminate_dead;
 pub use fold_constants::fold_constants;
+pub use fold_input_scale::fold_input_scale;
 pub use fold_scale::fold_scale;
 pub use fuse_activation::fuse_activation;
 pub use fuse_bias::fuse_bias;
@@ -86,6 +88,7 @@ const RECOGNISE: &[Pass] = &[
     ("choose_layout", choose_layout),
     ("fold_scale", fold_scale),
     ("fuse_bias", fuse_bias),
+    ("fold_input_scale", fold_input_scale),
     ("recognise_activation", recognise_activation),
     ("recognise_norm", recognise_norm),
     ("recognise_attention", recognise_attention),

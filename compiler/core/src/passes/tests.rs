@@ -286,3 +286,39 @@ fn equal_nodes_merge_and_constants_fold() {
     );
     assert_eq!(ops, ["binary kind=mul", "binary kind=pow"]);
 }
+
+#[test]
+fn scales_before_an_unpadded_product_fold() {
+    let w = f32s(&[1.0, 2.0, 3.0, 4.0]);
+    let mut g = graph(&format!(
+        "const %w: f32[2,2] = {w}
+         input %x: f32[4,2] \"x\"
+         block b0 () {{
+           %a: f32[4,2] = unary(%x) kind=affine a=2.0 b=1.0 \"\"
+           %p: f32[1,2,16] = pack_b(%w) trans=false \"\"
+           %y: f32[4,2] = mat_mul(%a, %p) alpha=1.0 \"\"
+         }} -> ()
+         output %y \"y\""
+    ));
+    assert_eq!(fold_input_scale(&mut g), 1);
+    eliminate_dead(&mut g);
+    verify(&g).unwrap();
+    let [pack, product] = &g.blocks[0].nodes[..] else { panic!("{g}") };
+    assert_eq!(g.constant_f32(pack.inputs[0].unwrap()).unwrap(), [2.0, 4.0, 6.0, 8.0]);
+    assert_eq!(g.constant_f32(product.inputs[2].unwrap()).unwrap(), [4.0, 6.0]);
+}
+
+#[test]
+fn an_offset_before_a_padded_convolution_stays() {
+    let ops = after(
+        "const %w: f32[3,2] = 0000803f0000803f0000803f0000803f0000803f0000803f
+         input %x: f32[1,6,2] \"x\"
+         block b0 () {
+           %a: f32[1,6,2] = unary(%x) kind=affine a=2.0 b=1.0 \"\"
+           %y: f32[1,6,2] = depthwise_conv(%a, %w) kernel=[3] strides=[1] dilations=[1] pads=[1,1] \"\"
+         } -> ()
+         output %y \"y\"",
+        fold_input_scale,
+    );
+    assert_eq!(ops.len(), 2);
+}
