@@ -118,9 +118,7 @@ impl Axis {
                 at
             }
             CoordinateMode::PytorchHalfPixel if self.length == 1.0 => -0.5,
-            CoordinateMode::PytorchHalfPixel | CoordinateMode::HalfPixel => {
-                quotient(x + 0.5) - 0.5
-            }
+            CoordinateMode::PytorchHalfPixel | CoordinateMode::HalfPixel => quotient(x + 0.5) - 0.5,
             CoordinateMode::HalfPixelSymmetric => {
                 let offset = n / 2.0 * (1.0 - self.to as f64 / self.length);
                 offset + quotient(x + 0.5) - 0.5

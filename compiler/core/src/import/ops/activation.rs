@@ -17,7 +17,11 @@ pub(super) fn parametric(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
             cx.float_or("gamma", if old { 1.0507 } else { 1.050_701 })?,
         ),
         "ThresholdedRelu" => (UnaryKind::ThresholdedRelu, cx.float_or("alpha", 1.0)?, 0.0),
-        "HardSigmoid" => (UnaryKind::HardSigmoid, cx.float_or("alpha", 0.2)?, cx.float_or("beta", 0.5)?),
+        "HardSigmoid" => (
+            UnaryKind::HardSigmoid,
+            cx.float_or("alpha", 0.2)?,
+            cx.float_or("beta", 0.5)?,
+        ),
         "Swish" => (UnaryKind::Swish, cx.float_or("alpha", 1.0)?, 0.0),
         "QuickGelu" => (UnaryKind::Swish, cx.float_or("alpha", 1.702)?, 0.0),
         other => return Err(Refusal::unsupported(format!("unknown activation {other}"))),
@@ -33,7 +37,11 @@ pub(super) fn gelu(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let kind = match cx.str_or("approximate", "none")?.as_str() {
         "none" => UnaryKind::GeluErf,
         "tanh" => UnaryKind::GeluTanh,
-        other => return Err(Refusal::invalid(format!("approximate {other:?} is neither none nor tanh"))),
+        other => {
+            return Err(Refusal::invalid(format!(
+                "approximate {other:?} is neither none nor tanh"
+            )));
+        }
     };
     let x = cx.input(0)?;
     let y = cx.unary(kind, x);
@@ -43,7 +51,11 @@ pub(super) fn gelu(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
 
 /// `com.microsoft` `FastGelu` and `BiasGelu`: GELU of the input plus a bias.
 pub(super) fn bias_gelu(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
-    let kind = if cx.op_type() == "FastGelu" { UnaryKind::GeluTanh } else { UnaryKind::GeluErf };
+    let kind = if cx.op_type() == "FastGelu" {
+        UnaryKind::GeluTanh
+    } else {
+        UnaryKind::GeluErf
+    };
     let mut x = cx.input(0)?;
     if let Some(bias) = cx.opt_input(1)? {
         x = cx.binary(BinaryKind::Add, x, bias)?;
@@ -74,10 +86,21 @@ pub(super) fn softmax(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         let outer = cx.graph().dim_product(&shape[..axis]);
         let inner = cx.graph().dim_product(&shape[axis..]);
         let flat = cx.reshape(wide, &[outer, inner]);
-        let y = cx.emit(Softmax { axis: 1, kind }, &[flat], Type::new(DType::F32, &[outer, inner]));
+        let y = cx.emit(
+            Softmax { axis: 1, kind },
+            &[flat],
+            Type::new(DType::F32, &[outer, inner]),
+        );
         cx.reshape(y, &shape)
     } else {
-        cx.emit(Softmax { axis: axis as i32, kind }, &[wide], Type::new(DType::F32, &shape))
+        cx.emit(
+            Softmax {
+                axis: axis as i32,
+                kind,
+            },
+            &[wide],
+            Type::new(DType::F32, &shape),
+        )
     };
     let y = narrow(cx, y, dtype);
     cx.set_output(0, y);

@@ -1,8 +1,8 @@
 //! Registry of the arithmetic operator families.
 
 use super::{
-    Translate, activation, attention, conv, elementwise, loss, matmul, ml, ngram, norm, optim, pool, random, recurrent, reduce,
-    resize, sample, signal,
+    Translate, activation, attention, conv, elementwise, loss, matmul, ml, ngram, norm, optim,
+    pool, random, recurrent, reduce, resize, sample, signal,
 };
 
 /// The translation of an operator of these families.
@@ -18,13 +18,14 @@ pub(super) fn find(domain: &str, op_type: &str) -> Option<Translate> {
 
 fn standard(op_type: &str) -> Option<Translate> {
     Some(match op_type {
-        "Abs" | "Neg" | "Exp" | "Log" | "Sqrt" | "Reciprocal" | "Floor" | "Ceil" | "Round" | "Sign" | "Sin" | "Cos"
-        | "Tan" | "Asin" | "Acos" | "Atan" | "Sinh" | "Cosh" | "Tanh" | "Asinh" | "Acosh" | "Atanh" | "Erf"
-        | "Sigmoid" | "Relu" | "HardSwish" | "Softplus" | "Softsign" | "Mish" | "Not" | "BitwiseNot" | "IsNaN" => {
-            elementwise::unary
+        "Abs" | "Neg" | "Exp" | "Log" | "Sqrt" | "Reciprocal" | "Floor" | "Ceil" | "Round"
+        | "Sign" | "Sin" | "Cos" | "Tan" | "Asin" | "Acos" | "Atan" | "Sinh" | "Cosh" | "Tanh"
+        | "Asinh" | "Acosh" | "Atanh" | "Erf" | "Sigmoid" | "Relu" | "HardSwish" | "Softplus"
+        | "Softsign" | "Mish" | "Not" | "BitwiseNot" | "IsNaN" => elementwise::unary,
+        "Add" | "Sub" | "Mul" | "Div" | "Equal" | "Less" | "LessOrEqual" | "Greater"
+        | "GreaterOrEqual" | "And" | "Or" | "Xor" | "BitwiseAnd" | "BitwiseOr" | "BitwiseXor" => {
+            elementwise::binary
         }
-        "Add" | "Sub" | "Mul" | "Div" | "Equal" | "Less" | "LessOrEqual" | "Greater" | "GreaterOrEqual" | "And"
-        | "Or" | "Xor" | "BitwiseAnd" | "BitwiseOr" | "BitwiseXor" => elementwise::binary,
         "IsInf" => elementwise::is_inf,
         "Pow" => elementwise::pow,
         "Mod" => elementwise::modulo,
@@ -34,7 +35,9 @@ fn standard(op_type: &str) -> Option<Translate> {
         "Clip" => elementwise::clip,
         "Det" => elementwise::det,
         "Shrink" => elementwise::shrink,
-        "LeakyRelu" | "Elu" | "Celu" | "Selu" | "ThresholdedRelu" | "HardSigmoid" | "Swish" => activation::parametric,
+        "LeakyRelu" | "Elu" | "Celu" | "Selu" | "ThresholdedRelu" | "HardSigmoid" | "Swish" => {
+            activation::parametric
+        }
         "Gelu" => activation::gelu,
         "Softmax" | "LogSoftmax" | "Hardmax" => activation::softmax,
         "Conv" => conv::conv,
@@ -48,8 +51,8 @@ fn standard(op_type: &str) -> Option<Translate> {
         "MaxUnpool" => pool::max_unpool,
         "RoiAlign" => pool::roi_align,
         "MaxRoiPool" => pool::max_roi_pool,
-        "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1" | "ReduceL2"
-        | "ReduceLogSum" | "ReduceLogSumExp" | "ReduceSumSquare" => reduce::reduce,
+        "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1"
+        | "ReduceL2" | "ReduceLogSum" | "ReduceLogSumExp" | "ReduceSumSquare" => reduce::reduce,
         "ArgMax" | "ArgMin" => reduce::arg,
         "BatchNormalization" => norm::batch,
         "InstanceNormalization" => norm::instance,
@@ -74,9 +77,8 @@ fn standard(op_type: &str) -> Option<Translate> {
         "MelWeightMatrix" => signal::mel_weight_matrix,
         "SoftmaxCrossEntropyLoss" => loss::softmax_cross_entropy,
         "NegativeLogLikelihoodLoss" => loss::negative_log_likelihood,
-        "RandomNormal" | "RandomNormalLike" | "RandomUniform" | "RandomUniformLike" | "Multinomial" | "Bernoulli" => {
-            random::refuse
-        }
+        "RandomNormal" | "RandomNormalLike" | "RandomUniform" | "RandomUniformLike"
+        | "Multinomial" | "Bernoulli" => random::refuse,
         "StringConcat" | "StringSplit" | "StringNormalizer" | "RegexFullMatch" => ml::strings,
         "ImageDecoder" => ml::image_decoder,
         "TfIdfVectorizer" => ngram::tf_idf,

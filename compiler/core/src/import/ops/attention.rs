@@ -1,29 +1,39 @@
 //! Attention and rotary embeddings.
 
 use super::super::{NodeCx, Refusal};
-use super::lower::{constant, fixed, indices, narrow, unsqueeze, widen, wide_input, with_scalar};
+use super::lower::{constant, fixed, indices, narrow, unsqueeze, wide_input, widen, with_scalar};
 use super::matmul::product;
 use crate::ir::{Type, ValueId};
 use cygnet_format::op::{
-    Attention, BinaryKind, DimValues, Gather, Pad, PadMode, Range, Softmax, SoftmaxKind, UnaryKind, Where,
+    Attention, BinaryKind, DimValues, Gather, Pad, PadMode, Range, Softmax, SoftmaxKind, UnaryKind,
+    Where,
 };
 use cygnet_format::{DType, Dim};
 
 /// `[B, S, heads*D]` to `[B, heads, S, D]`; four axes stay.
-fn heads(cx: &mut NodeCx<'_>, x: ValueId, count: Option<i64>, what: &str) -> Result<ValueId, Refusal> {
+fn heads(
+    cx: &mut NodeCx<'_>,
+    x: ValueId,
+    count: Option<i64>,
+    what: &str,
+) -> Result<ValueId, Refusal> {
     let shape = cx.shape(x);
     match shape.len() {
         4 => Ok(x),
         3 => {
             let count = count
                 .filter(|&c| (1..=1 << 16).contains(&c))
-                .ok_or_else(|| Refusal::invalid(format!("{what} is missing for inputs of three axes")))?;
+                .ok_or_else(|| {
+                    Refusal::invalid(format!("{what} is missing for inputs of three axes"))
+                })?;
             let count = Dim(count as i32);
             let each = cx.graph().dim_floor_div(shape[2], count);
             let x = cx.reshape(x, &[shape[0], shape[1], count, each]);
             Ok(cx.transpose(x, &[0, 2, 1, 3]))
         }
-        rank => Err(Refusal::invalid(format!("an input has {rank} axes, not 3 or 4"))),
+        rank => Err(Refusal::invalid(format!(
+            "an input has {rank} axes, not 3 or 4"
+        ))),
     }
 }
 
@@ -47,8 +57,15 @@ fn positions(cx: &mut NodeCx<'_>, start: Dim, count: Dim) -> ValueId {
 /// Zero where the condition holds, minus infinity elsewhere.
 fn additive(cx: &mut NodeCx<'_>, allowed: ValueId) -> ValueId {
     let shape = cx.shape(allowed);
-    let (zero, never) = (cx.scalar(0.0, DType::F32), cx.scalar(f32::NEG_INFINITY, DType::F32));
-    cx.emit(Where {}, &[allowed, zero, never], Type::new(DType::F32, &shape))
+    let (zero, never) = (
+        cx.scalar(0.0, DType::F32),
+        cx.scalar(f32::NEG_INFINITY, DType::F32),
+    );
+    cx.emit(
+        Where {},
+        &[allowed, zero, never],
+        Type::new(DType::F32, &shape),
+    )
 }
 
 fn plus(cx: &mut NodeCx<'_>, a: Option<ValueId>, b: ValueId) -> Result<Option<ValueId>, Refusal> {
@@ -59,12 +76,23 @@ fn plus(cx: &mut NodeCx<'_>, a: Option<ValueId>, b: ValueId) -> Result<Option<Va
 }
 
 /// `mask[i, j] = j <= i + past ? 0 : -inf`.
-fn causal_mask(cx: &mut NodeCx<'_>, queries: Dim, keys: Dim, past: Dim) -> Result<ValueId, Refusal> {
+fn causal_mask(
+    cx: &mut NodeCx<'_>,
+    queries: Dim,
+    keys: Dim,
+    past: Dim,
+) -> Result<ValueId, Refusal> {
     if let (Some(s), Some(t), Some(p)) = (queries.as_const(), keys.as_const(), past.as_const())
         && s * t <= 1 << 16
     {
         let data: Vec<f32> = (0..s * t)
-            .map(|i| if i % t <= i / t + p { 0.0 } else { f32::NEG_INFINITY })
+            .map(|i| {
+                if i % t <= i / t + p {
+                    0.0
+                } else {
+                    f32::NEG_INFINITY
+                }
+            })
             .collect();
         return Ok(constant(cx, &[s, t], &data));
     }
@@ -79,16 +107,30 @@ fn causal_mask(cx: &mut NodeCx<'_>, queries: Dim, keys: Dim, past: Dim) -> Resul
 fn bias(cx: &mut NodeCx<'_>, keys: Dim) -> Result<Option<ValueId>, Refusal> {
     let mut sum = None;
     if let Some(mask) = cx.opt_input(3)? {
-        let mut mask = if cx.dtype(mask) == DType::Bool { additive(cx, mask) } else { widen(cx, mask) };
+        let mut mask = if cx.dtype(mask) == DType::Bool {
+            additive(cx, mask)
+        } else {
+            widen(cx, mask)
+        };
         let mut shape = cx.shape(mask);
-        let last = shape.len().checked_sub(1).ok_or_else(|| Refusal::invalid("the mask is a scalar"))?;
+        let last = shape
+            .len()
+            .checked_sub(1)
+            .ok_or_else(|| Refusal::invalid("the mask is a scalar"))?;
         let short = cx.graph().dim_bounds(shape[last]).1 < cx.graph().dim_bounds(keys).0;
         if short && shape[last] != Dim::ONE {
             let never = cx.scalar(f32::NEG_INFINITY, DType::F32);
             let before = vec![Dim(0); shape.len()].into_iter().collect();
             shape[last] = keys;
             let ty = Type::new(DType::F32, &shape);
-            mask = cx.emit(Pad { before, mode: PadMode::Constant }, &[mask, never], ty);
+            mask = cx.emit(
+                Pad {
+                    before,
+                    mode: PadMode::Constant,
+                },
+                &[mask, never],
+                ty,
+            );
         }
         sum = Some(mask);
     }
@@ -144,9 +186,14 @@ pub(super) fn attention(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         }
     }
     let (qs, ks) = (cx.shape(q), cx.shape(k));
-    let (query_heads, own_heads) = (fixed(qs[1], "the number of heads")?, fixed(ks[1], "the number of heads")?);
+    let (query_heads, own_heads) = (
+        fixed(qs[1], "the number of heads")?,
+        fixed(ks[1], "the number of heads")?,
+    );
     if own_heads == 0 || query_heads % own_heads != 0 {
-        return Err(Refusal::invalid(format!("{own_heads} key-value heads do not divide {query_heads} query heads")));
+        return Err(Refusal::invalid(format!(
+            "{own_heads} key-value heads do not divide {query_heads} query heads"
+        )));
     }
     k = repeat_heads(cx, k, query_heads / own_heads)?;
     v = repeat_heads(cx, v, query_heads / own_heads)?;
@@ -166,7 +213,11 @@ pub(super) fn attention(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let mut out = qs.clone();
     out[3] = cx.shape(v)[3];
     let y = if !scores_wanted && (softcap == 0.0 || (bias.is_none() && !causal)) {
-        let op = Attention { scale, causal, softcap };
+        let op = Attention {
+            scale,
+            causal,
+            softcap,
+        };
         let ty = Type::new(DType::F32, &out);
         let operands = [Some(q), Some(k), Some(v), bias];
         let count = if bias.is_some() { 4 } else { 3 };
@@ -214,11 +265,19 @@ fn spelled_out(
     }
     stages.push(scores);
     let ty = cx.ty(scores);
-    let weights = cx.emit(Softmax { axis: 3, kind: SoftmaxKind::Softmax }, &[scores], ty);
+    let weights = cx.emit(
+        Softmax {
+            axis: 3,
+            kind: SoftmaxKind::Softmax,
+        },
+        &[scores],
+        ty,
+    );
     stages.push(weights);
     if cx.has_output(3) {
         let stage = usize::try_from(mode).ok().and_then(|m| stages.get(m));
-        let stage = *stage.ok_or_else(|| Refusal::invalid(format!("qk_matmul_output_mode {mode} is unknown")))?;
+        let stage = *stage
+            .ok_or_else(|| Refusal::invalid(format!("qk_matmul_output_mode {mode} is unknown")))?;
         let stage = narrow(cx, stage, dtype);
         cx.set_output(3, stage);
     }
@@ -236,14 +295,20 @@ pub(super) fn rotary(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         3 => {
             let count = cx.int_or("num_heads", 0)?;
             if !(1..=1 << 16).contains(&count) {
-                return Err(Refusal::invalid("num_heads is missing for an input of three axes"));
+                return Err(Refusal::invalid(
+                    "num_heads is missing for an input of three axes",
+                ));
             }
             let count = Dim(count as i32);
             let each = cx.graph().dim_floor_div(shape[2], count);
             view = cx.reshape(x, &[shape[0], shape[1], count, each]);
             head_axis + 1
         }
-        rank => return Err(Refusal::invalid(format!("the input has {rank} axes, not 3 or 4"))),
+        rank => {
+            return Err(Refusal::invalid(format!(
+                "the input has {rank} axes, not 3 or 4"
+            )));
+        }
     };
     let full = cx.shape(view);
     let size = fixed(full[3], "the head size")?;
@@ -253,7 +318,9 @@ pub(super) fn rotary(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         r => return Err(Refusal::invalid(format!("rotary_embedding_dim is {r}"))),
     };
     if rotated % 2 != 0 {
-        return Err(Refusal::invalid(format!("{rotated} elements cannot be rotated in pairs")));
+        return Err(Refusal::invalid(format!(
+            "{rotated} elements cannot be rotated in pairs"
+        )));
     }
     let half = rotated / 2;
     let ids = cx.opt_input(3)?;
@@ -262,7 +329,9 @@ pub(super) fn rotary(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         let mut t = cx.input(i)?;
         if let Some(ids) = ids {
             if cx.rank(t) != 2 {
-                return Err(Refusal::invalid("the tables of sines and cosines have not two axes"));
+                return Err(Refusal::invalid(
+                    "the tables of sines and cosines have not two axes",
+                ));
             }
             let mut picked = cx.shape(ids);
             picked.push(cx.shape(t)[1]);
@@ -270,7 +339,9 @@ pub(super) fn rotary(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
             t = cx.emit(Gather { axis: 0 }, &[t, ids], ty);
         }
         if cx.rank(t) != 3 || cx.shape(t)[2] != Dim(half as i32) {
-            return Err(Refusal::invalid(format!("the tables of sines and cosines have not {half} columns")));
+            return Err(Refusal::invalid(format!(
+                "the tables of sines and cosines have not {half} columns"
+            )));
         }
         tables.push(unsqueeze(cx, t, head_axis));
     }
@@ -282,7 +353,10 @@ pub(super) fn rotary(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         let odd = cx.slice(part, 3, Dim(1), d(rotated), 2)?;
         (cx.slice(part, 3, Dim(0), d(rotated), 2)?, odd)
     } else {
-        (cx.slice(part, 3, Dim(0), d(half), 1)?, cx.slice(part, 3, d(half), d(rotated), 1)?)
+        (
+            cx.slice(part, 3, Dim(0), d(half), 1)?,
+            cx.slice(part, 3, d(half), d(rotated), 1)?,
+        )
     };
     let cross = |cx: &mut NodeCx<'_>, x, s, y, t, kind| -> Result<ValueId, Refusal> {
         let left = cx.binary(BinaryKind::Mul, x, s)?;

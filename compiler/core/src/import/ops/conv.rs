@@ -11,7 +11,11 @@ use cygnet_format::{DType, Dim};
 const PANEL: usize = 16;
 
 /// Group count and the constant sizes of the weights `[a, b, kernel..]`.
-fn weights(cx: &mut NodeCx<'_>, w: ValueId, spatial: usize) -> Result<(usize, usize, usize, Vec<i32>), Refusal> {
+fn weights(
+    cx: &mut NodeCx<'_>,
+    w: ValueId,
+    spatial: usize,
+) -> Result<(usize, usize, usize, Vec<i32>), Refusal> {
     let shape = cx.shape(w);
     if shape.len() != spatial + 2 {
         return Err(Refusal::invalid(format!(
@@ -24,7 +28,9 @@ fn weights(cx: &mut NodeCx<'_>, w: ValueId, spatial: usize) -> Result<(usize, us
     let b = fixed(shape[1], "the second axis of the weights")?;
     let group = cx.int_or("group", 1)?;
     if group < 1 || group as usize > a || a % group as usize != 0 {
-        return Err(Refusal::invalid(format!("{group} groups do not divide {a} channels")));
+        return Err(Refusal::invalid(format!(
+            "{group} groups do not divide {a} channels"
+        )));
     }
     let kernel = kernel_of(cx, w, 2)?;
     Ok((group as usize, a, b, kernel))
@@ -56,7 +62,10 @@ pub(super) fn conv(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
 
     let x = cx.to_channels_last(x);
     let x = extent.pad(cx, x, 0.0);
-    let ty = Type::new(DType::F32, &channels_last(shape[0], &extent.out, Dim(out as i32)));
+    let ty = Type::new(
+        DType::F32,
+        &channels_last(shape[0], &extent.out, Dim(out as i32)),
+    );
     let act = Activation::default();
     let (kernel, strides) = (axes(&window.kernel), axes(&window.strides));
     let (dilations, pads) = (axes(&window.dilations), axes(&extent.pads));
@@ -65,7 +74,17 @@ pub(super) fn conv(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         let w = cx.transpose(w, &[1, 0]);
         let mut operands = vec![x, w];
         operands.extend(bias);
-        cx.emit(DepthwiseConv { kernel, strides, dilations, pads, act }, &operands, ty)
+        cx.emit(
+            DepthwiseConv {
+                kernel,
+                strides,
+                dilations,
+                pads,
+                act,
+            },
+            &operands,
+            ty,
+        )
     } else {
         let w = cx.reshape(w, &dims(&[group, out / group, per_group, taps]));
         let w = cx.transpose(w, &[0, 3, 2, 1]);
@@ -76,7 +95,18 @@ pub(super) fn conv(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         let w = cx.emit(PackB { trans: false }, &[w], packed);
         let mut operands = vec![x, w];
         operands.extend(bias);
-        cx.emit(Conv { kernel, strides, dilations, pads, group: group as u32, act }, &operands, ty)
+        cx.emit(
+            Conv {
+                kernel,
+                strides,
+                dilations,
+                pads,
+                group: group as u32,
+                act,
+            },
+            &operands,
+            ty,
+        )
     };
     let y = cx.to_channels_first(y);
     let y = narrow(cx, y, dtype);
@@ -103,7 +133,12 @@ pub(super) fn conv_transpose(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         // Some exporters give batch and channels as well.
         Some(v) if v.len() == n + 2 => Some(v[2..].to_vec()),
         Some(v) if v.len() == n => Some(v),
-        Some(v) => return Err(Refusal::invalid(format!("output_shape has {} elements for {n} spatial axes", v.len()))),
+        Some(v) => {
+            return Err(Refusal::invalid(format!(
+                "output_shape has {} elements for {n} spatial axes",
+                v.len()
+            )));
+        }
         None => None,
     };
     let same = auto == "SAME_UPPER" || auto == "SAME_LOWER";
@@ -130,18 +165,33 @@ pub(super) fn conv_transpose(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         };
         let total = g.dim_sub(full, size);
         let Some(total) = g.dim_value(total) else {
-            return Err(Refusal::unsupported("the padding of output_shape depends on the input size").remedy("fix the input shape with --input NAME=SHAPE, or give pads instead of output_shape"));
+            return Err(Refusal::unsupported(
+                "the padding of output_shape depends on the input size",
+            )
+            .remedy(
+                "fix the input shape with --input NAME=SHAPE, or give pads instead of output_shape",
+            ));
         };
         let total = total.max(0) as i32;
         let (small, large) = (total / 2, total - total / 2);
-        (pads[i], pads[n + i]) = if auto == "SAME_UPPER" { (small, large) } else { (large, small) };
+        (pads[i], pads[n + i]) = if auto == "SAME_UPPER" {
+            (small, large)
+        } else {
+            (large, small)
+        };
         out.push(size);
     }
     if let Some(d) = out.iter().find(|&&d| cx.graph().dim_bounds(d).0 < 0) {
-        return Err(Refusal::invalid(format!("the output size {} is negative", d.0)));
+        return Err(Refusal::invalid(format!(
+            "the output size {} is negative",
+            d.0
+        )));
     }
     let x = cx.to_channels_last(x);
-    let w = cx.reshape(w, &dims(&[group, channels / group, per_group, window.taps()]));
+    let w = cx.reshape(
+        w,
+        &dims(&[group, channels / group, per_group, window.taps()]),
+    );
     let w = cx.transpose(w, &[0, 1, 3, 2]);
     let outputs = Dim((per_group * group) as i32);
     let ty = Type::new(DType::F32, &channels_last(shape[0], &out, outputs));
@@ -172,7 +222,10 @@ pub(super) fn deform_conv(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let mask = cx.opt_input(4)?;
     let mask = widen_opt(cx, mask);
     if cx.rank(x) != 4 {
-        return Err(Refusal::unsupported("deformable convolution is supported for two spatial axes only").remedy("reshape the input to [N, C, H, W]"));
+        return Err(Refusal::unsupported(
+            "deformable convolution is supported for two spatial axes only",
+        )
+        .remedy("reshape the input to [N, C, H, W]"));
     }
     let (group, out, per_group, kernel) = weights(cx, w, 2)?;
     check_channels(cx, x, per_group * group)?;
@@ -193,7 +246,10 @@ pub(super) fn deform_conv(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         group: group as u32,
         offset_group: offset_group as u32,
     };
-    let ty = Type::new(DType::F32, &channels_last(shape[0], &extent.out, Dim(out as i32)));
+    let ty = Type::new(
+        DType::F32,
+        &channels_last(shape[0], &extent.out, Dim(out as i32)),
+    );
     let operands = [Some(x), Some(w), Some(offset), bias, mask];
     let y = cx.emit_n(op, &operands, &[Some(ty)])[0].expect("asked for");
     let y = cx.to_channels_first(y);

@@ -54,7 +54,12 @@ pub(super) fn is_inf(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let positive = cx.int_or("detect_positive", 1)? != 0;
     let negative = cx.int_or("detect_negative", 1)? != 0;
     let x = cx.input(0)?;
-    let y = cx.unary_ab(UnaryKind::IsInf, x, f32::from(positive), f32::from(negative));
+    let y = cx.unary_ab(
+        UnaryKind::IsInf,
+        x,
+        f32::from(positive),
+        f32::from(negative),
+    );
     cx.set_output(0, y);
     Ok(())
 }
@@ -92,10 +97,14 @@ fn operands(cx: &mut NodeCx<'_>) -> Result<(ValueId, ValueId), Refusal> {
         return Ok((a, b));
     }
     let (rank, shape) = (cx.rank(a), cx.shape(b));
-    let Some(axis) = cx.int("axis")? else { return Ok((a, b)) };
+    let Some(axis) = cx.int("axis")? else {
+        return Ok((a, b));
+    };
     let axis = cx.axis(axis, rank)?;
     if axis + shape.len() > rank {
-        return Err(Refusal::invalid("the second operand reaches beyond the axes of the first"));
+        return Err(Refusal::invalid(
+            "the second operand reaches beyond the axes of the first",
+        ));
     }
     let mut aligned = shape.clone();
     aligned.resize(rank - axis, Dim::ONE);
@@ -123,7 +132,11 @@ pub(super) fn pow(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
 
 /// `Mod`, with `fmod`.
 pub(super) fn modulo(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
-    let kind = if cx.int_or("fmod", 0)? != 0 { BinaryKind::Fmod } else { BinaryKind::Mod };
+    let kind = if cx.int_or("fmod", 0)? != 0 {
+        BinaryKind::Fmod
+    } else {
+        BinaryKind::Mod
+    };
     let (a, b) = (cx.input(0)?, cx.input(1)?);
     let y = cx.binary(kind, a, b)?;
     cx.set_output(0, y);
@@ -135,7 +148,11 @@ pub(super) fn bit_shift(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let kind = match cx.str_or("direction", "")?.as_str() {
         "LEFT" => BinaryKind::ShiftLeft,
         "RIGHT" => BinaryKind::ShiftRight,
-        other => return Err(Refusal::invalid(format!("direction {other:?} is neither LEFT nor RIGHT"))),
+        other => {
+            return Err(Refusal::invalid(format!(
+                "direction {other:?} is neither LEFT nor RIGHT"
+            )));
+        }
     };
     let (a, b) = (cx.input(0)?, cx.input(1)?);
     let y = cx.binary(kind, a, b)?;
@@ -182,16 +199,24 @@ pub(super) fn clip(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let x = cx.input(0)?;
     let dtype = cx.dtype(x);
     let (lo, hi) = if cx.opset() < 11 {
-        (Some(cx.float_or("min", f32::MIN)?), Some(cx.float_or("max", f32::MAX)?))
+        (
+            Some(cx.float_or("min", f32::MIN)?),
+            Some(cx.float_or("max", f32::MAX)?),
+        )
     } else {
         let (lo, hi) = (cx.opt_input(1)?, cx.opt_input(2)?);
         let known = |cx: &NodeCx<'_>, v: Option<ValueId>, default: f32| match v {
             None => Some(default),
             Some(v) => cx.as_const_f32(v).and_then(|d| d.first().copied()),
         };
-        let bounds = (known(cx, lo, f32::NEG_INFINITY), known(cx, hi, f32::INFINITY));
+        let bounds = (
+            known(cx, lo, f32::NEG_INFINITY),
+            known(cx, hi, f32::INFINITY),
+        );
         match bounds {
-            (Some(a), Some(b)) if matches!(dtype, DType::F32 | DType::F16 | DType::BF16) => (Some(a), Some(b)),
+            (Some(a), Some(b)) if matches!(dtype, DType::F32 | DType::F16 | DType::BF16) => {
+                (Some(a), Some(b))
+            }
             _ => {
                 let mut y = x;
                 if let Some(lo) = lo {

@@ -3,14 +3,23 @@
 use super::super::{NodeCx, Refusal};
 use super::lower::{narrow, unsqueeze, wide_input, widen, zero};
 use crate::ir::{Type, ValueId};
-use cygnet_format::op::{BinaryKind, Gather, GatherElements, ReduceKind, Softmax, SoftmaxKind, UnaryKind, Where};
+use cygnet_format::op::{
+    BinaryKind, Gather, GatherElements, ReduceKind, Softmax, SoftmaxKind, UnaryKind, Where,
+};
 use cygnet_format::{DType, Dim};
 
 /// `SoftmaxCrossEntropyLoss`.
 pub(super) fn softmax_cross_entropy(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let (x, dtype) = wide_input(cx, 0)?;
     let ty = Type::new(DType::F32, &cx.shape(x));
-    let log = cx.emit(Softmax { axis: 1, kind: SoftmaxKind::Log }, &[x], ty);
+    let log = cx.emit(
+        Softmax {
+            axis: 1,
+            kind: SoftmaxKind::Log,
+        },
+        &[x],
+        ty,
+    );
     let loss = likelihood(cx, log)?;
     let loss = narrow(cx, loss, dtype);
     cx.set_output(0, loss);
@@ -37,7 +46,9 @@ fn likelihood(cx: &mut NodeCx<'_>, x: ValueId) -> Result<ValueId, Refusal> {
     let ignore = cx.int("ignore_index")?;
     let reduction = cx.str_or("reduction", "mean")?;
     if cx.rank(x) < 2 || cx.rank(labels) + 1 != cx.rank(x) {
-        return Err(Refusal::invalid("the labels have not the axes of the scores without the classes"));
+        return Err(Refusal::invalid(
+            "the labels have not the axes of the scores without the classes",
+        ));
     }
     let shape = cx.shape(labels);
     let dtype = cx.dtype(labels);
@@ -49,7 +60,11 @@ fn likelihood(cx: &mut NodeCx<'_>, x: ValueId) -> Result<ValueId, Refusal> {
         let bytes = match dtype {
             DType::I32 => (ignore as i32).to_le_bytes().to_vec(),
             DType::I64 => ignore.to_le_bytes().to_vec(),
-            other => return Err(Refusal::invalid(format!("the labels are {other}, not i32 or i64"))),
+            other => {
+                return Err(Refusal::invalid(format!(
+                    "the labels are {other}, not i32 or i64"
+                )));
+            }
         };
         let mark = cx.constant(Type::fixed(dtype, &[]), bytes);
         let is = cx.binary(BinaryKind::Equal, labels, mark)?;
@@ -60,7 +75,11 @@ fn likelihood(cx: &mut NodeCx<'_>, x: ValueId) -> Result<ValueId, Refusal> {
     let index = unsqueeze(cx, safe, 1);
     let mut picked = shape.clone();
     picked.insert(1, Dim::ONE);
-    let taken = cx.emit(GatherElements { axis: 1 }, &[x, index], Type::new(DType::F32, &picked));
+    let taken = cx.emit(
+        GatherElements { axis: 1 },
+        &[x, index],
+        Type::new(DType::F32, &picked),
+    );
     let taken = cx.reshape(taken, &shape);
     let mut loss = cx.unary(UnaryKind::Neg, taken);
     let mut weights = weight.map(|w| cx.emit(Gather { axis: 0 }, &[w, safe], floats.clone()));

@@ -7,7 +7,11 @@ use cygnet_format::{DType, Dim};
 
 /// The value as f32: the type that compute-heavy operators run in.
 pub(super) fn widen(cx: &mut NodeCx<'_>, v: ValueId) -> ValueId {
-    if cx.dtype(v) == DType::F32 { v } else { cx.cast(v, DType::F32) }
+    if cx.dtype(v) == DType::F32 {
+        v
+    } else {
+        cx.cast(v, DType::F32)
+    }
 }
 
 /// The optional value as f32.
@@ -17,7 +21,11 @@ pub(super) fn widen_opt(cx: &mut NodeCx<'_>, v: Option<ValueId>) -> Option<Value
 
 /// The value in the element type that the model asks for.
 pub(super) fn narrow(cx: &mut NodeCx<'_>, v: ValueId, dtype: DType) -> ValueId {
-    if cx.dtype(v) == dtype { v } else { cx.cast(v, dtype) }
+    if cx.dtype(v) == dtype {
+        v
+    } else {
+        cx.cast(v, dtype)
+    }
 }
 
 /// Input `i` as f32, with its own element type.
@@ -25,7 +33,11 @@ pub(super) fn wide_input(cx: &mut NodeCx<'_>, i: usize) -> Result<(ValueId, DTyp
     let x = cx.input(i)?;
     let dtype = cx.dtype(x);
     if !dtype.is_float() {
-        return Err(Refusal::unsupported(format!("{} elements are not supported by this operator", dtype.name())).remedy("cast the input to float before the operator"));
+        return Err(Refusal::unsupported(format!(
+            "{} elements are not supported by this operator",
+            dtype.name()
+        ))
+        .remedy("cast the input to float before the operator"));
     }
     Ok((widen(cx, x), dtype))
 }
@@ -48,7 +60,12 @@ pub(super) fn zero(cx: &mut NodeCx<'_>, dtype: DType) -> ValueId {
 }
 
 /// `v OP scalar` in the element type of `v`.
-pub(super) fn with_scalar(cx: &mut NodeCx<'_>, kind: BinaryKind, v: ValueId, s: f32) -> Result<ValueId, Refusal> {
+pub(super) fn with_scalar(
+    cx: &mut NodeCx<'_>,
+    kind: BinaryKind,
+    v: ValueId,
+    s: f32,
+) -> Result<ValueId, Refusal> {
     let dtype = cx.dtype(v);
     let s = cx.scalar(s, dtype);
     cx.binary(kind, v, s)
@@ -63,7 +80,8 @@ pub(super) fn sqrt_plus(cx: &mut NodeCx<'_>, v: ValueId, epsilon: f32) -> Result
 /// The dimension as a constant, or a refusal that says which one is not.
 pub(super) fn fixed(dim: Dim, what: &str) -> Result<usize, Refusal> {
     dim.as_const().ok_or_else(|| {
-        Refusal::unsupported(format!("{what} is not constant")).remedy("fix the input shape with --input NAME=SHAPE")
+        Refusal::unsupported(format!("{what} is not constant"))
+            .remedy("fix the input shape with --input NAME=SHAPE")
     })
 }
 
@@ -76,7 +94,9 @@ pub(super) fn dims(shape: &[usize]) -> Vec<Dim> {
 pub(super) fn small(values: &[i64], what: &str) -> Result<Vec<i32>, Refusal> {
     values
         .iter()
-        .map(|&v| i32::try_from(v).map_err(|_| Refusal::invalid(format!("{what} {v} is out of range"))))
+        .map(|&v| {
+            i32::try_from(v).map_err(|_| Refusal::invalid(format!("{what} {v} is out of range")))
+        })
         .collect()
 }
 

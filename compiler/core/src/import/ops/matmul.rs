@@ -20,17 +20,25 @@ pub(super) fn product(
 ) -> Result<ValueId, Refusal> {
     let (sa, sb) = (cx.shape(a), cx.shape(b));
     let (ra, rb) = (sa.len(), sb.len());
-    let (k, n) = if trans { (sb[rb - 1], sb[rb - 2]) } else { (sb[rb - 2], sb[rb - 1]) };
+    let (k, n) = if trans {
+        (sb[rb - 1], sb[rb - 2])
+    } else {
+        (sb[rb - 2], sb[rb - 1])
+    };
     if sa[ra - 1] != k && sa[ra - 1].as_const().is_some() && k.as_const().is_some() {
         return Err(Refusal::invalid(format!(
             "the product's inner sizes {} and {} differ",
-            sa[ra - 1].0, k.0
+            sa[ra - 1].0,
+            k.0
         )));
     }
     let mut shape = cx.broadcast(&sa[..ra - 2], &sb[..rb - 2])?;
     shape.extend([sa[ra - 2], n]);
     let b = cx.pack_b(b, trans)?;
-    let op = MatMul { alpha, act: Activation::default() };
+    let op = MatMul {
+        alpha,
+        act: Activation::default(),
+    };
     let mut operands = vec![a, b];
     operands.extend(bias);
     let ty = cx.typed(DType::F32, &shape)?;
@@ -43,11 +51,17 @@ fn integer_product(cx: &mut NodeCx<'_>, a: ValueId, b: ValueId) -> Result<ValueI
     let mut expanded = sa.clone();
     expanded.push(sb[sb.len() - 1]);
     let lead = cx.broadcast(&sa[..sa.len() - 2], &sb[..sb.len() - 2])?;
-    let all: Vec<Dim> = lead.iter().copied().chain(expanded[sa.len() - 2..].iter().copied()).collect();
+    let all: Vec<Dim> = lead
+        .iter()
+        .copied()
+        .chain(expanded[sa.len() - 2..].iter().copied())
+        .collect();
     let count = cx.graph().dim_product(&all);
     if cx.graph().dim_bounds(count).1 > EXPANSION || all.len() > cygnet_format::MAX_RANK {
-        return Err(Refusal::unsupported("matrix products of wide integers are supported for small matrices only")
-            .remedy("use MatMulInteger on 8-bit operands, or cast to float"));
+        return Err(Refusal::unsupported(
+            "matrix products of wide integers are supported for small matrices only",
+        )
+        .remedy("use MatMulInteger on 8-bit operands, or cast to float"));
     }
     let mut left = sa.clone();
     left.push(Dim::ONE);
@@ -145,14 +159,20 @@ pub(super) fn gemm(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     if !dtype.is_float() {
         let b = if trans_b { cx.transpose(b, &[1, 0]) } else { b };
         if alpha != alpha.trunc() || beta != beta.trunc() {
-            return Err(Refusal::unsupported("a fractional alpha or beta over integers is not supported"));
+            return Err(Refusal::unsupported(
+                "a fractional alpha or beta over integers is not supported",
+            ));
         }
         let mut y = integer_product(cx, a, b)?;
         if alpha != 1.0 {
             y = with_scalar(cx, BinaryKind::Mul, y, alpha)?;
         }
         if let Some(c) = c {
-            let c = if beta == 1.0 { c } else { with_scalar(cx, BinaryKind::Mul, c, beta)? };
+            let c = if beta == 1.0 {
+                c
+            } else {
+                with_scalar(cx, BinaryKind::Mul, c, beta)?
+            };
             y = cx.binary(BinaryKind::Add, y, c)?;
         }
         cx.set_output(0, y);
@@ -164,9 +184,14 @@ pub(super) fn gemm(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let mut rest = None;
     if let Some(c) = c.filter(|_| beta != 0.0) {
         let c = widen(cx, c);
-        let c = if beta == 1.0 { c } else { with_scalar(cx, BinaryKind::Mul, c, beta)? };
+        let c = if beta == 1.0 {
+            c
+        } else {
+            with_scalar(cx, BinaryKind::Mul, c, beta)?
+        };
         let shape = cx.shape(c);
-        let is_row = shape.last() == Some(&n) && shape[..shape.len() - 1].iter().all(|&d| d == Dim::ONE);
+        let is_row =
+            shape.last() == Some(&n) && shape[..shape.len() - 1].iter().all(|&d| d == Dim::ONE);
         match is_row {
             true if shape.len() == 1 => row = Some(c),
             true => row = Some(cx.reshape(c, &[n])),
@@ -190,7 +215,11 @@ struct Labelled {
 
 /// `Einsum`: contracts the operands from left to right.
 pub(super) fn einsum(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
-    let equation: String = cx.str_or("equation", "")?.chars().filter(|c| !c.is_whitespace()).collect();
+    let equation: String = cx
+        .str_or("equation", "")?
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .collect();
     let (left, right) = match equation.split_once("->") {
         Some((l, r)) => (l.to_owned(), Some(r.to_owned())),
         None => (equation.clone(), None),
@@ -198,7 +227,10 @@ pub(super) fn einsum(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let terms: Vec<&str> = left.split(',').collect();
     let n = cx.n_inputs();
     if terms.len() != n {
-        return Err(Refusal::invalid(format!("{equation:?} has {} terms for {n} inputs", terms.len())));
+        return Err(Refusal::invalid(format!(
+            "{equation:?} has {} terms for {n} inputs",
+            terms.len()
+        )));
     }
     let mut operands = Vec::new();
     let mut widest = 0;
@@ -207,8 +239,13 @@ pub(super) fn einsum(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         let rank = cx.rank(value);
         let named = term.chars().filter(char::is_ascii_alphabetic).count();
         let dots = term.contains("...");
-        if named > rank || (!dots && named != rank) || term.replacen("...", "", 1).chars().count() != named {
-            return Err(Refusal::invalid(format!("term {term:?} does not fit an input of {rank} axes")));
+        if named > rank
+            || (!dots && named != rank)
+            || term.replacen("...", "", 1).chars().count() != named
+        {
+            return Err(Refusal::invalid(format!(
+                "term {term:?} does not fit an input of {rank} axes"
+            )));
         }
         widest = widest.max(rank - named);
         operands.push((value, rank - named));
@@ -224,12 +261,18 @@ pub(super) fn einsum(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let mut terms: Vec<Labelled> = terms
         .iter()
         .zip(&operands)
-        .map(|(t, &(value, count))| Labelled { value, labels: spell(t, count) })
+        .map(|(t, &(value, count))| Labelled {
+            value,
+            labels: spell(t, count),
+        })
         .collect();
     let output: Vec<char> = match &right {
         Some(r) => spell(r, widest),
         None => {
-            let all: Vec<char> = terms.iter().flat_map(|t| t.labels.iter().copied()).collect();
+            let all: Vec<char> = terms
+                .iter()
+                .flat_map(|t| t.labels.iter().copied())
+                .collect();
             let mut once: Vec<char> = all
                 .iter()
                 .copied()
@@ -247,9 +290,13 @@ pub(super) fn einsum(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let mut acc = terms.next().ok_or_else(|| Refusal::invalid("no inputs"))?;
     let rest: Vec<Labelled> = terms.collect();
     for (i, term) in rest.iter().enumerate() {
-        let later = |c: &char| output.contains(c) || rest[i + 1..].iter().any(|t| t.labels.contains(c));
+        let later =
+            |c: &char| output.contains(c) || rest[i + 1..].iter().any(|t| t.labels.contains(c));
         sum_out(cx, &mut acc, &|c| later(c) || term.labels.contains(c))?;
-        let mut term = Labelled { value: term.value, labels: term.labels.clone() };
+        let mut term = Labelled {
+            value: term.value,
+            labels: term.labels.clone(),
+        };
         let own = acc.labels.clone();
         sum_out(cx, &mut term, &|c| later(c) || own.contains(c))?;
         acc = contract(cx, acc, term, &later)?;
@@ -274,7 +321,11 @@ pub(super) fn einsum(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
 }
 
 fn permute(cx: &mut NodeCx<'_>, v: ValueId, perm: &[usize]) -> ValueId {
-    if perm.iter().enumerate().all(|(i, &p)| i == p) { v } else { cx.transpose(v, perm) }
+    if perm.iter().enumerate().all(|(i, &p)| i == p) {
+        v
+    } else {
+        cx.transpose(v, perm)
+    }
 }
 
 /// Replaces repeated labels of one term by the diagonal.
@@ -301,7 +352,9 @@ fn diagonal(cx: &mut NodeCx<'_>, term: &mut Labelled) -> Result<(), Refusal> {
         out[axis] = Dim(n as i32);
         let op = cygnet_format::op::Slice {
             starts: vec![Dim(0); flat.len()].into_iter().collect(),
-            steps: (0..flat.len()).map(|a| if a == axis { n as i32 + 1 } else { 1 }).collect(),
+            steps: (0..flat.len())
+                .map(|a| if a == axis { n as i32 + 1 } else { 1 })
+                .collect(),
         };
         let dtype = cx.dtype(v);
         term.value = cx.emit(op, &[v], Type::new(dtype, &out));
@@ -315,7 +368,12 @@ fn drop_ones(cx: &mut NodeCx<'_>, terms: &mut [Labelled]) {
         .iter()
         .flat_map(|t| {
             let shape = cx.shape(t.value);
-            t.labels.iter().zip(shape).filter(|(_, d)| *d != Dim::ONE).map(|(c, _)| *c).collect::<Vec<_>>()
+            t.labels
+                .iter()
+                .zip(shape)
+                .filter(|(_, d)| *d != Dim::ONE)
+                .map(|(c, _)| *c)
+                .collect::<Vec<_>>()
         })
         .collect();
     for term in terms {
@@ -332,8 +390,14 @@ fn drop_ones(cx: &mut NodeCx<'_>, terms: &mut [Labelled]) {
 }
 
 /// Sums over the labels that nobody needs.
-fn sum_out(cx: &mut NodeCx<'_>, term: &mut Labelled, needed: &dyn Fn(&char) -> bool) -> Result<(), Refusal> {
-    let axes: Vec<usize> = (0..term.labels.len()).filter(|&i| !needed(&term.labels[i])).collect();
+fn sum_out(
+    cx: &mut NodeCx<'_>,
+    term: &mut Labelled,
+    needed: &dyn Fn(&char) -> bool,
+) -> Result<(), Refusal> {
+    let axes: Vec<usize> = (0..term.labels.len())
+        .filter(|&i| !needed(&term.labels[i]))
+        .collect();
     if !axes.is_empty() {
         term.value = cx.reduce(ReduceKind::Sum, term.value, &axes, false)?;
         term.labels.retain(|c| needed(c));
@@ -342,7 +406,12 @@ fn sum_out(cx: &mut NodeCx<'_>, term: &mut Labelled, needed: &dyn Fn(&char) -> b
 }
 
 /// Contracts two terms over the shared labels that are not needed later.
-fn contract(cx: &mut NodeCx<'_>, a: Labelled, b: Labelled, later: &dyn Fn(&char) -> bool) -> Result<Labelled, Refusal> {
+fn contract(
+    cx: &mut NodeCx<'_>,
+    a: Labelled,
+    b: Labelled,
+    later: &dyn Fn(&char) -> bool,
+) -> Result<Labelled, Refusal> {
     let pick = |t: &Labelled, f: &dyn Fn(&char) -> bool| -> Vec<char> {
         t.labels.iter().copied().filter(|c| f(c)).collect()
     };
@@ -350,24 +419,25 @@ fn contract(cx: &mut NodeCx<'_>, a: Labelled, b: Labelled, later: &dyn Fn(&char)
     let inner = pick(&a, &|c| b.labels.contains(c) && !later(c));
     let rows = pick(&a, &|c| !b.labels.contains(c));
     let columns = pick(&b, &|c| !a.labels.contains(c));
-    let arrange = |cx: &mut NodeCx<'_>, t: &Labelled, groups: [&[char]; 3]| -> (ValueId, Vec<Dim>) {
-        let order: Vec<char> = groups.concat();
-        let perm: Vec<usize> = order
-            .iter()
-            .map(|c| t.labels.iter().position(|l| l == c).expect("own label"))
-            .collect();
-        let v = permute(cx, t.value, &perm);
-        let shape = cx.shape(v);
-        let mut at = 0;
-        let flat: Vec<Dim> = groups
-            .iter()
-            .map(|g| {
-                at += g.len();
-                cx.graph().dim_product(&shape[at - g.len()..at])
-            })
-            .collect();
-        (cx.reshape(v, &flat), shape)
-    };
+    let arrange =
+        |cx: &mut NodeCx<'_>, t: &Labelled, groups: [&[char]; 3]| -> (ValueId, Vec<Dim>) {
+            let order: Vec<char> = groups.concat();
+            let perm: Vec<usize> = order
+                .iter()
+                .map(|c| t.labels.iter().position(|l| l == c).expect("own label"))
+                .collect();
+            let v = permute(cx, t.value, &perm);
+            let shape = cx.shape(v);
+            let mut at = 0;
+            let flat: Vec<Dim> = groups
+                .iter()
+                .map(|g| {
+                    at += g.len();
+                    cx.graph().dim_product(&shape[at - g.len()..at])
+                })
+                .collect();
+            (cx.reshape(v, &flat), shape)
+        };
     let (left, la) = arrange(cx, &a, [&batch, &rows, &inner]);
     let (right, lb) = arrange(cx, &b, [&batch, &inner, &columns]);
     let y = any_product(cx, left, right)?;
@@ -375,7 +445,12 @@ fn contract(cx: &mut NodeCx<'_>, a: Labelled, b: Labelled, later: &dyn Fn(&char)
     shape.extend(&lb[batch.len() + inner.len()..]);
     let labels = [batch, rows, columns].concat();
     if shape.len() > cygnet_format::MAX_RANK {
-        return Err(Refusal::unsupported("an intermediate result has more than 8 axes"));
+        return Err(Refusal::unsupported(
+            "an intermediate result has more than 8 axes",
+        ));
     }
-    Ok(Labelled { value: cx.reshape(y, &shape), labels })
+    Ok(Labelled {
+        value: cx.reshape(y, &shape),
+        labels,
+    })
 }

@@ -28,9 +28,17 @@ pub(super) fn array_feature_extractor(cx: &mut NodeCx<'_>) -> Result<(), Refusal
     let axis = shape.len() - 1;
     shape[axis] = count;
     let dtype = cx.dtype(x);
-    let y = cx.emit(Gather { axis: axis as i32 }, &[x, at], Type::new(dtype, &shape));
+    let y = cx.emit(
+        Gather { axis: axis as i32 },
+        &[x, at],
+        Type::new(dtype, &shape),
+    );
     // A vector gives a matrix of one row.
-    let y = if axis == 0 { cx.reshape(y, &[Dim::ONE, count]) } else { y };
+    let y = if axis == 0 {
+        cx.reshape(y, &[Dim::ONE, count])
+    } else {
+        y
+    };
     cx.set_output(0, y);
     Ok(())
 }
@@ -58,7 +66,9 @@ pub(super) fn label_encoder(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let values = numbers(cx, "values")?;
     let default = match cx.dtype(values) {
         _ if cx.has_attribute("default_tensor") => {
-            let v = cx.tensor("default_tensor")?.ok_or_else(|| Refusal::invalid("default_tensor is empty"))?;
+            let v = cx
+                .tensor("default_tensor")?
+                .ok_or_else(|| Refusal::invalid("default_tensor is empty"))?;
             cx.reshape(v, &[])
         }
         DType::I64 => {
@@ -79,9 +89,16 @@ pub(super) fn label_encoder(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let equal = cx.binary(BinaryKind::Equal, x, keys)?;
     let equal = cx.cast(equal, DType::F32);
     let at = cx.emit(
-        ArgReduce { axis: axis as i32, max: true, last: false },
+        ArgReduce {
+            axis: axis as i32,
+            max: true,
+            last: false,
+        },
         &[equal],
-        Type { dtype: DType::I64, shape: out.shape },
+        Type {
+            dtype: DType::I64,
+            shape: out.shape,
+        },
     );
     let found = cx.reduce(ReduceKind::Max, equal, &[axis], false)?;
     let found = cx.cast(found, DType::Bool);
@@ -115,7 +132,9 @@ pub(super) fn tree_ensemble(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let x = cx.input(0)?;
     let dtype = cx.dtype(x);
     if cx.int_or("aggregate_function", 1)? != 1 || cx.int_or("post_transform", 0)? != 0 {
-        return Err(Refusal::unsupported("only the sum of trees without a final transform is supported"));
+        return Err(Refusal::unsupported(
+            "only the sum of trees without a final transform is supported",
+        ));
     }
     let list = |cx: &NodeCx<'_>, name: &str| cx.ints(name).map(Option::unwrap_or_default);
     let features = list(cx, "nodes_featureids")?;
@@ -129,19 +148,38 @@ pub(super) fn tree_ensemble(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let members = tensor_f32(cx, "membership_values")?;
     let targets = list(cx, "leaf_targetids")?;
     let roots = list(cx, "tree_roots")?;
-    let (true_ids, false_ids) = (list(cx, "nodes_truenodeids")?, list(cx, "nodes_falsenodeids")?);
+    let (true_ids, false_ids) = (
+        list(cx, "nodes_truenodeids")?,
+        list(cx, "nodes_falsenodeids")?,
+    );
     let (true_leafs, false_leafs) = (list(cx, "nodes_trueleafs")?, list(cx, "nodes_falseleafs")?);
     let outputs = cx.int_or("n_targets", 1)?;
-    let sizes = [modes.len(), splits.len(), true_ids.len(), false_ids.len(), true_leafs.len(), false_leafs.len()];
+    let sizes = [
+        modes.len(),
+        splits.len(),
+        true_ids.len(),
+        false_ids.len(),
+        true_leafs.len(),
+        false_leafs.len(),
+    ];
     if n == 0 || sizes.iter().any(|&s| s != n) || targets.len() != weights.len() || outputs < 1 {
-        return Err(Refusal::invalid("the lists of nodes and leaves have different lengths"));
+        return Err(Refusal::invalid(
+            "the lists of nodes and leaves have different lengths",
+        ));
     }
     let leaves = weights.len();
     if n.saturating_mul(leaves) > LARGEST || leaves.saturating_mul(outputs as usize) > LARGEST {
-        return Err(Refusal::unsupported(format!("{n} decisions with {leaves} leaves are too many")));
+        return Err(Refusal::unsupported(format!(
+            "{n} decisions with {leaves} leaves are too many"
+        )));
     }
-    if list(cx, "nodes_missing_value_tracks_true")?.iter().any(|&m| m != 0) {
-        return Err(Refusal::unsupported("missing values that take the true branch are not supported"));
+    if list(cx, "nodes_missing_value_tracks_true")?
+        .iter()
+        .any(|&m| m != 0)
+    {
+        return Err(Refusal::unsupported(
+            "missing values that take the true branch are not supported",
+        ));
     }
 
     // Every leaf's path: +1 where the decision must hold, -1 where it must not.
@@ -152,13 +190,18 @@ pub(super) fn tree_ensemble(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         if ids[i] < 0 || id >= limit {
             return Err(Refusal::invalid("a tree points outside of its nodes"));
         }
-        Ok(if leafs[i] != 0 { Branch::Leaf(id) } else { Branch::Decision(id) })
+        Ok(if leafs[i] != 0 {
+            Branch::Leaf(id)
+        } else {
+            Branch::Decision(id)
+        })
     };
     let mut visited = 0;
     for &root in &roots {
         let root = usize::try_from(root).ok().filter(|&r| r < n);
         let root = root.ok_or_else(|| Refusal::invalid("a tree root is outside of the nodes"))?;
-        let mut stack: Vec<(Branch, Vec<(usize, bool)>)> = vec![(Branch::Decision(root), Vec::new())];
+        let mut stack: Vec<(Branch, Vec<(usize, bool)>)> =
+            vec![(Branch::Decision(root), Vec::new())];
         while let Some((at, path)) = stack.pop() {
             visited += 1;
             if visited > 4 * (n + leaves) {
@@ -168,7 +211,11 @@ pub(super) fn tree_ensemble(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
                 Branch::Leaf(leaf) => {
                     // A single-leaf tree has both branches on one leaf: any outcome reaches it.
                     if needed[leaf].is_finite() {
-                        agree.iter_mut().skip(leaf).step_by(leaves).for_each(|v| *v = 0.0);
+                        agree
+                            .iter_mut()
+                            .skip(leaf)
+                            .step_by(leaves)
+                            .for_each(|v| *v = 0.0);
                         needed[leaf] = 0.0;
                         continue;
                     }
@@ -178,7 +225,10 @@ pub(super) fn tree_ensemble(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
                     }
                 }
                 Branch::Decision(i) => {
-                    for (ids, leafs, yes) in [(&true_ids, &true_leafs, true), (&false_ids, &false_leafs, false)] {
+                    for (ids, leafs, yes) in [
+                        (&true_ids, &true_leafs, true),
+                        (&false_ids, &false_leafs, false),
+                    ] {
                         let mut path = path.clone();
                         path.push((i, yes));
                         stack.push((branch(ids, leafs, i)?, path));
@@ -197,7 +247,9 @@ pub(super) fn tree_ensemble(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let mut table = vec![0.0f32; leaves * outputs as usize];
     for (leaf, (&target, &weight)) in targets.iter().zip(&weights).enumerate() {
         if target < 0 || target >= outputs {
-            return Err(Refusal::invalid(format!("a leaf adds to target {target} of {outputs}")));
+            return Err(Refusal::invalid(format!(
+                "a leaf adds to target {target} of {outputs}"
+            )));
         }
         table[leaf * outputs as usize + target as usize] = weight;
     }
@@ -223,7 +275,11 @@ fn decisions(
     let mut columns = Vec::new();
     for ((&feature, &mode), &split) in features.iter().zip(modes).zip(splits) {
         let at = indices(cx, &[1], &[feature]);
-        let column = cx.emit(Gather { axis: 1 }, &[x, at], Type::new(dtype, &[rows, Dim::ONE]));
+        let column = cx.emit(
+            Gather { axis: 1 },
+            &[x, at],
+            Type::new(dtype, &[rows, Dim::ONE]),
+        );
         let kind = match mode {
             0 => BinaryKind::LessOrEqual,
             1 => BinaryKind::Less,
@@ -234,7 +290,8 @@ fn decisions(
         };
         let bounds = if mode == 6 {
             let set = sets.next().filter(|s| !s.is_empty());
-            set.ok_or_else(|| Refusal::invalid("a set of members is missing"))?.to_vec()
+            set.ok_or_else(|| Refusal::invalid("a set of members is missing"))?
+                .to_vec()
         } else {
             vec![split]
         };
@@ -242,16 +299,26 @@ fn decisions(
         let bounds = constant(cx, &[width], &bounds);
         let bounds = cx.cast(bounds, dtype);
         let outcome = cx.binary(kind, column, bounds)?;
-        let outcome = if mode == 5 { cx.unary(UnaryKind::Not, outcome) } else { outcome };
+        let outcome = if mode == 5 {
+            cx.unary(UnaryKind::Not, outcome)
+        } else {
+            outcome
+        };
         let outcome = cx.cast(outcome, DType::F32);
-        columns.push(if width == 1 { outcome } else { cx.reduce(ReduceKind::Max, outcome, &[1], true)? });
+        columns.push(if width == 1 {
+            outcome
+        } else {
+            cx.reduce(ReduceKind::Max, outcome, &[1], true)?
+        });
     }
     cx.concat(&columns, 1)
 }
 
 fn text(op: &str) -> Refusal {
-    Refusal::unsupported(format!("{op} works on text, which a bundle has no tensors for"))
-        .remedy("do the text part in the application, and start the model at its first numeric tensor")
+    Refusal::unsupported(format!(
+        "{op} works on text, which a bundle has no tensors for"
+    ))
+    .remedy("do the text part in the application, and start the model at its first numeric tensor")
 }
 
 /// Operators on strings.
@@ -261,6 +328,9 @@ pub(super) fn strings(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
 
 /// `ImageDecoder`.
 pub(super) fn image_decoder(_cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
-    Err(Refusal::unsupported("image files are not decoded inside a model")
-        .remedy("start the model at the decoded pixels; the bundle's own pre-processing takes images"))
+    Err(
+        Refusal::unsupported("image files are not decoded inside a model").remedy(
+            "start the model at the decoded pixels; the bundle's own pre-processing takes images",
+        ),
+    )
 }

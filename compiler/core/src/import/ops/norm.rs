@@ -26,7 +26,11 @@ fn over_channels(
 fn along(cx: &mut NodeCx<'_>, v: ValueId, axis: usize, rank: usize) -> ValueId {
     let mut shape = vec![Dim::ONE; rank - axis];
     shape[0] = cx.shape(v)[0];
-    if shape.len() == 1 { v } else { cx.reshape(v, &shape) }
+    if shape.len() == 1 {
+        v
+    } else {
+        cx.reshape(v, &shape)
+    }
 }
 
 /// `BatchNormalization`: `x*a + b` with `a = scale/sqrt(var + epsilon)`, `b = bias - mean*a`.
@@ -43,12 +47,15 @@ pub(super) fn batch(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         return Err(Refusal::unsupported("the input has no channel axis"));
     }
     if cx.opset() < 9 && cx.int_or("spatial", 1)? == 0 {
-        return Err(Refusal::unsupported("spatial=0 is not supported").remedy("export the model with opset 9 or later"));
+        return Err(Refusal::unsupported("spatial=0 is not supported")
+            .remedy("export the model with opset 9 or later"));
     }
     let training = cx.int_or("training_mode", 0)? != 0;
     if cx.opset() < 14 && (1..5).any(|i| cx.has_output(i)) {
-        return Err(Refusal::unsupported("training-mode outputs are not supported before opset 14")
-            .remedy("export the model for inference"));
+        return Err(Refusal::unsupported(
+            "training-mode outputs are not supported before opset 14",
+        )
+        .remedy("export the model for inference"));
     }
     let (mut mean, mut var) = (mean, var);
     if training {
@@ -103,7 +110,10 @@ fn grouped(
     };
     let last = cx.to_channels_last(view);
     let ty = Type::new(DType::F32, &cx.shape(last));
-    let op = GroupNorm { groups: groups as u32, epsilon };
+    let op = GroupNorm {
+        groups: groups as u32,
+        epsilon,
+    };
     let y = cx.emit_n(op, &[Some(last), scale, bias], &[Some(ty)])[0].expect("asked for");
     let y = cx.to_channels_first(y);
     if direct { y } else { cx.reshape(y, &shape) }
@@ -134,7 +144,9 @@ pub(super) fn group(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let channels = fixed(cx.shape(x)[1], "the number of channels")?;
     let groups = cx.int_or("num_groups", 0)?;
     if groups < 1 || channels as i64 % groups != 0 {
-        return Err(Refusal::invalid(format!("{groups} groups do not divide {channels} channels")));
+        return Err(Refusal::invalid(format!(
+            "{groups} groups do not divide {channels} channels"
+        )));
     }
     let epsilon = cx.float_or("epsilon", 1e-5)?;
     let groups = groups as usize;
@@ -191,7 +203,11 @@ pub(super) fn layer(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let bias = cx.opt_input(2)?;
     let bias = widen_opt(cx, bias);
     let axis = cx.axis(cx.int_or("axis", -1)?, cx.rank(x))? as i32;
-    let op = LayerNorm { axis, epsilon: cx.float_or("epsilon", 1e-5)?, rms };
+    let op = LayerNorm {
+        axis,
+        epsilon: cx.float_or("epsilon", 1e-5)?,
+        rms,
+    };
     let wanted = [cx.has_output(1), cx.has_output(2)];
     let out = layered(cx, x, scale, bias, op, wanted);
     let y = narrow(cx, out[0].expect("asked for"), dtype);
@@ -211,7 +227,11 @@ pub(super) fn skip_layer(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let (x, dtype) = wide_input(cx, 0)?;
     let (skip, _) = wide_input(cx, 1)?;
     let gamma = wide_input(cx, 2)?.0;
-    let (beta, bias) = if rms { (None, cx.opt_input(3)?) } else { (cx.opt_input(3)?, cx.opt_input(4)?) };
+    let (beta, bias) = if rms {
+        (None, cx.opt_input(3)?)
+    } else {
+        (cx.opt_input(3)?, cx.opt_input(4)?)
+    };
     let beta = widen_opt(cx, beta);
     let mut sum = cx.binary(BinaryKind::Add, x, skip)?;
     if let Some(bias) = bias {
@@ -219,7 +239,11 @@ pub(super) fn skip_layer(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         sum = cx.binary(BinaryKind::Add, sum, bias)?;
     }
     let axis = cx.rank(sum) as i32 - 1;
-    let op = LayerNorm { axis, epsilon: cx.float_or("epsilon", 1e-12)?, rms };
+    let op = LayerNorm {
+        axis,
+        epsilon: cx.float_or("epsilon", 1e-12)?,
+        rms,
+    };
     let wanted = [cx.has_output(1), cx.has_output(2)];
     let out = layered(cx, sum, Some(gamma), beta, op, wanted);
     let y = narrow(cx, out[0].expect("asked for"), dtype);
@@ -241,7 +265,10 @@ pub(super) fn lrn(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let (x, dtype) = wide_input(cx, 0)?;
     let size = cx.int_or("size", 0)?;
     if size < 1 || cx.rank(x) < 2 {
-        return Err(Refusal::invalid(format!("size {size} over {} axes", cx.rank(x))));
+        return Err(Refusal::invalid(format!(
+            "size {size} over {} axes",
+            cx.rank(x)
+        )));
     }
     let op = Lrn {
         size: size as u32,
@@ -276,7 +303,11 @@ pub(super) fn lp(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         return Err(Refusal::invalid(format!("p is {p}, neither 1 nor 2")));
     }
     // The standard's quotient: not a number where the norm is zero, which the engine's `lp_norm` defines as zero.
-    let kind = if p == 1 { ReduceKind::L1 } else { ReduceKind::L2 };
+    let kind = if p == 1 {
+        ReduceKind::L1
+    } else {
+        ReduceKind::L2
+    };
     let norm = cx.reduce(kind, x, &[axis], true)?;
     let y = cx.binary(BinaryKind::Div, x, norm)?;
     let y = narrow(cx, y, dtype);

@@ -3,13 +3,17 @@
 use super::super::{NodeCx, Refusal};
 use super::lower::{narrow, with_scalar, zero};
 use crate::ir::{Type, ValueId};
-use cygnet_format::op::{BinaryKind, UnaryKind, Where};
 use cygnet_format::DType;
+use cygnet_format::op::{BinaryKind, UnaryKind, Where};
 
 /// `a*x + b*y`.
 fn mix(cx: &mut NodeCx<'_>, a: f32, x: ValueId, b: f32, y: ValueId) -> Result<ValueId, Refusal> {
     let x = with_scalar(cx, BinaryKind::Mul, x, a)?;
-    let y = if b == 1.0 { y } else { with_scalar(cx, BinaryKind::Mul, y, b)? };
+    let y = if b == 1.0 {
+        y
+    } else {
+        with_scalar(cx, BinaryKind::Mul, y, b)?
+    };
     cx.binary(BinaryKind::Add, x, y)
 }
 
@@ -32,13 +36,20 @@ fn head(cx: &mut NodeCx<'_>, per: usize) -> Result<(ValueId, ValueId, usize), Re
 pub(super) fn adagrad(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let (r, t, n) = head(cx, 3)?;
     let dtype = cx.dtype(r);
-    let (decay, epsilon) = (cx.float_or("decay_factor", 0.0)?, cx.float_or("epsilon", 1e-6)?);
+    let (decay, epsilon) = (
+        cx.float_or("decay_factor", 0.0)?,
+        cx.float_or("epsilon", 1e-6)?,
+    );
     let t = narrow(cx, t, dtype);
     let slow = with_scalar(cx, BinaryKind::Mul, t, decay)?;
     let slow = with_scalar(cx, BinaryKind::Add, slow, 1.0)?;
     let rate = cx.binary(BinaryKind::Div, r, slow)?;
     for i in 0..n {
-        let (x, g, h) = (cx.input(2 + i)?, cx.input(2 + n + i)?, cx.input(2 + 2 * n + i)?);
+        let (x, g, h) = (
+            cx.input(2 + i)?,
+            cx.input(2 + n + i)?,
+            cx.input(2 + 2 * n + i)?,
+        );
         let g = regularised(cx, x, g)?;
         let square = cx.binary(BinaryKind::Mul, g, g)?;
         let h = cx.binary(BinaryKind::Add, h, square)?;
@@ -54,7 +65,12 @@ pub(super) fn adagrad(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
 }
 
 /// `T > 0 ? a : b` on scalars.
-fn after_first(cx: &mut NodeCx<'_>, t: ValueId, a: ValueId, b: ValueId) -> Result<ValueId, Refusal> {
+fn after_first(
+    cx: &mut NodeCx<'_>,
+    t: ValueId,
+    a: ValueId,
+    b: ValueId,
+) -> Result<ValueId, Refusal> {
     let none = cx.dtype(t);
     let none = zero(cx, none);
     let later = cx.binary(BinaryKind::Greater, t, none)?;
@@ -97,7 +113,11 @@ pub(super) fn adam(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         let step = cx.binary(BinaryKind::Div, v, root)?;
         let step = cx.binary(BinaryKind::Mul, rate, step)?;
         let x = cx.binary(BinaryKind::Sub, x, step)?;
-        let x = if post == 0.0 { x } else { with_scalar(cx, BinaryKind::Mul, x, 1.0 - post)? };
+        let x = if post == 0.0 {
+            x
+        } else {
+            with_scalar(cx, BinaryKind::Mul, x, 1.0 - post)?
+        };
         cx.set_output(i, x);
         cx.set_output(n + i, v);
         cx.set_output(2 * n + i, h);
@@ -113,16 +133,28 @@ pub(super) fn momentum(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let nesterov = match cx.str_or("mode", "standard")?.as_str() {
         "nesterov" => true,
         "standard" => false,
-        other => return Err(Refusal::invalid(format!("mode {other:?} is neither standard nor nesterov"))),
+        other => {
+            return Err(Refusal::invalid(format!(
+                "mode {other:?} is neither standard nor nesterov"
+            )));
+        }
     };
     let (later, first) = (cx.scalar(beta, dtype), cx.scalar(1.0, dtype));
     let beta = after_first(cx, t, later, first)?;
     for i in 0..n {
-        let (x, g, v) = (cx.input(2 + i)?, cx.input(2 + n + i)?, cx.input(2 + 2 * n + i)?);
+        let (x, g, v) = (
+            cx.input(2 + i)?,
+            cx.input(2 + n + i)?,
+            cx.input(2 + 2 * n + i)?,
+        );
         let g = regularised(cx, x, g)?;
         let fresh = cx.binary(BinaryKind::Mul, beta, g)?;
         let v = mix(cx, alpha, v, 1.0, fresh)?;
-        let step = if nesterov { mix(cx, alpha, v, 1.0, g)? } else { v };
+        let step = if nesterov {
+            mix(cx, alpha, v, 1.0, g)?
+        } else {
+            v
+        };
         let step = cx.binary(BinaryKind::Mul, r, step)?;
         let x = cx.binary(BinaryKind::Sub, x, step)?;
         cx.set_output(i, x);

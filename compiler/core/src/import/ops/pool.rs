@@ -5,14 +5,18 @@ use super::lower::{narrow, small, wide_input, widen, with_scalar};
 use super::window::{Window, axes, channels_last, ints_or, spatial_rank};
 use crate::ir::{Type, ValueId};
 use cygnet_format::op::{
-    BinaryKind, MaxRoiPool, MaxUnpool, Pad, PadMode, Pool, PoolKind, ReduceKind, RoiAlign, RoiMode, UnaryKind,
+    BinaryKind, MaxRoiPool, MaxUnpool, Pad, PadMode, Pool, PoolKind, ReduceKind, RoiAlign, RoiMode,
+    UnaryKind,
 };
 use cygnet_format::{DType, Dim};
 
 fn kernel(cx: &NodeCx<'_>, spatial: usize) -> Result<Vec<i32>, Refusal> {
     let kernel = cx.ints("kernel_shape")?.unwrap_or_default();
     if kernel.len() != spatial {
-        return Err(Refusal::invalid(format!("kernel_shape has {} elements for {spatial} spatial axes", kernel.len())));
+        return Err(Refusal::invalid(format!(
+            "kernel_shape has {} elements for {spatial} spatial axes",
+            kernel.len()
+        )));
     }
     small(&kernel, "kernel_shape")
 }
@@ -37,8 +41,13 @@ pub(super) fn pool(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let p = lp_order(cx)?;
     let shape = cx.shape(x);
     let extent = window.extent(cx, &shape[2..], ceil)?;
-    if extent.explicit.is_some() && ((kind == PoolKind::Average && !count_include_pad) || cx.has_output(1)) {
-        return Err(Refusal::unsupported("the padding of auto_pad depends on an input size that is not fixed").remedy("fix the input shape with --input NAME=SHAPE"));
+    if extent.explicit.is_some()
+        && ((kind == PoolKind::Average && !count_include_pad) || cx.has_output(1))
+    {
+        return Err(Refusal::unsupported(
+            "the padding of auto_pad depends on an input size that is not fixed",
+        )
+        .remedy("fix the input shape with --input NAME=SHAPE"));
     }
     let x = cx.to_channels_last(x);
     let lowest = match run {
@@ -79,8 +88,15 @@ fn lp_order(cx: &NodeCx<'_>) -> Result<u32, Refusal> {
     if !cx.op_type().contains("LpPool") {
         return Ok(0);
     }
-    let p = if cx.opset() < 2 { cx.float_or("p", 2.0)? as i64 } else { cx.int_or("p", 2)? };
-    u32::try_from(p).ok().filter(|&p| p > 0).ok_or_else(|| Refusal::invalid(format!("p is {p}")))
+    let p = if cx.opset() < 2 {
+        cx.float_or("p", 2.0)? as i64
+    } else {
+        cx.int_or("p", 2)?
+    };
+    u32::try_from(p)
+        .ok()
+        .filter(|&p| p > 0)
+        .ok_or_else(|| Refusal::invalid(format!("p is {p}")))
 }
 
 /// `GlobalMaxPool`, `GlobalAveragePool` and `GlobalLpPool`.
@@ -91,13 +107,21 @@ pub(super) fn global_pool(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         return Err(Refusal::invalid("the input has no channel axis"));
     }
     let last = (3..=5).contains(&rank);
-    let axes: Vec<usize> = if last { (1..rank - 1).collect() } else { (2..rank).collect() };
+    let axes: Vec<usize> = if last {
+        (1..rank - 1).collect()
+    } else {
+        (2..rank).collect()
+    };
     let x = if last { cx.to_channels_last(x) } else { x };
     let whole = if last { whole_pool(cx, x) } else { None };
     let y = match cx.op_type() {
         "GlobalMaxPool" | "GlobalAveragePool" if whole.is_some() => {
             let (mut op, ty) = whole.expect("checked");
-            op.kind = if cx.op_type() == "GlobalMaxPool" { PoolKind::Max } else { PoolKind::Average };
+            op.kind = if cx.op_type() == "GlobalMaxPool" {
+                PoolKind::Max
+            } else {
+                PoolKind::Average
+            };
             cx.emit(op, &[x], ty)
         }
         "GlobalMaxPool" => cx.reduce(ReduceKind::Max, x, &axes, true)?,
@@ -123,7 +147,10 @@ pub(super) fn global_pool(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
 fn whole_pool(cx: &NodeCx<'_>, x: ValueId) -> Option<(Pool, Type)> {
     let shape = cx.shape(x);
     let n = shape.len() - 2;
-    let kernel: Vec<i32> = shape[1..=n].iter().map(|d| d.as_const().map(|d| d as i32)).collect::<Option<_>>()?;
+    let kernel: Vec<i32> = shape[1..=n]
+        .iter()
+        .map(|d| d.as_const().map(|d| d as i32))
+        .collect::<Option<_>>()?;
     if kernel.contains(&0) {
         return None;
     }
@@ -135,7 +162,13 @@ fn whole_pool(cx: &NodeCx<'_>, x: ValueId) -> Option<(Pool, Type)> {
         pads: axes(&vec![0; 2 * n]),
         ..Pool::default()
     };
-    Some((op, Type::new(cx.dtype(x), &channels_last(shape[0], &vec![Dim::ONE; n], shape[n + 1]))))
+    Some((
+        op,
+        Type::new(
+            cx.dtype(x),
+            &channels_last(shape[0], &vec![Dim::ONE; n], shape[n + 1]),
+        ),
+    ))
 }
 
 /// `MaxUnpool`. A larger `output_shape` is the inferred output followed by zeros.
@@ -162,12 +195,23 @@ pub(super) fn max_unpool(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     if let Some(size) = cx.opt_input(2)? {
         let wanted = cx.dim_list(size)?;
         if wanted.len() != n + 2 {
-            return Err(Refusal::invalid(format!("output_shape has {} elements for {} axes", wanted.len(), n + 2)));
+            return Err(Refusal::invalid(format!(
+                "output_shape has {} elements for {} axes",
+                wanted.len(),
+                n + 2
+            )));
         }
         if wanted != shape {
             let zero = cx.scalar(0.0, DType::F32);
             let before = vec![Dim(0); n + 2].into_iter().collect();
-            y = cx.emit(Pad { before, mode: PadMode::Constant }, &[y, zero], Type::new(DType::F32, &wanted));
+            y = cx.emit(
+                Pad {
+                    before,
+                    mode: PadMode::Constant,
+                },
+                &[y, zero],
+                Type::new(DType::F32, &wanted),
+            );
         }
     }
     let y = narrow(cx, y, dtype);
@@ -187,9 +231,17 @@ pub(super) fn roi_align(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let mode = match cx.str_or("mode", "avg")?.as_str() {
         "avg" => RoiMode::Average,
         "max" => RoiMode::Max,
-        other => return Err(Refusal::invalid(format!("mode {other:?} is neither avg nor max"))),
+        other => {
+            return Err(Refusal::invalid(format!(
+                "mode {other:?} is neither avg nor max"
+            )));
+        }
     };
-    let default = if cx.opset() < 16 { "output_half_pixel" } else { "half_pixel" };
+    let default = if cx.opset() < 16 {
+        "output_half_pixel"
+    } else {
+        "half_pixel"
+    };
     let half_pixel = cx.str_or("coordinate_transformation_mode", default)? == "half_pixel";
     let height = cx.int_or("output_height", 1)?;
     let width = cx.int_or("output_width", 1)?;
@@ -208,9 +260,13 @@ pub(super) fn max_roi_pool(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let (rois, _) = wide_input(cx, 1)?;
     let size = cx.ints("pooled_shape")?.unwrap_or_default();
     if cx.rank(x) != 4 || size.len() != 2 {
-        return Err(Refusal::invalid("the input is not [N, C, H, W] or pooled_shape has not two elements"));
+        return Err(Refusal::invalid(
+            "the input is not [N, C, H, W] or pooled_shape has not two elements",
+        ));
     }
-    let op = MaxRoiPool { spatial_scale: cx.float_or("spatial_scale", 1.0)? };
+    let op = MaxRoiPool {
+        spatial_scale: cx.float_or("spatial_scale", 1.0)?,
+    };
     roi_output(cx, op.into(), &[x, rois], size[0], size[1], dtype)
 }
 
@@ -223,7 +279,9 @@ fn roi_output(
     dtype: DType,
 ) -> Result<(), Refusal> {
     if !(1..=1 << 16).contains(&height) || !(1..=1 << 16).contains(&width) {
-        return Err(Refusal::invalid(format!("the pooled size {height}x{width} is out of range")));
+        return Err(Refusal::invalid(format!(
+            "the pooled size {height}x{width} is out of range"
+        )));
     }
     let (channels, count) = (cx.shape(operands[0])[1], cx.shape(operands[1])[0]);
     let mut operands = operands.to_vec();

@@ -24,7 +24,9 @@ fn parts(cx: &mut NodeCx<'_>, functions: &[GateKind]) -> Result<Parts, Refusal> 
     let (x, dtype) = wide_input(cx, 0)?;
     let (r, _) = wide_input(cx, 2)?;
     if cx.rank(x) != 3 || cx.rank(r) != 3 {
-        return Err(Refusal::invalid("the input or the recurrent weights have not three axes"));
+        return Err(Refusal::invalid(
+            "the input or the recurrent weights have not three axes",
+        ));
     }
     let direction = match cx.str_or("direction", "forward")?.as_str() {
         "forward" => Direction::Forward,
@@ -32,33 +34,63 @@ fn parts(cx: &mut NodeCx<'_>, functions: &[GateKind]) -> Result<Parts, Refusal> 
         "bidirectional" => Direction::Bidirectional,
         other => return Err(Refusal::invalid(format!("direction {other:?} is unknown"))),
     };
-    let directions = if direction == Direction::Bidirectional { 2 } else { 1 };
+    let directions = if direction == Direction::Bidirectional {
+        2
+    } else {
+        1
+    };
     let hidden = fixed(cx.shape(r)[2], "the hidden size")?;
     if let Some(h) = cx.int("hidden_size")?
         && h != hidden as i64
     {
-        return Err(Refusal::invalid(format!("hidden_size {h} differs from the weights ({hidden})")));
+        return Err(Refusal::invalid(format!(
+            "hidden_size {h} differs from the weights ({hidden})"
+        )));
     }
     if cx.shape(r)[0] != Dim(directions as i32) {
-        return Err(Refusal::invalid(format!("the weights are not for {directions} direction(s)")));
+        return Err(Refusal::invalid(format!(
+            "the weights are not for {directions} direction(s)"
+        )));
     }
     let batch_first = cx.int_or("layout", 0)? != 0;
-    let x = if batch_first { cx.transpose(x, &[1, 0, 2]) } else { x };
+    let x = if batch_first {
+        cx.transpose(x, &[1, 0, 2])
+    } else {
+        x
+    };
     // The engine takes "no clipping" as zero or less.
     let clip = cx.float_or("clip", 0.0)?;
     let gates = gates(cx, functions, directions)?;
-    Ok(Parts { direction, directions, clip, gates, x, hidden, batch_first, dtype })
+    Ok(Parts {
+        direction,
+        directions,
+        clip,
+        gates,
+        x,
+        hidden,
+        batch_first,
+        dtype,
+    })
 }
 
 /// The activation functions; `activation_alpha` and `activation_beta` are consumed in the order of the functions that
 /// have such a parameter.
 fn gates(cx: &NodeCx<'_>, functions: &[GateKind], directions: usize) -> Result<Vec<Gate>, Refusal> {
-    let mut alphas = cx.floats("activation_alpha")?.unwrap_or_default().into_iter();
-    let mut betas = cx.floats("activation_beta")?.unwrap_or_default().into_iter();
+    let mut alphas = cx
+        .floats("activation_alpha")?
+        .unwrap_or_default()
+        .into_iter();
+    let mut betas = cx
+        .floats("activation_beta")?
+        .unwrap_or_default()
+        .into_iter();
     let names = cx.strings("activations")?.unwrap_or_default();
     let count = functions.len() * directions;
     if !names.is_empty() && names.len() != count {
-        return Err(Refusal::invalid(format!("{} activations where {count} are needed", names.len())));
+        return Err(Refusal::invalid(format!(
+            "{} activations where {count} are needed",
+            names.len()
+        )));
     }
     (0..count)
         .map(|i| {
@@ -75,7 +107,11 @@ fn gates(cx: &NodeCx<'_>, functions: &[GateKind], directions: usize) -> Result<V
                 Some("elu") => GateKind::Elu,
                 Some("softsign") => GateKind::Softsign,
                 Some("softplus") => GateKind::Softplus,
-                Some(other) => return Err(Refusal::unsupported(format!("activation {other:?} is not supported"))),
+                Some(other) => {
+                    return Err(Refusal::unsupported(format!(
+                        "activation {other:?} is not supported"
+                    )));
+                }
             };
             // Defaults of the stand-alone operators, as the specification says.
             let (a, b) = match kind {
@@ -97,20 +133,38 @@ fn gates(cx: &NodeCx<'_>, functions: &[GateKind], directions: usize) -> Result<V
 fn state(cx: &mut NodeCx<'_>, i: usize, batch_first: bool) -> Result<Option<ValueId>, Refusal> {
     let v = cx.opt_input(i)?;
     let v = widen_opt(cx, v);
-    Ok(v.map(|v| if batch_first { cx.transpose(v, &[1, 0, 2]) } else { v }))
+    Ok(v.map(|v| {
+        if batch_first {
+            cx.transpose(v, &[1, 0, 2])
+        } else {
+            v
+        }
+    }))
 }
 
 /// Emits the operator and brings its outputs into the model's layout.
-fn finish(cx: &mut NodeCx<'_>, parts: &Parts, op: Op, extra: &[Option<ValueId>], states: usize) -> Result<(), Refusal> {
+fn finish(
+    cx: &mut NodeCx<'_>,
+    parts: &Parts,
+    op: Op,
+    extra: &[Option<ValueId>],
+    states: usize,
+) -> Result<(), Refusal> {
     let (w, r) = (wide_input(cx, 1)?.0, wide_input(cx, 2)?.0);
     let bias = cx.opt_input(3)?;
     let bias = widen_opt(cx, bias);
     let lengths = cx.opt_input(4)?.map(|v| narrow(cx, v, DType::I32));
     let shape = cx.shape(parts.x);
     let (d, h) = (Dim(parts.directions as i32), Dim(parts.hidden as i32));
-    let mut types = vec![cx.has_output(0).then(|| Type::new(DType::F32, &[shape[0], d, shape[1], h]))];
+    let mut types = vec![
+        cx.has_output(0)
+            .then(|| Type::new(DType::F32, &[shape[0], d, shape[1], h])),
+    ];
     for i in 1..=states {
-        types.push(cx.has_output(i).then(|| Type::new(DType::F32, &[d, shape[1], h])));
+        types.push(
+            cx.has_output(i)
+                .then(|| Type::new(DType::F32, &[d, shape[1], h])),
+        );
     }
     while types.len() > 1 && types.last().is_some_and(Option::is_none) {
         types.pop();
@@ -124,7 +178,11 @@ fn finish(cx: &mut NodeCx<'_>, parts: &Parts, op: Op, extra: &[Option<ValueId>],
     for (i, v) in out.into_iter().enumerate() {
         let Some(mut v) = v else { continue };
         if parts.batch_first {
-            v = if i == 0 { cx.transpose(v, &[2, 0, 1, 3]) } else { cx.transpose(v, &[1, 0, 2]) };
+            v = if i == 0 {
+                cx.transpose(v, &[2, 0, 1, 3])
+            } else {
+                cx.transpose(v, &[1, 0, 2])
+            };
         }
         let v = narrow(cx, v, parts.dtype);
         cx.set_output(i, v);
@@ -169,6 +227,10 @@ pub(super) fn gru(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
 pub(super) fn rnn(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let parts = parts(cx, &[GateKind::Tanh])?;
     let h0 = state(cx, 5, parts.batch_first)?;
-    let op = Rnn { direction: parts.direction, clip: parts.clip, gates: full(&parts.gates)? };
+    let op = Rnn {
+        direction: parts.direction,
+        clip: parts.clip,
+        gates: full(&parts.gates)?,
+    };
     finish(cx, &parts, op.into(), &[h0], 1)
 }

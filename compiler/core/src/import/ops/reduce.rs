@@ -19,7 +19,11 @@ fn axes(cx: &mut NodeCx<'_>, rank: usize) -> Result<Option<Vec<usize>>, Refusal>
     let given = given.unwrap_or_default();
     if given.is_empty() {
         let noop = cx.int_or("noop_with_empty_axes", 0)? != 0;
-        return Ok(if noop { None } else { Some((0..rank).collect()) });
+        return Ok(if noop {
+            None
+        } else {
+            Some((0..rank).collect())
+        });
     }
     let mut axes = given
         .iter()

@@ -25,8 +25,10 @@ fn scaled(cx: &mut NodeCx<'_>, dim: Dim, scale: f32) -> Result<Dim, Refusal> {
         .map(|q| ((scale * q as f32).round() as i64, q as i64))
         .find(|&(p, q)| p > 0 && (p as f64 / q as f64 - scale as f64).abs() <= scale as f64 * 1e-6)
         .ok_or_else(|| {
-            Refusal::unsupported(format!("a scale of {scale} on an axis whose length is not fixed"))
-                .remedy("fix the input shape with --input NAME=SHAPE")
+            Refusal::unsupported(format!(
+                "a scale of {scale} on an axis whose length is not fixed"
+            ))
+            .remedy("fix the input shape with --input NAME=SHAPE")
         })?;
     let g = cx.graph();
     let (p, q) = (g.dim_const(p), g.dim_const(q));
@@ -36,7 +38,9 @@ fn scaled(cx: &mut NodeCx<'_>, dim: Dim, scale: f32) -> Result<Dim, Refusal> {
 
 /// A constant f32 list of an optional input; an empty tensor counts as absent.
 fn floats(cx: &mut NodeCx<'_>, i: usize) -> Result<Option<Vec<f32>>, Refusal> {
-    let Some(v) = cx.opt_input(i)? else { return Ok(None) };
+    let Some(v) = cx.opt_input(i)? else {
+        return Ok(None);
+    };
     if cx.shape(v) == [Dim(0)] {
         return Ok(None);
     }
@@ -58,7 +62,10 @@ pub(super) fn resize(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         let scales = floats(cx, 1)?.ok_or_else(|| Refusal::invalid("the scales are missing"))?;
         return plain(cx, x, &scales, mode);
     }
-    let coordinates = match cx.str_or("coordinate_transformation_mode", "half_pixel")?.as_str() {
+    let coordinates = match cx
+        .str_or("coordinate_transformation_mode", "half_pixel")?
+        .as_str()
+    {
         "half_pixel" => CoordinateMode::HalfPixel,
         "half_pixel_symmetric" => CoordinateMode::HalfPixelSymmetric,
         "pytorch_half_pixel" => CoordinateMode::PytorchHalfPixel,
@@ -66,17 +73,28 @@ pub(super) fn resize(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         "asymmetric" => CoordinateMode::Asymmetric,
         "tf_crop_and_resize" => CoordinateMode::TfCropAndResize,
         "tf_half_pixel_for_nn" => CoordinateMode::TfHalfPixelForNn,
-        other => return Err(Refusal::invalid(format!("coordinate_transformation_mode {other:?} is unknown"))),
+        other => {
+            return Err(Refusal::invalid(format!(
+                "coordinate_transformation_mode {other:?} is unknown"
+            )));
+        }
     };
     let nearest = match cx.str_or("nearest_mode", "round_prefer_floor")?.as_str() {
         "round_prefer_floor" => NearestMode::RoundPreferFloor,
         "round_prefer_ceil" => NearestMode::RoundPreferCeil,
         "floor" => NearestMode::Floor,
         "ceil" => NearestMode::Ceil,
-        other => return Err(Refusal::invalid(format!("nearest_mode {other:?} is unknown"))),
+        other => {
+            return Err(Refusal::invalid(format!(
+                "nearest_mode {other:?} is unknown"
+            )));
+        }
     };
     let axes = match cx.ints("axes")? {
-        Some(axes) => axes.iter().map(|&a| cx.axis(a, rank)).collect::<Result<Vec<_>, _>>()?,
+        Some(axes) => axes
+            .iter()
+            .map(|&a| cx.axis(a, rank))
+            .collect::<Result<Vec<_>, _>>()?,
         None => (0..rank).collect(),
     };
     let crop = coordinates == CoordinateMode::TfCropAndResize;
@@ -96,18 +114,26 @@ pub(super) fn resize(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
 }
 
 /// Reads `roi`, `scales` and `sizes` for the given axes.
-fn target(cx: &mut NodeCx<'_>, input: &[Dim], axes: &[usize], crop: bool) -> Result<Target, Refusal> {
+fn target(
+    cx: &mut NodeCx<'_>,
+    input: &[Dim],
+    axes: &[usize],
+    crop: bool,
+) -> Result<Target, Refusal> {
     let rank = input.len();
     let count = |what: &str, n: usize, wanted: usize| {
         if n == wanted {
             Ok(())
         } else {
-            Err(Refusal::invalid(format!("{what} has {n} elements where {wanted} are needed")))
+            Err(Refusal::invalid(format!(
+                "{what} has {n} elements where {wanted} are needed"
+            )))
         }
     };
     let mut roi = Vec::new();
     if crop {
-        let given = floats(cx, 1)?.ok_or_else(|| Refusal::invalid("tf_crop_and_resize without roi"))?;
+        let given =
+            floats(cx, 1)?.ok_or_else(|| Refusal::invalid("tf_crop_and_resize without roi"))?;
         count("roi", given.len(), 2 * axes.len())?;
         roi = [vec![0.0; rank], vec![1.0; rank]].concat();
         for (i, &a) in axes.iter().enumerate() {
@@ -121,12 +147,18 @@ fn target(cx: &mut NodeCx<'_>, input: &[Dim], axes: &[usize], crop: bool) -> Res
         count("scales", given.len(), axes.len())?;
         for (&a, &s) in axes.iter().zip(&given) {
             scales[a] = s;
-            let span = if crop { s * (roi[rank + a] - roi[a]) } else { s };
+            let span = if crop {
+                s * (roi[rank + a] - roi[a])
+            } else {
+                s
+            };
             shape[a] = scaled(cx, input[a], span)?;
         }
         return Ok(Target { scales, shape, roi });
     }
-    let sizes = cx.opt_input(3)?.ok_or_else(|| Refusal::invalid("neither scales nor sizes are given"))?;
+    let sizes = cx
+        .opt_input(3)?
+        .ok_or_else(|| Refusal::invalid("neither scales nor sizes are given"))?;
     let sizes = cx.dim_list(sizes)?;
     count("sizes", sizes.len(), axes.len())?;
     let policy = cx.str_or("keep_aspect_ratio_policy", "stretch")?;
@@ -140,13 +172,19 @@ fn target(cx: &mut NodeCx<'_>, input: &[Dim], axes: &[usize], crop: bool) -> Res
     let larger = match policy.as_str() {
         "not_larger" => false,
         "not_smaller" => true,
-        other => return Err(Refusal::invalid(format!("keep_aspect_ratio_policy {other:?} is unknown"))),
+        other => {
+            return Err(Refusal::invalid(format!(
+                "keep_aspect_ratio_policy {other:?} is unknown"
+            )));
+        }
     };
     let mut ratio: Option<f64> = None;
     for (&a, &s) in axes.iter().zip(&sizes) {
         let (Some(s), Some(n)) = (s.as_const(), input[a].as_const()) else {
-            return Err(Refusal::unsupported("keep_aspect_ratio_policy over sizes that are not fixed")
-                .remedy("fix the input shape with --input NAME=SHAPE"));
+            return Err(Refusal::unsupported(
+                "keep_aspect_ratio_policy over sizes that are not fixed",
+            )
+            .remedy("fix the input shape with --input NAME=SHAPE"));
         };
         let r = s as f64 / n as f64;
         ratio = Some(ratio.map_or(r, |q| if larger { q.max(r) } else { q.min(r) }));
@@ -168,8 +206,14 @@ fn apply(cx: &mut NodeCx<'_>, x: ValueId, mut op: Resize, target: Target) -> Res
     if target.shape.iter().any(|d| d.as_const() == Some(0)) {
         return Err(Refusal::unsupported("the output is empty"));
     }
-    let Target { mut scales, mut shape, mut roi } = target;
-    let kept = |a: usize| shape[a] == input[a] && roi.get(a).is_none_or(|&r| r == 0.0 && roi[rank + a] == 1.0);
+    let Target {
+        mut scales,
+        mut shape,
+        mut roi,
+    } = target;
+    let kept = |a: usize| {
+        shape[a] == input[a] && roi.get(a).is_none_or(|&r| r == 0.0 && roi[rank + a] == 1.0)
+    };
     let last = (3..=5).contains(&rank) && kept(0) && kept(1);
     let mut y = widen(cx, x);
     if last {
@@ -200,12 +244,21 @@ fn apply(cx: &mut NodeCx<'_>, x: ValueId, mut op: Resize, target: Target) -> Res
 fn plain(cx: &mut NodeCx<'_>, x: ValueId, scales: &[f32], mode: ResizeMode) -> Result<(), Refusal> {
     let input = cx.shape(x);
     if scales.len() != input.len() {
-        return Err(Refusal::invalid(format!("{} scales for {} axes", scales.len(), input.len())));
+        return Err(Refusal::invalid(format!(
+            "{} scales for {} axes",
+            scales.len(),
+            input.len()
+        )));
     }
-    let (up, down) = (scales.iter().any(|&s| s > 1.0), scales.iter().any(|&s| s < 1.0));
+    let (up, down) = (
+        scales.iter().any(|&s| s > 1.0),
+        scales.iter().any(|&s| s < 1.0),
+    );
     if up && down && mode == ResizeMode::Nearest {
-        return Err(Refusal::unsupported("nearest neighbour that enlarges one axis and shrinks another")
-            .remedy("export the model with opset 11 or later"));
+        return Err(Refusal::unsupported(
+            "nearest neighbour that enlarges one axis and shrinks another",
+        )
+        .remedy("export the model with opset 11 or later"));
     }
     let shape = input
         .iter()
@@ -215,11 +268,24 @@ fn plain(cx: &mut NodeCx<'_>, x: ValueId, scales: &[f32], mode: ResizeMode) -> R
     let op = Resize {
         mode,
         coordinates: CoordinateMode::Asymmetric,
-        nearest: if down { NearestMode::Ceil } else { NearestMode::Floor },
+        nearest: if down {
+            NearestMode::Ceil
+        } else {
+            NearestMode::Floor
+        },
         cubic_a: -0.75,
         ..Resize::default()
     };
-    apply(cx, x, op, Target { scales: scales.to_vec(), shape, roi: Vec::new() })
+    apply(
+        cx,
+        x,
+        op,
+        Target {
+            scales: scales.to_vec(),
+            shape,
+            roi: Vec::new(),
+        },
+    )
 }
 
 /// `Upsample`: scales as two attributes (opset 1), one attribute (7) or an input (9).
@@ -235,7 +301,12 @@ pub(super) fn upsample(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     } else if cx.opset() >= 7 {
         cx.floats("scales")?
     } else {
-        Some(vec![1.0, 1.0, cx.float_or("height_scale", 1.0)?, cx.float_or("width_scale", 1.0)?])
+        Some(vec![
+            1.0,
+            1.0,
+            cx.float_or("height_scale", 1.0)?,
+            cx.float_or("width_scale", 1.0)?,
+        ])
     };
     let scales = scales.ok_or_else(|| Refusal::invalid("the scales are missing"))?;
     plain(cx, x, &scales, mode)

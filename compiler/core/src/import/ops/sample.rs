@@ -26,17 +26,31 @@ pub(super) fn grid_sample(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         "zeros" => GridPadding::Zeros,
         "border" => GridPadding::Border,
         "reflection" => GridPadding::Reflection,
-        other => return Err(Refusal::invalid(format!("padding_mode {other:?} is unknown"))),
+        other => {
+            return Err(Refusal::invalid(format!(
+                "padding_mode {other:?} is unknown"
+            )));
+        }
     };
     let align_corners = cx.int_or("align_corners", 0)? != 0;
     let (shape, mut out) = (cx.shape(x), cx.shape(grid));
     if out.len() != n + 2 || out[n + 1] != Dim(n as i32) {
-        return Err(Refusal::invalid(format!("the grid is not [N, {n} output axes, {n}]")));
+        return Err(Refusal::invalid(format!(
+            "the grid is not [N, {n} output axes, {n}]"
+        )));
     }
     out[n + 1] = shape[1];
     let x = cx.to_channels_last(x);
     let ty = Type::new(DType::F32, &out);
-    let y = cx.emit(GridSample { mode, padding, align_corners }, &[x, grid], ty);
+    let y = cx.emit(
+        GridSample {
+            mode,
+            padding,
+            align_corners,
+        },
+        &[x, grid],
+        ty,
+    );
     let y = cx.to_channels_first(y);
     let y = narrow(cx, y, dtype);
     cx.set_output(0, y);
@@ -51,11 +65,17 @@ pub(super) fn affine_grid(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let align = cx.int_or("align_corners", 0)? != 0;
     let n = size.len().wrapping_sub(2);
     if !(2..=3).contains(&n) || size.iter().any(|&s| s < 1) {
-        return Err(Refusal::invalid(format!("size {size:?} is not [N, C, H, W] or [N, C, D, H, W]")));
+        return Err(Refusal::invalid(format!(
+            "size {size:?} is not [N, C, H, W] or [N, C, D, H, W]"
+        )));
     }
     let space: Vec<usize> = size[2..].iter().map(|&s| s as usize).collect();
-    let points = space.iter().try_fold(1usize, |a, &b| a.checked_mul(b)).filter(|&p| p <= LARGEST);
-    let points = points.ok_or_else(|| Refusal::unsupported(format!("a grid of {space:?} points")))?;
+    let points = space
+        .iter()
+        .try_fold(1usize, |a, &b| a.checked_mul(b))
+        .filter(|&p| p <= LARGEST);
+    let points =
+        points.ok_or_else(|| Refusal::unsupported(format!("a grid of {space:?} points")))?;
     let mut base = vec![1.0f32; points * (n + 1)];
     for (p, point) in base.chunks_exact_mut(n + 1).enumerate() {
         let mut rest = p;
@@ -89,13 +109,17 @@ pub(super) fn col2im(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let n = block.len();
     let shape = cx.shape(x);
     if n == 0 || image.len() != n || shape.len() != 3 {
-        return Err(Refusal::invalid("image_shape and block_shape differ, or the input has not three axes"));
+        return Err(Refusal::invalid(
+            "image_shape and block_shape differ, or the input has not three axes",
+        ));
     }
     let window = Window::read(cx, small(&block, "block_shape")?)?;
     let pads = ints_or(cx, "pads", 2 * n, 0)?;
     let columns = fixed(shape[1], "the number of columns")?;
     if columns % window.taps() != 0 {
-        return Err(Refusal::invalid(format!("{columns} columns are not a multiple of the block")));
+        return Err(Refusal::invalid(format!(
+            "{columns} columns are not a multiple of the block"
+        )));
     }
     let mut out = vec![shape[0], Dim((columns / window.taps()) as i32)];
     out.extend(image);

@@ -12,11 +12,16 @@ const LONGEST: i64 = 1 << 24;
 
 /// The single constant integer of an optional input.
 fn scalar(cx: &mut NodeCx<'_>, i: usize) -> Result<Option<i64>, Refusal> {
-    let Some(v) = cx.opt_input(i)? else { return Ok(None) };
+    let Some(v) = cx.opt_input(i)? else {
+        return Ok(None);
+    };
     let values = cx.const_i64(v)?;
     match values[..] {
         [value] => Ok(Some(value)),
-        _ => Err(Refusal::invalid(format!("its input {i} has {} elements, not one", values.len()))),
+        _ => Err(Refusal::invalid(format!(
+            "its input {i} has {} elements, not one",
+            values.len()
+        ))),
     }
 }
 
@@ -25,10 +30,16 @@ pub(super) fn dft(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let (mut x, dtype) = wide_input(cx, 0)?;
     let rank = cx.rank(x);
     let length = scalar(cx, 1)?;
-    let axis = if cx.opset() >= 20 { scalar(cx, 2)?.unwrap_or(-2) } else { cx.int_or("axis", 1)? };
+    let axis = if cx.opset() >= 20 {
+        scalar(cx, 2)?.unwrap_or(-2)
+    } else {
+        cx.int_or("axis", 1)?
+    };
     let axis = cx.axis(axis, rank)?;
     if rank < 2 || axis + 1 == rank {
-        return Err(Refusal::invalid("the transform is over the axis of real and imaginary parts"));
+        return Err(Refusal::invalid(
+            "the transform is over the axis of real and imaginary parts",
+        ));
     }
     let inverse = cx.int_or("inverse", 0)? != 0;
     let onesided = cx.int_or("onesided", 0)? != 0;
@@ -45,10 +56,19 @@ pub(super) fn dft(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
             let zero = cx.scalar(0.0, DType::F32);
             shape[axis] = n;
             let before = vec![Dim(0); rank].into_iter().collect();
-            x = cx.emit(Pad { before, mode: PadMode::Constant }, &[x, zero], Type::new(DType::F32, &shape));
+            x = cx.emit(
+                Pad {
+                    before,
+                    mode: PadMode::Constant,
+                },
+                &[x, zero],
+                Type::new(DType::F32, &shape),
+            );
         } else if lo != hi {
-            return Err(Refusal::unsupported("dft_length lies within the bounds of the input length")
-                .remedy("fix the input length with --input NAME=SHAPE"));
+            return Err(Refusal::unsupported(
+                "dft_length lies within the bounds of the input length",
+            )
+            .remedy("fix the input length with --input NAME=SHAPE"));
         }
         shape[axis] = n;
     }
@@ -61,11 +81,19 @@ pub(super) fn dft(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let y = if onesided && inverse {
         let mut full = shape.clone();
         full[axis] = cx.shape(x)[axis];
-        let op = Dft { axis: axis as i32, inverse, onesided: false };
+        let op = Dft {
+            axis: axis as i32,
+            inverse,
+            onesided: false,
+        };
         let y = cx.emit(op, &[x], Type::new(DType::F32, &full));
         cx.slice(y, axis, Dim(0), shape[axis], 1)?
     } else {
-        let op = Dft { axis: axis as i32, inverse, onesided };
+        let op = Dft {
+            axis: axis as i32,
+            inverse,
+            onesided,
+        };
         cx.emit(op, &[x], Type::new(DType::F32, &shape))
     };
     let y = narrow(cx, y, dtype);
@@ -93,7 +121,9 @@ pub(super) fn stft(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         (None, None) => fixed(shape[1], "the signal length")? as i64,
     };
     if !(1..=LONGEST).contains(&length) || !(1..=LONGEST).contains(&step) {
-        return Err(Refusal::invalid(format!("frame_length {length}, frame_step {step}")));
+        return Err(Refusal::invalid(format!(
+            "frame_length {length}, frame_step {step}"
+        )));
     }
     let onesided = cx.int_or("onesided", 1)? != 0;
     let g = cx.graph();
@@ -101,7 +131,11 @@ pub(super) fn stft(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let frames = g.dim_floor_div(room, Dim(step as i32));
     let frames = g.dim_add(frames, Dim::ONE);
     let bins = if onesided { length / 2 + 1 } else { length };
-    let op = Stft { step: step as u32, length: length as u32, onesided };
+    let op = Stft {
+        step: step as u32,
+        length: length as u32,
+        onesided,
+    };
     let ty = Type::new(DType::F32, &[shape[0], frames, Dim(bins as i32), Dim(2)]);
     let mut operands = vec![x];
     operands.extend(window);
@@ -127,7 +161,11 @@ fn output_type(cx: &NodeCx<'_>) -> Result<DType, Refusal> {
         12 => DType::U32,
         13 => DType::U64,
         16 => DType::BF16,
-        other => return Err(Refusal::invalid(format!("output_datatype {other} is not numeric"))),
+        other => {
+            return Err(Refusal::invalid(format!(
+                "output_datatype {other} is not numeric"
+            )));
+        }
     })
 }
 
@@ -145,7 +183,11 @@ pub(super) fn window(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     }
     let dtype = output_type(cx)?;
     let periodic = cx.int_or("periodic", 1)? != 0;
-    let period = if periodic { size as f64 } else { size as f64 - 1.0 };
+    let period = if periodic {
+        size as f64
+    } else {
+        size as f64 - 1.0
+    };
     let hamming = 25.0 / 46.0;
     let kind = cx.op_type();
     let data: Vec<f64> = (0..size)
@@ -176,11 +218,15 @@ pub(super) fn mel_weight_matrix(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     }
     let dtype = output_type(cx)?;
     if !(1..=1 << 16).contains(&bands) || !(1..=LONGEST).contains(&length) || rate < 1 {
-        return Err(Refusal::invalid(format!("{bands} bands, length {length}, rate {rate}")));
+        return Err(Refusal::invalid(format!(
+            "{bands} bands, length {length}, rate {rate}"
+        )));
     }
     let bins = length / 2 + 1;
     if bands * bins > LONGEST {
-        return Err(Refusal::unsupported(format!("a matrix of {bins} x {bands} elements")));
+        return Err(Refusal::unsupported(format!(
+            "a matrix of {bins} x {bands} elements"
+        )));
     }
     let mel = |hz: f64| 2595.0 * (1.0 + hz / 700.0).log10();
     let (low, high) = (mel(edges[0]), mel(edges[1]));
@@ -192,7 +238,9 @@ pub(super) fn mel_weight_matrix(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         })
         .collect();
     if at.iter().any(|&b| b < 0 || b >= bins) {
-        return Err(Refusal::invalid("an edge frequency is outside of the spectrum"));
+        return Err(Refusal::invalid(
+            "an edge frequency is outside of the spectrum",
+        ));
     }
     let mut data = vec![0.0; (bins * bands) as usize];
     for i in 0..bands as usize {

@@ -6,8 +6,8 @@ use crate::ir::{Expr, Graph};
 use cygnet_format::Dim;
 use prost::Message;
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TypeProto, ValueInfoProto,
-    type_proto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TypeProto,
+    ValueInfoProto, type_proto,
 };
 
 /// An attribute of a case.
@@ -46,21 +46,42 @@ fn zeros(shape: &'static [i64]) -> In {
 }
 
 fn model(op: &str, opset: i64, inputs: &[In], outputs: usize, attributes: &[A]) -> Vec<u8> {
-    let mut graph = GraphProto { name: "case".into(), ..Default::default() };
-    let mut node = NodeProto { op_type: op.into(), name: "node".into(), ..Default::default() };
+    let mut graph = GraphProto {
+        name: "case".into(),
+        ..Default::default()
+    };
+    let mut node = NodeProto {
+        op_type: op.into(),
+        name: "node".into(),
+        ..Default::default()
+    };
     node.attribute = attributes.iter().map(A::proto).collect();
     for (i, input) in inputs.iter().enumerate() {
         let name = format!("x{i}");
-        let mut tensor = TensorProto { name: name.clone(), data_type: 1, ..Default::default() };
+        let mut tensor = TensorProto {
+            name: name.clone(),
+            data_type: 1,
+            ..Default::default()
+        };
         match input {
             In::None => {
                 node.input.push(String::new());
                 continue;
             }
             In::Fed(_) => {
-                let value = type_proto::Value::TensorType(type_proto::Tensor { elem_type: 1, shape: None });
-                let ty = TypeProto { value: Some(value), ..Default::default() };
-                graph.input.push(ValueInfoProto { name: name.clone(), r#type: Some(ty), ..Default::default() });
+                let value = type_proto::Value::TensorType(type_proto::Tensor {
+                    elem_type: 1,
+                    shape: None,
+                });
+                let ty = TypeProto {
+                    value: Some(value),
+                    ..Default::default()
+                };
+                graph.input.push(ValueInfoProto {
+                    name: name.clone(),
+                    r#type: Some(ty),
+                    ..Default::default()
+                });
             }
             In::Floats(shape, data) => {
                 tensor.dims = shape.to_vec();
@@ -78,11 +99,22 @@ fn model(op: &str, opset: i64, inputs: &[In], outputs: usize, attributes: &[A]) 
     }
     for i in 0..outputs {
         node.output.push(format!("y{i}"));
-        graph.output.push(ValueInfoProto { name: format!("y{i}"), ..Default::default() });
+        graph.output.push(ValueInfoProto {
+            name: format!("y{i}"),
+            ..Default::default()
+        });
     }
     graph.node.push(node);
-    let set = OperatorSetIdProto { domain: String::new(), version: opset };
-    let model = ModelProto { ir_version: 8, opset_import: vec![set], graph: Some(graph), ..Default::default() };
+    let set = OperatorSetIdProto {
+        domain: String::new(),
+        version: opset,
+    };
+    let model = ModelProto {
+        ir_version: 8,
+        opset_import: vec![set],
+        graph: Some(graph),
+        ..Default::default()
+    };
     model.encode_to_vec()
 }
 
@@ -107,7 +139,9 @@ fn import(bytes: &[u8], inputs: &[In], sizes: Option<[i64; 2]>) -> Result<Graph,
 }
 
 fn value(graph: &Graph, dim: Dim, sizes: [i64; 2]) -> i64 {
-    let Some(e) = dim.as_expr() else { return dim.0 as i64 };
+    let Some(e) = dim.as_expr() else {
+        return dim.0 as i64;
+    };
     let v = |d: Dim| value(graph, d, sizes);
     match graph.exprs[e as usize] {
         Expr::Symbol(s) => match graph.symbols[s as usize].name.as_str() {
@@ -131,7 +165,8 @@ fn check(op: &str, opset: i64, inputs: &[In], outputs: usize, attributes: &[A]) 
     let bytes = model(op, opset, inputs, outputs, attributes);
     let symbolic = import(&bytes, inputs, None).unwrap_or_else(|e| panic!("{op}: {e}"));
     for sizes in [[7, 7], [8, 11], [13, 9], [40, 16], [31, 40]] {
-        let fixed = import(&bytes, inputs, Some(sizes)).unwrap_or_else(|e| panic!("{op} {sizes:?}: {e}"));
+        let fixed =
+            import(&bytes, inputs, Some(sizes)).unwrap_or_else(|e| panic!("{op} {sizes:?}: {e}"));
         assert_eq!(symbolic.outputs.len(), fixed.outputs.len());
         for (s, f) in symbolic.outputs.iter().zip(&fixed.outputs) {
             let shape = &symbolic.ty(s.value).shape;
@@ -149,15 +184,51 @@ fn convolutions() {
     let x = In::Fed(IMAGE);
     let w = zeros(&[6, 4, 3, 3]);
     check("Conv", 13, &[x.clone(), w.clone()], 1, &[]);
-    check("Conv", 13, &[x.clone(), w.clone()], 1, &[A::Is("strides", &[2, 3]), A::Is("pads", &[1, 0, 2, 1])]);
-    check("Conv", 13, &[x.clone(), w.clone()], 1, &[A::Is("dilations", &[2, 3])]);
+    check(
+        "Conv",
+        13,
+        &[x.clone(), w.clone()],
+        1,
+        &[A::Is("strides", &[2, 3]), A::Is("pads", &[1, 0, 2, 1])],
+    );
+    check(
+        "Conv",
+        13,
+        &[x.clone(), w.clone()],
+        1,
+        &[A::Is("dilations", &[2, 3])],
+    );
     for auto in ["SAME_UPPER", "SAME_LOWER", "VALID"] {
-        check("Conv", 13, &[x.clone(), w.clone()], 1, &[A::S("auto_pad", auto), A::Is("strides", &[2, 3])]);
+        check(
+            "Conv",
+            13,
+            &[x.clone(), w.clone()],
+            1,
+            &[A::S("auto_pad", auto), A::Is("strides", &[2, 3])],
+        );
     }
-    check("Conv", 13, &[x.clone(), zeros(&[4, 1, 3, 3])], 1, &[A::I("group", 4), A::Is("strides", &[2, 2])]);
+    check(
+        "Conv",
+        13,
+        &[x.clone(), zeros(&[4, 1, 3, 3])],
+        1,
+        &[A::I("group", 4), A::Is("strides", &[2, 2])],
+    );
     let w = zeros(&[4, 3, 3, 3]);
-    check("ConvTranspose", 13, &[x.clone(), w.clone()], 1, &[A::Is("strides", &[2, 3]), A::Is("pads", &[1, 0, 2, 1])]);
-    check("ConvTranspose", 13, &[x.clone(), w], 1, &[A::S("auto_pad", "SAME_UPPER"), A::Is("strides", &[2, 2])]);
+    check(
+        "ConvTranspose",
+        13,
+        &[x.clone(), w.clone()],
+        1,
+        &[A::Is("strides", &[2, 3]), A::Is("pads", &[1, 0, 2, 1])],
+    );
+    check(
+        "ConvTranspose",
+        13,
+        &[x.clone(), w],
+        1,
+        &[A::S("auto_pad", "SAME_UPPER"), A::Is("strides", &[2, 2])],
+    );
 }
 
 #[test]
@@ -167,11 +238,26 @@ fn pools() {
     for op in ["MaxPool", "AveragePool"] {
         for ceil in [0, 1] {
             let pads = A::Is("pads", &[1, 1, 1, 0]);
-            let attributes = [kernel(), A::Is("strides", &[3, 2]), pads, A::I("ceil_mode", ceil)];
+            let attributes = [
+                kernel(),
+                A::Is("strides", &[3, 2]),
+                pads,
+                A::I("ceil_mode", ceil),
+            ];
             check(op, 19, &[x.clone()], 1, &attributes);
         }
     }
-    check("MaxPool", 19, &[x.clone()], 1, &[kernel(), A::Is("strides", &[2, 2]), A::S("auto_pad", "SAME_UPPER")]);
+    check(
+        "MaxPool",
+        19,
+        &[x.clone()],
+        1,
+        &[
+            kernel(),
+            A::Is("strides", &[2, 2]),
+            A::S("auto_pad", "SAME_UPPER"),
+        ],
+    );
     check("MaxPool", 19, &[x.clone()], 2, &[kernel()]);
     check("GlobalAveragePool", 1, &[x.clone()], 1, &[]);
     check("LpPool", 18, &[x], 1, &[kernel()]);
@@ -180,12 +266,34 @@ fn pools() {
 #[test]
 fn resizing() {
     let x = In::Fed(IMAGE);
-    for scales in [[1.0, 1.0, 2.0, 3.0], [1.0, 1.0, 0.5, 1.5], [1.0, 1.0, 0.25, 1.25]] {
+    for scales in [
+        [1.0, 1.0, 2.0, 3.0],
+        [1.0, 1.0, 0.5, 1.5],
+        [1.0, 1.0, 0.25, 1.25],
+    ] {
         let scales = In::Floats(&[4], scales.to_vec());
-        check("Resize", 13, &[x.clone(), In::None, scales], 1, &[A::S("mode", "linear")]);
+        check(
+            "Resize",
+            13,
+            &[x.clone(), In::None, scales],
+            1,
+            &[A::S("mode", "linear")],
+        );
     }
-    check("Resize", 13, &[x.clone(), In::None, In::None, In::Ints(vec![1, 4, 5, 6])], 1, &[]);
-    check("Upsample", 9, &[x, In::Floats(&[4], vec![1.0, 1.0, 2.0, 2.0])], 1, &[]);
+    check(
+        "Resize",
+        13,
+        &[x.clone(), In::None, In::None, In::Ints(vec![1, 4, 5, 6])],
+        1,
+        &[],
+    );
+    check(
+        "Upsample",
+        9,
+        &[x, In::Floats(&[4], vec![1.0, 1.0, 2.0, 2.0])],
+        1,
+        &[],
+    );
 }
 
 #[test]
@@ -195,21 +303,67 @@ fn matrices_and_sequences() {
     check("MatMul", 13, &[rows.clone(), In::Fed(&[1, 8, -2])], 1, &[]);
     check("Softmax", 11, &[rows.clone()], 1, &[A::I("axis", 1)]);
     check("Softmax", 13, &[rows.clone()], 1, &[A::I("axis", 1)]);
-    check("LayerNormalization", 17, &[rows.clone(), zeros(&[8])], 3, &[]);
+    check(
+        "LayerNormalization",
+        17,
+        &[rows.clone(), zeros(&[8])],
+        3,
+        &[],
+    );
     check("ReduceMean", 13, &[rows.clone()], 1, &[A::Is("axes", &[2])]);
-    check("ArgMax", 13, &[rows.clone()], 1, &[A::I("axis", 1), A::I("keepdims", 0)]);
-    check("InstanceNormalization", 6, &[In::Fed(IMAGE), zeros(&[4]), zeros(&[4])], 1, &[]);
+    check(
+        "ArgMax",
+        13,
+        &[rows.clone()],
+        1,
+        &[A::I("axis", 1), A::I("keepdims", 0)],
+    );
+    check(
+        "InstanceNormalization",
+        6,
+        &[In::Fed(IMAGE), zeros(&[4]), zeros(&[4])],
+        1,
+        &[],
+    );
     let equation = A::S("equation", "bid,bjd->bij");
-    check("Einsum", 13, &[rows.clone(), In::Fed(&[1, -2, 8])], 1, &[equation]);
-    let heads = [A::I("q_num_heads", 2), A::I("kv_num_heads", 2), A::I("is_causal", 1)];
-    check("Attention", 23, &[rows.clone(), rows.clone(), rows.clone()], 1, &heads);
+    check(
+        "Einsum",
+        13,
+        &[rows.clone(), In::Fed(&[1, -2, 8])],
+        1,
+        &[equation],
+    );
+    let heads = [
+        A::I("q_num_heads", 2),
+        A::I("kv_num_heads", 2),
+        A::I("is_causal", 1),
+    ];
+    check(
+        "Attention",
+        23,
+        &[rows.clone(), rows.clone(), rows.clone()],
+        1,
+        &heads,
+    );
     let past = In::Fed(&[1, 2, -2, 4]);
-    let cached = [rows.clone(), rows.clone(), rows.clone(), In::None, past.clone(), past];
+    let cached = [
+        rows.clone(),
+        rows.clone(),
+        rows.clone(),
+        In::None,
+        past.clone(),
+        past,
+    ];
     check("Attention", 23, &cached, 3, &heads);
     let (w, r) = (zeros(&[2, 12, 8]), zeros(&[2, 12, 3]));
     let both = [A::S("direction", "bidirectional"), A::I("hidden_size", 3)];
     check("LSTM", 14, &[In::Fed(&[-1, 1, 8]), w, r], 3, &both);
-    let signal = [In::Fed(&[1, -1, 1]), In::Ints(vec![2]), In::None, In::Ints(vec![6])];
+    let signal = [
+        In::Fed(&[1, -1, 1]),
+        In::Ints(vec![2]),
+        In::None,
+        In::Ints(vec![6]),
+    ];
     check("STFT", 17, &signal, 1, &[]);
 }
 

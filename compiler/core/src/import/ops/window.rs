@@ -27,7 +27,12 @@ pub(super) struct Extent {
 }
 
 /// Attribute `name` as `count` integers; `default` when it is missing.
-pub(super) fn ints_or(cx: &NodeCx<'_>, name: &str, count: usize, default: i64) -> Result<Vec<i32>, Refusal> {
+pub(super) fn ints_or(
+    cx: &NodeCx<'_>,
+    name: &str,
+    count: usize,
+    default: i64,
+) -> Result<Vec<i32>, Refusal> {
     let values = match cx.ints(name)? {
         Some(v) if !v.is_empty() => v,
         _ => vec![default; count],
@@ -86,10 +91,19 @@ impl Window {
     }
 
     /// Padding and output of `auto_pad`, `pads` and `ceil_mode` over spatial dimensions `input`.
-    pub(super) fn extent(&self, cx: &mut NodeCx<'_>, input: &[Dim], ceil: bool) -> Result<Extent, Refusal> {
+    pub(super) fn extent(
+        &self,
+        cx: &mut NodeCx<'_>,
+        input: &[Dim],
+        ceil: bool,
+    ) -> Result<Extent, Refusal> {
         let n = self.kernel.len();
         let auto = cx.str_or("auto_pad", "NOTSET")?;
-        let mut extent = Extent { pads: vec![0; 2 * n], out: Vec::new(), explicit: None };
+        let mut extent = Extent {
+            pads: vec![0; 2 * n],
+            out: Vec::new(),
+            explicit: None,
+        };
         match auto.as_str() {
             "SAME_UPPER" | "SAME_LOWER" => {
                 for i in 0..n {
@@ -108,12 +122,15 @@ impl Window {
             let (lo, _) = cx.graph().dim_bounds(input[i]);
             if lo + begin + end < self.span(i) {
                 let least = self.span(i) - begin - end;
-                let reason = format!("the window needs {least} elements on spatial axis {i}, the input may have {lo}");
+                let reason = format!(
+                    "the window needs {least} elements on spatial axis {i}, the input may have {lo}"
+                );
                 return Err(if input[i].as_const().is_some() {
                     Refusal::invalid(reason)
                 } else {
-                    Refusal::unsupported(reason)
-                        .remedy("raise the lower bound of the input's dimension with --dim NAME=LO..HI")
+                    Refusal::unsupported(reason).remedy(
+                        "raise the lower bound of the input's dimension with --dim NAME=LO..HI",
+                    )
                 });
             }
             let g = cx.graph();
@@ -151,12 +168,19 @@ impl Window {
             let reach = g.dim_add(reach, span);
             let missing = g.dim_sub(reach, input[i]);
             let total = g.dim_max(missing, Dim(0));
-            let half = if lower { g.dim_ceil_div(total, Dim(2)) } else { g.dim_floor_div(total, Dim(2)) };
+            let half = if lower {
+                g.dim_ceil_div(total, Dim(2))
+            } else {
+                g.dim_floor_div(total, Dim(2))
+            };
             ends.push(g.dim_sub(total, half));
             begins.push(half);
         }
-        let constant: Option<Vec<i32>> =
-            begins.iter().chain(&ends).map(|d| d.as_const().map(|c| c as i32)).collect();
+        let constant: Option<Vec<i32>> = begins
+            .iter()
+            .chain(&ends)
+            .map(|d| d.as_const().map(|c| c as i32))
+            .collect();
         match constant {
             Some(pads) => extent.pads = pads,
             None => extent.explicit = Some((begins, ends)),
@@ -167,7 +191,9 @@ impl Window {
 impl Extent {
     /// Applies symbolic padding to the channels-last `x`; nothing to do when the padding is constant.
     pub(super) fn pad(&self, cx: &mut NodeCx<'_>, x: ValueId, value: f32) -> ValueId {
-        let Some((begins, ends)) = &self.explicit else { return x };
+        let Some((begins, ends)) = &self.explicit else {
+            return x;
+        };
         let mut shape = cx.shape(x);
         let mut before = vec![Dim(0); shape.len()];
         for (i, (&b, &e)) in begins.iter().zip(ends).enumerate() {
@@ -179,7 +205,14 @@ impl Extent {
         let dtype = cx.dtype(x);
         let value = cx.scalar(value, dtype);
         let before: Dims = before.into_iter().collect();
-        cx.emit(Pad { before, mode: PadMode::Constant }, &[x, value], Type::new(dtype, &shape))
+        cx.emit(
+            Pad {
+                before,
+                mode: PadMode::Constant,
+            },
+            &[x, value],
+            Type::new(dtype, &shape),
+        )
     }
 }
 
@@ -202,7 +235,9 @@ pub(super) fn kernel_of(cx: &mut NodeCx<'_>, w: ValueId, from: usize) -> Result<
         && !given.is_empty()
         && given != kernel
     {
-        return Err(Refusal::invalid(format!("kernel_shape {given:?} differs from the weights {kernel:?}")));
+        return Err(Refusal::invalid(format!(
+            "kernel_shape {given:?} differs from the weights {kernel:?}"
+        )));
     }
     small(&kernel, "kernel_shape")
 }
