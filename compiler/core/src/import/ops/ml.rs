@@ -285,7 +285,7 @@ fn decisions(
             1 => BinaryKind::Less,
             2 => BinaryKind::GreaterOrEqual,
             3 => BinaryKind::Greater,
-            4 | 5 | 6 => BinaryKind::Equal,
+            4..=6 => BinaryKind::Equal,
             other => return Err(Refusal::invalid(format!("node mode {other} is unknown"))),
         };
         let bounds = if mode == 6 {

@@ -26,7 +26,7 @@ fn regularised(cx: &mut NodeCx<'_>, x: ValueId, g: ValueId) -> Result<ValueId, R
 /// Learning rate, update count and the number of optimised tensors, `per` inputs each.
 fn head(cx: &mut NodeCx<'_>, per: usize) -> Result<(ValueId, ValueId, usize), Refusal> {
     let n = cx.n_inputs();
-    if n < 2 + per || (n - 2) % per != 0 {
+    if n < 2 + per || !(n - 2).is_multiple_of(per) {
         return Err(Refusal::invalid(format!("{n} inputs")));
     }
     Ok((cx.input(0)?, cx.input(1)?, (n - 2) / per))
