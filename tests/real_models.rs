@@ -1,14 +1,13 @@
 //! Real models: compiled, run on real inputs, and compared with what ONNX Runtime answered.
 //!
-//! The norm is `max |got - expected| / max |expected|` over an output, at most 1e-4; for half-precision models, whose
-//! runtimes round at different places, 2e-3. Missing test data fail the test and name the command that makes them.
+//! The norm is `max |got - expected| / max |expected|` over an output, at most 1e-4. Missing test data
+//! fail the test and name the command that makes them.
 
 use cygnet_tests::expectations::{self, Expectation};
 use cygnet_tests::through::{self, Request};
 use cygnet_tests::{Tensor, compare, path, proto};
 
 const TOLERANCE: f64 = 1e-4;
-const HALF_TOLERANCE: f64 = 2e-3;
 
 /// Compiles a model for each set of options that its expectations have, and runs all of them.
 fn check(model: &str) {
@@ -44,12 +43,7 @@ fn check(model: &str) {
         match run(program, &case, &bytes) {
             Ok(worst) => {
                 eprintln!("{model} {}: relative difference {worst:.1e}", case.case);
-                let tolerance = if model.contains("half") {
-                    HALF_TOLERANCE
-                } else {
-                    TOLERANCE
-                };
-                if worst > tolerance {
+                if worst > TOLERANCE {
                     complaints.push(format!(
                         "{model} {}: relative difference {worst:.1e}",
                         case.case

@@ -24,6 +24,41 @@ pub struct DataSet {
     pub outputs: Vec<Tensor>,
 }
 
+/// Values of an output.
+#[derive(Clone, Copy, Debug)]
+pub enum Values {
+    /// Of an `i8` tensor.
+    I8(&'static [i8]),
+    /// Of an `f32` tensor.
+    F32(&'static [f32]),
+}
+
+/// Outputs (test, index, values) whose recordings contradict the specification.
+///
+/// QLinearMatMul saturates ("y = saturate((x / y_scale) + y_zero_point)"); four recordings wrapped around instead, so
+/// that -236 became 20. The Adam test was recorded with an epsilon of 0.01, which its model does not state: the default
+/// of 1e-6 holds.
+pub const CORRECTED: [(&str, usize, Values); 6] = [
+    ("test_adam_multiple", 0, Values::F32(&[0.755_959_3])),
+    (
+        "test_adam_multiple",
+        1,
+        Values::F32(&[0.624_939_2, 1.974_504_4]),
+    ),
+    ("test_qlinearmatmul_2D_int8_float16", 0, MATRIX),
+    ("test_qlinearmatmul_2D_int8_float32", 0, MATRIX),
+    ("test_qlinearmatmul_3D_int8_float16", 0, MATRICES),
+    ("test_qlinearmatmul_3D_int8_float32", 0, MATRICES),
+];
+const MATRIX: Values = Values::I8(&[41, -12, -9, 1, -75, -128]);
+const MATRICES: Values = Values::I8(&[
+    -86, -128, -128, 115, 39, -121, -86, -128, -128, 115, 39, -121,
+]);
+
+/// Tests of transforms whose recorded zeros are single-precision rounding noise of up to 2e-7, above the runner's
+/// absolute tolerance.
+pub const NOISY: [&str; 2] = ["test_dft_inverse", "test_dft_inverse_opset19"];
+
 /// Folders of the base cases: those whose operator is not replaced by its function body (`_expanded`).
 ///
 /// # Errors
@@ -63,6 +98,17 @@ pub fn load(folder: &Path) -> Result<Case, String> {
     }
     if data.is_empty() {
         return Err(format!("{}: no data set", folder.display()));
+    }
+    for (_, output, values) in CORRECTED.iter().filter(|(test, ..)| *test == name(folder)) {
+        for set in data.iter_mut().flatten() {
+            set.outputs[*output].bytes = match values {
+                Values::I8(values) => values.iter().map(|value| *value as u8).collect(),
+                Values::F32(values) => values
+                    .iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect(),
+            };
+        }
     }
     Ok(Case {
         name: name(folder),

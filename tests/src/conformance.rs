@@ -215,8 +215,13 @@ fn data_set(
             outputs.len()
         )));
     }
+    let atol = if cases::NOISY.contains(&case.name.as_str()) {
+        1e-6
+    } else {
+        compare::ATOL
+    };
     for (((name, _), expected), (_, got)) in case.model.outputs.iter().zip(outputs).zip(&got) {
-        compare::onnx_runner(got, expected)
+        compare::onnx_runner(got, expected, atol)
             .map_err(|reason| Failure::Wrong(format!("{name}: {reason}")))?;
     }
     Ok(())
@@ -263,6 +268,8 @@ pub fn table(records: &[Record]) -> String {
          `cargo run -p cygnet-tests --bin conformance-table`; CI fails when it is out of date.\n\n\
          **{}** pass ({pass} as they are, {frozen} with inputs such as a shape made constant by `--const`: *pass\\**), \
          {refused} are refused at compile time with the reason below, {failed} fail.\n\n\
+         Five tests are held against what the specification says in place of what onnx recorded, two against its\n\
+         recording with an absolute tolerance of 1e-6: see `CORRECTED` and `NOISY` in `tests/src/cases.rs`.\n\n\
          | Operator | pass | pass\\* | refused | failed | reasons |\n|---|--:|--:|--:|--:|---|\n",
         records.len(),
         pass + frozen,
