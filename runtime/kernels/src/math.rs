@@ -1,5 +1,6 @@
 //! Polynomial approximations on vectors. Coefficients are weighted least-squares (Lawson) fits of the stated
 //! functions; errors stated are against a double-precision evaluation.
+#![allow(clippy::excessive_precision)]
 use crate::isa::Isa;
 
 /// Horner evaluation, constant term first.
@@ -155,7 +156,7 @@ pub(crate) unsafe fn erf<I: Isa>(x: I::V) -> I::V {
             poly::<I, 7>(
                 z,
                 [
-                    1.128_379_17,
+                    core::f32::consts::FRAC_2_SQRT_PI,
                     -3.761_263_5e-1,
                     1.128_372e-1,
                     -2.686_075_3e-2,

@@ -29,7 +29,7 @@ use crate::Features;
 /// # Safety
 /// Every function is unsafe to call: the CPU must have the instruction set, and pointers must be valid for the lanes
 /// read or written (no alignment is asked for). Implementors promise that `V` is plain data without padding.
-#[allow(missing_docs)]
+#[allow(missing_docs, clippy::missing_safety_doc)]
 pub unsafe trait Isa: Copy + 'static {
     /// Name, as [`Features::name`] gives it.
     const NAME: &'static str;
