@@ -224,6 +224,7 @@ pub fn verify(args: &Verify, quiet: bool) -> Result<()> {
     for (name, step, operator, array) in &seen {
         if let Some(e) = expected.get(name)
             && !outputs.iter().any(|(n, _)| n == name)
+            && !rows.iter().any(|r: &Row| r.tensor == *name)
         {
             rows.push(row(name, *step, operator, e, array, args.tolerance, false));
         }
