@@ -23,7 +23,15 @@ fn main() {
                 net.step(Concat { axis: 0 }, &vec![x; parts], y);
             } else {
                 let y = net.fixed(DType::F32, &[1]);
-                net.step(Unary { kind: UnaryKind::Abs, a: 0.0, b: 0.0 }, &[x], y);
+                net.step(
+                    Unary {
+                        kind: UnaryKind::Abs,
+                        a: 0.0,
+                        b: 0.0,
+                    },
+                    &[x],
+                    y,
+                );
                 x = y;
             }
         }

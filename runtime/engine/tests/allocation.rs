@@ -38,17 +38,63 @@ fn program() -> Vec<u8> {
     let w = net.floats(&[1, 2, 144, 16], &noise(2 * 144 * 16, 1));
     let y = net.fixed(DType::F32, &[1, 32, 32, 32]);
     let pads = axes(&[1, 1, 1, 1]);
-    net.step(Conv { kernel: axes(&[3, 3]), pads, group: 1, ..Conv::default() }, &[x, w], y);
+    net.step(
+        Conv {
+            kernel: axes(&[3, 3]),
+            pads,
+            group: 1,
+            ..Conv::default()
+        },
+        &[x, w],
+        y,
+    );
     let d = net.floats(&[9, 32], &noise(288, 2));
     let z = net.fixed(DType::F32, &[1, 32, 32, 32]);
-    net.step(DepthwiseConv { kernel: axes(&[3, 3]), pads, ..DepthwiseConv::default() }, &[y, d], z);
+    net.step(
+        DepthwiseConv {
+            kernel: axes(&[3, 3]),
+            pads,
+            ..DepthwiseConv::default()
+        },
+        &[y, d],
+        z,
+    );
     let p = net.floats(&[1, 4, 32, 16], &noise(4 * 32 * 16, 3));
     let q = net.fixed(DType::F32, &[1, 32, 32, 64]);
-    net.step(Conv { kernel: axes(&[1, 1]), group: 1, ..Conv::default() }, &[z, p], q);
-    net.step(Unary { kind: UnaryKind::Sigmoid, a: 0.0, b: 0.0 }, &[q], q);
+    net.step(
+        Conv {
+            kernel: axes(&[1, 1]),
+            group: 1,
+            ..Conv::default()
+        },
+        &[z, p],
+        q,
+    );
+    net.step(
+        Unary {
+            kind: UnaryKind::Sigmoid,
+            a: 0.0,
+            b: 0.0,
+        },
+        &[q],
+        q,
+    );
     let t = net.fixed(DType::F32, &[1, 64, 32, 32]);
-    net.step(Transpose { perm: axes(&[0, 3, 1, 2]) }, &[q], t);
-    net.step(Softmax { axis: 1, kind: SoftmaxKind::Softmax }, &[t], t);
+    net.step(
+        Transpose {
+            perm: axes(&[0, 3, 1, 2]),
+        },
+        &[q],
+        t,
+    );
+    net.step(
+        Softmax {
+            axis: 1,
+            kind: SoftmaxKind::Softmax,
+        },
+        &[t],
+        t,
+    );
     net.write(&[t]).bytes().to_vec()
 }
 
@@ -58,11 +104,17 @@ fn run_allocates_nothing() {
     let model = Arc::new(Model::from_bytes(&program()).unwrap());
     let mut results = Vec::new();
     for threads in [1, 4] {
-        let mut session = OwnedSession::new(model.clone(), Options::default().threads(threads)).unwrap();
+        let mut session =
+            OwnedSession::new(model.clone(), Options::default().threads(threads)).unwrap();
         assert!(threads == 1 || session.threads() == threads);
         let fill = |s: &mut OwnedSession| {
             let mut input = s.input_mut(0).unwrap();
-            input.as_mut_slice::<f32>().unwrap().iter_mut().enumerate().for_each(|(i, x)| *x = (i % 17) as f32 * 0.1);
+            input
+                .as_mut_slice::<f32>()
+                .unwrap()
+                .iter_mut()
+                .enumerate()
+                .for_each(|(i, x)| *x = (i % 17) as f32 * 0.1);
         };
         // Threads register themselves with the standard library on their first wait.
         for _ in 0..50 {
@@ -75,7 +127,14 @@ fn run_allocates_nothing() {
             session.run().unwrap();
         }
         assert_eq!(COUNT.load(Ordering::SeqCst), before, "{threads} threads");
-        results.push(session.output(0).unwrap().as_slice::<f32>().unwrap().to_vec());
+        results.push(
+            session
+                .output(0)
+                .unwrap()
+                .as_slice::<f32>()
+                .unwrap()
+                .to_vec(),
+        );
     }
     assert_eq!(results[0], results[1]);
 }

@@ -91,7 +91,11 @@ pub fn evaluate(ops: impl Iterator<Item = ExprOp>, symbol: impl Fn(u32) -> i64) 
                     ExprOp::FloorDiv if b > 0 => a.div_euclid(b),
                     ExprOp::CeilDiv if b > 0 => {
                         let floor = a.div_euclid(b);
-                        if a.rem_euclid(b) != 0 { floor.checked_add(1)? } else { floor }
+                        if a.rem_euclid(b) != 0 {
+                            floor.checked_add(1)?
+                        } else {
+                            floor
+                        }
                     }
                     ExprOp::Mod if b > 0 => a.rem_euclid(b),
                     ExprOp::Min => a.min(b),

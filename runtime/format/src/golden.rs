@@ -59,7 +59,10 @@ impl<'a> Golden<'a> {
     /// Validates a golden example; `None` when malformed.
     pub fn parse(bytes: &'a [u8]) -> Option<Golden<'a>> {
         let flags = u32_at(bytes, 12);
-        let (rtol, atol) = (f32::from_bits(u32_at(bytes, 16)), f32::from_bits(u32_at(bytes, 20)));
+        let (rtol, atol) = (
+            f32::from_bits(u32_at(bytes, 16)),
+            f32::from_bits(u32_at(bytes, 20)),
+        );
         let ok = bytes.len() >= HEADER
             && bytes.starts_with(&GOLDEN_MAGIC)
             && u32_at(bytes, 4) == VERSION
@@ -68,8 +71,16 @@ impl<'a> Golden<'a> {
             && rtol >= 0.0
             && atol >= 0.0;
         let count = u32_at(bytes, 8) as usize;
-        let golden = Golden { bytes, count, rtol, atol, reset: flags & RESET != 0 };
-        let fits = count.checked_mul(RECORD).is_some_and(|n| n <= bytes.len().saturating_sub(HEADER));
+        let golden = Golden {
+            bytes,
+            count,
+            rtol,
+            atol,
+            reset: flags & RESET != 0,
+        };
+        let fits = count
+            .checked_mul(RECORD)
+            .is_some_and(|n| n <= bytes.len().saturating_sub(HEADER));
         (ok && fits && (0..count).all(|i| golden.tensor(i).is_some())).then_some(golden)
     }
 
@@ -107,12 +118,26 @@ impl<'a> Golden<'a> {
             }
         }
         let (first, len) = (u64_at(r, 40), u64_at(r, 48));
-        if rank as usize > MAX_RANK || r[3] != 0 || len != size || first % ALIGN != 0 || u64_at(r, 56) != 0 {
+        if rank as usize > MAX_RANK
+            || r[3] != 0
+            || len != size
+            || first % ALIGN != 0
+            || u64_at(r, 56) != 0
+        {
             return None;
         }
         let first = usize::try_from(first).ok()?;
-        let bytes = self.bytes.get(first..first.checked_add(usize::try_from(len).ok()?)?)?;
-        Some(GoldenTensor { role, index: u32_at(r, 4), dtype, dims, rank, bytes })
+        let bytes = self
+            .bytes
+            .get(first..first.checked_add(usize::try_from(len).ok()?)?)?;
+        Some(GoldenTensor {
+            role,
+            index: u32_at(r, 4),
+            dtype,
+            dims,
+            rank,
+            bytes,
+        })
     }
 }
 
@@ -124,10 +149,13 @@ mod writer {
     use super::*;
     use alloc::vec::Vec;
 
+    /// Role, position, element type, shape, elements.
+    type Owned = (Role, u32, DType, Vec<u32>, Vec<u8>);
+
     /// Builds the bytes of one golden example.
     #[derive(Clone, Debug, Default)]
     pub struct GoldenWriter {
-        tensors: Vec<(Role, u32, DType, Vec<u32>, Vec<u8>)>,
+        tensors: Vec<Owned>,
         rtol: f32,
         atol: f32,
         reset: bool,
@@ -136,12 +164,25 @@ mod writer {
     impl GoldenWriter {
         /// An example with these tolerances; `reset` resets the states before it.
         pub fn new(rtol: f32, atol: f32, reset: bool) -> Self {
-            GoldenWriter { tensors: Vec::new(), rtol, atol, reset }
+            GoldenWriter {
+                tensors: Vec::new(),
+                rtol,
+                atol,
+                reset,
+            }
         }
 
         /// Adds a tensor: position among the program's inputs or outputs, element type, shape, little-endian elements.
-        pub fn tensor(&mut self, role: Role, index: u32, dtype: DType, dims: &[u32], bytes: &[u8]) -> &mut Self {
-            self.tensors.push((role, index, dtype, dims.to_vec(), bytes.to_vec()));
+        pub fn tensor(
+            &mut self,
+            role: Role,
+            index: u32,
+            dtype: DType,
+            dims: &[u32],
+            bytes: &[u8],
+        ) -> &mut Self {
+            self.tensors
+                .push((role, index, dtype, dims.to_vec(), bytes.to_vec()));
             self
         }
 
@@ -150,7 +191,15 @@ mod writer {
             let mut bytes = Vec::new();
             bytes.extend_from_slice(&GOLDEN_MAGIC);
             let flags = if self.reset { RESET } else { 0 };
-            for w in [VERSION, self.tensors.len() as u32, flags, self.rtol.to_bits(), self.atol.to_bits(), 0, 0] {
+            for w in [
+                VERSION,
+                self.tensors.len() as u32,
+                flags,
+                self.rtol.to_bits(),
+                self.atol.to_bits(),
+                0,
+                0,
+            ] {
                 bytes.extend_from_slice(&w.to_le_bytes());
             }
             let align = |n: usize| n.div_ceil(ALIGN as usize) * ALIGN as usize;
@@ -159,7 +208,12 @@ mod writer {
                 if dims.len() > MAX_RANK {
                     return None;
                 }
-                bytes.extend_from_slice(&[(*role == Role::Output) as u8, dtype.code(), dims.len() as u8, 0]);
+                bytes.extend_from_slice(&[
+                    (*role == Role::Output) as u8,
+                    dtype.code(),
+                    dims.len() as u8,
+                    0,
+                ]);
                 bytes.extend_from_slice(&index.to_le_bytes());
                 for axis in 0..MAX_RANK {
                     bytes.extend_from_slice(&dims.get(axis).copied().unwrap_or(0).to_le_bytes());
@@ -185,12 +239,16 @@ mod tests {
     #[test]
     fn round_trip_and_truncation() {
         let mut w = GoldenWriter::new(1e-4, 1e-5, true);
-        w.tensor(Role::Input, 0, DType::F32, &[2, 3], &[7; 24]).tensor(Role::Output, 1, DType::I64, &[], &[1; 8]);
+        w.tensor(Role::Input, 0, DType::F32, &[2, 3], &[7; 24])
+            .tensor(Role::Output, 1, DType::I64, &[], &[1; 8]);
         let bytes = w.write().unwrap();
         let golden = Golden::parse(&bytes).unwrap();
         assert_eq!((golden.len(), golden.rtol, golden.reset), (2, 1e-4, true));
         let t = golden.tensor(0).unwrap();
-        assert_eq!((t.role, t.dtype, t.dims(), t.bytes), (Role::Input, DType::F32, &[2u32, 3][..], &[7u8; 24][..]));
+        assert_eq!(
+            (t.role, t.dtype, t.dims(), t.bytes),
+            (Role::Input, DType::F32, &[2u32, 3][..], &[7u8; 24][..])
+        );
         assert_eq!(golden.tensor(1).unwrap().bytes, &[1; 8]);
         for n in 0..bytes.len() {
             assert!(Golden::parse(&bytes[..n]).is_none(), "{n}");
@@ -204,6 +262,11 @@ mod tests {
                 }
             }
         }
-        assert!(GoldenWriter::new(0.0, 0.0, false).tensor(Role::Input, 0, DType::F32, &[2], &[0; 4]).write().is_none());
+        assert!(
+            GoldenWriter::new(0.0, 0.0, false)
+                .tensor(Role::Input, 0, DType::F32, &[2], &[0; 4])
+                .write()
+                .is_none()
+        );
     }
 }

@@ -4,10 +4,10 @@ use crate::attr::Attr;
 use crate::dim::{BlockId, Dim, MAX_RANK};
 use crate::dtype::DType;
 use crate::expr::ExprOp;
+pub use crate::golden::GoldenWriter;
 use crate::op::Op;
 use crate::program::layout::*;
 use crate::program::{ParseError, Program};
-pub use crate::golden::GoldenWriter;
 pub use crate::program::{SymbolKind, TensorId};
 use alloc::{collections::BTreeMap, string::String, sync::Arc, vec, vec::Vec};
 use core::fmt;
@@ -177,7 +177,11 @@ fn small(n: usize) -> Result<u32, WriteError> {
 impl<'a> ProgramWriter<'a> {
     /// A writer of `desc`.
     pub fn new(desc: &'a ProgramDesc) -> Self {
-        ProgramWriter { desc, sections: Default::default(), texts: BTreeMap::new() }
+        ProgramWriter {
+            desc,
+            sections: Default::default(),
+            texts: BTreeMap::new(),
+        }
     }
 
     fn put(&mut self, section: Section, words: &[u32]) {
@@ -221,7 +225,10 @@ impl<'a> ProgramWriter<'a> {
         let desc = self.desc;
         for s in &desc.symbols {
             let [first, len] = self.text(&s.name)?;
-            self.put(Section::Symbols, &[first, len, (s.kind == SymbolKind::Runtime) as u32, 0]);
+            self.put(
+                Section::Symbols,
+                &[first, len, (s.kind == SymbolKind::Runtime) as u32, 0],
+            );
             self.put64(Section::Symbols, s.lo as u64);
             self.put64(Section::Symbols, s.hi as u64);
         }
@@ -247,7 +254,11 @@ impl<'a> ProgramWriter<'a> {
         }
         for s in &desc.states {
             let init = s.init.as_deref().unwrap_or(&[]);
-            let first = if init.is_empty() { 0 } else { self.constant(init) };
+            let first = if init.is_empty() {
+                0
+            } else {
+                self.constant(init)
+            };
             self.put(Section::States, &[s.tensor.0, s.next.0]);
             self.put64(Section::States, first);
             self.put64(Section::States, init.len() as u64);
@@ -304,7 +315,9 @@ impl<'a> ProgramWriter<'a> {
             *main = Some((0, 0));
         }
         for (b, block) in blocks.iter().enumerate() {
-            let Some((_, depth)) = parents[b] else { return Err(WriteError::Blocks) };
+            let Some((_, depth)) = parents[b] else {
+                return Err(WriteError::Blocks);
+            };
             for step in &block.steps {
                 let bodies: [Option<BlockId>; 2] = match &step.op {
                     Op::If(op) => [Some(op.then_block), Some(op.else_block)],
@@ -328,7 +341,19 @@ impl<'a> ProgramWriter<'a> {
             let ids = small(self.sections[Section::Ids as usize].len() / 4)?;
             let (inputs, outputs) = (small(block.inputs.len())?, small(block.outputs.len())?);
             let steps = small(block.steps.len())?;
-            self.put(Section::Blocks, &[parent, depth, ids, inputs, ids + inputs, outputs, first_step, steps]);
+            self.put(
+                Section::Blocks,
+                &[
+                    parent,
+                    depth,
+                    ids,
+                    inputs,
+                    ids + inputs,
+                    outputs,
+                    first_step,
+                    steps,
+                ],
+            );
             first_step = first_step.checked_add(steps).ok_or(WriteError::TooLarge)?;
             for id in block.inputs.iter().chain(&block.outputs) {
                 self.put(Section::Ids, &[id.0]);
@@ -338,14 +363,25 @@ impl<'a> ProgramWriter<'a> {
             let ids = small(self.sections[Section::Ids as usize].len() / 4)?;
             let attributes = self.sections[Section::Attributes as usize].len();
             let words = &mut self.sections[Section::Attributes as usize];
-            step.op.encode(&mut |w| words.extend_from_slice(&w.to_le_bytes()));
+            step.op
+                .encode(&mut |w| words.extend_from_slice(&w.to_le_bytes()));
             let len = (words.len() - attributes) / 4;
             let counts = [step.inputs.len(), step.outputs.len()].map(u16::try_from);
-            let [Ok(inputs), Ok(outputs)] = counts else { return Err(WriteError::TooLarge) };
+            let [Ok(inputs), Ok(outputs)] = counts else {
+                return Err(WriteError::TooLarge);
+            };
             let [name, name_len] = self.text(&step.name)?;
             let counts = inputs as u32 | (outputs as u32) << 16;
-            let record =
-                [step.op.code() as u32, counts, ids, small(attributes / 4)?, small(len)?, name, name_len, 0];
+            let record = [
+                step.op.code() as u32,
+                counts,
+                ids,
+                small(attributes / 4)?,
+                small(len)?,
+                name,
+                name_len,
+                0,
+            ];
             self.put(Section::Steps, &record);
             for id in step.inputs.iter().chain(&step.outputs) {
                 self.put(Section::Ids, &[id.map_or(NONE, |id| id.0)]);

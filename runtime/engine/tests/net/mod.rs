@@ -3,8 +3,8 @@
 
 use cygnet_format::program::layout::ALIGN;
 use cygnet_format::write::*;
-use cygnet_format::{BlockId, DType, Dim, ExprOp, Op, expr, program::TensorId};
-use cygnet_runtime::{Config, Program, Session};
+use cygnet_format::{Axes, BlockId, DType, Dim, ExprOp, Op, expr, program::TensorId};
+use cygnet_runtime::{Config, Element, Parallel, Pool, Program, Session};
 use std::sync::Arc;
 
 /// A 64-byte aligned buffer.
@@ -19,7 +19,10 @@ pub struct Buffer {
 
 impl Buffer {
     pub fn zeroed(len: usize) -> Buffer {
-        Buffer { lines: vec![Line([0; 64]); len.div_ceil(64)], len }
+        Buffer {
+            lines: vec![Line([0; 64]); len.div_ceil(64)],
+            len,
+        }
     }
     pub fn of(bytes: &[u8]) -> Buffer {
         let mut b = Buffer::zeroed(bytes.len());
@@ -46,7 +49,12 @@ impl Net {
     }
 
     pub fn symbol(&mut self, name: &str, lo: i64, hi: i64, kind: SymbolKind) -> Dim {
-        self.desc.symbols.push(SymbolDesc { name: name.into(), lo, hi, kind });
+        self.desc.symbols.push(SymbolDesc {
+            name: name.into(),
+            lo,
+            hi,
+            kind,
+        });
         let symbol = self.desc.symbols.len() as u32 - 1;
         self.expr(&[ExprOp::Symbol(symbol)])
     }
@@ -61,7 +69,8 @@ impl Net {
             None => d.0 as u64,
             Some(e) => {
                 let ops = &self.desc.exprs[e as usize].ops;
-                expr::evaluate(ops.iter().copied(), |s| self.desc.symbols[s as usize].hi).unwrap() as u64
+                expr::evaluate(ops.iter().copied(), |s| self.desc.symbols[s as usize].hi).unwrap()
+                    as u64
             }
         };
         dims.iter().map(size).product::<u64>() * dtype.size() as u64
@@ -69,7 +78,13 @@ impl Net {
 
     fn add(&mut self, dtype: DType, dims: &[Dim], place: PlaceDesc, bytes_bound: u64) -> TensorId {
         let name = format!("t{}", self.desc.tensors.len());
-        self.desc.tensors.push(TensorDesc { name, dtype, dims: dims.to_vec(), place, bytes_bound });
+        self.desc.tensors.push(TensorDesc {
+            name,
+            dtype,
+            dims: dims.to_vec(),
+            place,
+            bytes_bound,
+        });
         TensorId(self.desc.tensors.len() as u32 - 1)
     }
 
@@ -98,7 +113,14 @@ impl Net {
 
     pub fn constant(&mut self, dtype: DType, dims: &[usize], data: &[u8]) -> TensorId {
         let dims: Vec<Dim> = dims.iter().map(|&d| Dim(d as i32)).collect();
-        self.add(dtype, &dims, PlaceDesc::Const { data: Arc::from(data) }, data.len() as u64)
+        self.add(
+            dtype,
+            &dims,
+            PlaceDesc::Const {
+                data: Arc::from(data),
+            },
+            data.len() as u64,
+        )
     }
 
     pub fn floats(&mut self, dims: &[usize], data: &[f32]) -> TensorId {
@@ -121,8 +143,19 @@ impl Net {
         BlockId(self.desc.blocks.len() as u32 - 1)
     }
 
-    pub fn step_in(&mut self, block: BlockId, op: impl Into<Op>, inputs: &[Option<TensorId>], outputs: &[Option<TensorId>]) {
-        let step = StepDesc { op: op.into(), inputs: inputs.to_vec(), outputs: outputs.to_vec(), name: String::new() };
+    pub fn step_in(
+        &mut self,
+        block: BlockId,
+        op: impl Into<Op>,
+        inputs: &[Option<TensorId>],
+        outputs: &[Option<TensorId>],
+    ) {
+        let step = StepDesc {
+            op: op.into(),
+            inputs: inputs.to_vec(),
+            outputs: outputs.to_vec(),
+            name: String::new(),
+        };
         self.desc.blocks[block.0 as usize].steps.push(step);
     }
 
@@ -139,7 +172,11 @@ impl Net {
 }
 
 /// Runs `f` with a session of a written program.
-pub fn with_session<R>(program: &mut Buffer, config: Config<'_>, f: impl FnOnce(&mut Session<'_>) -> R) -> R {
+pub fn with_session<R>(
+    program: &mut Buffer,
+    config: Config<'_>,
+    f: impl FnOnce(&mut Session<'_>) -> R,
+) -> R {
     let program = Program::parse(program.bytes()).unwrap();
     let mut arena = Buffer::zeroed(program.arena_bytes() as usize);
     f(&mut Session::new(&program, arena.bytes(), config).unwrap())
@@ -160,7 +197,10 @@ pub fn noise(n: usize, seed: u32) -> Vec<f32> {
 pub fn close(got: &[f32], want: &[f32], tolerance: f32) {
     assert_eq!(got.len(), want.len());
     for (i, (g, w)) in got.iter().zip(want).enumerate() {
-        assert!((g - w).abs() <= tolerance * w.abs().max(1.0), "element {i}: {g}, expected {w}");
+        assert!(
+            (g - w).abs() <= tolerance * w.abs().max(1.0),
+            "element {i}: {g}, expected {w}"
+        );
     }
 }
 
@@ -170,8 +210,15 @@ pub fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
     for (name, data) in entries {
         let local = out.len() as u32;
         let extra = (64 - (out.len() + 30 + name.len()) % 64) % 64;
-        let sizes = [0, data.len() as u32, data.len() as u32].map(u32::to_le_bytes).concat();
-        let fixed = [&[20u8, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &sizes, &(name.len() as u16).to_le_bytes()].concat();
+        let sizes = [0, data.len() as u32, data.len() as u32]
+            .map(u32::to_le_bytes)
+            .concat();
+        let fixed = [
+            &[20u8, 0, 0, 0, 0, 0, 0, 0, 0, 0][..],
+            &sizes,
+            &(name.len() as u16).to_le_bytes(),
+        ]
+        .concat();
         out.extend_from_slice(b"PK\x03\x04");
         out.extend_from_slice(&fixed);
         out.extend_from_slice(&(extra as u16).to_le_bytes());
@@ -194,4 +241,50 @@ pub fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
     out.extend_from_slice(&start.to_le_bytes());
     out.extend_from_slice(&[0; 2]);
     out
+}
+
+/// Runs one operator on constant f32 inputs; the output has this type and shape.
+pub fn run_one<T: Element>(
+    op: Op,
+    inputs: &[(&[usize], &[f32])],
+    dtype: DType,
+    shape: &[usize],
+) -> Vec<T> {
+    let pool = Pool::new(3);
+    let mut results: Vec<Vec<T>> = Vec::new();
+    for parallel in [None, Some(&pool as &dyn cygnet_runtime::Parallel)] {
+        let mut net = Net::new();
+        let ids: Vec<TensorId> = inputs
+            .iter()
+            .map(|(dims, data)| net.floats(dims, data))
+            .collect();
+        let y = net.fixed(dtype, shape);
+        net.step(op, &ids, y);
+        let mut program = net.write(&[y]);
+        let config = Config {
+            parallel,
+            ..Config::default()
+        };
+        results.push(with_session(&mut program, config, |s| {
+            s.run().unwrap();
+            s.output(0).unwrap().as_slice::<T>().unwrap().to_vec()
+        }));
+    }
+    let threads = results.pop().unwrap();
+    let bytes = |v: &[T]| {
+        // SAFETY: elements are plain numbers.
+        unsafe {
+            std::slice::from_raw_parts(v.as_ptr().cast::<u8>(), std::mem::size_of_val(v)).to_vec()
+        }
+    };
+    assert_eq!(
+        bytes(&threads),
+        bytes(&results[0]),
+        "threads do not change results"
+    );
+    threads
+}
+
+pub fn axes(values: &[i32]) -> Axes {
+    Axes::new(values).unwrap()
 }

@@ -15,8 +15,18 @@ pub struct Arity {
     pub max_outputs: usize,
 }
 
-const fn a(required_inputs: usize, max_inputs: usize, required_outputs: usize, max_outputs: usize) -> Arity {
-    Arity { required_inputs, max_inputs, required_outputs, max_outputs }
+const fn a(
+    required_inputs: usize,
+    max_inputs: usize,
+    required_outputs: usize,
+    max_outputs: usize,
+) -> Arity {
+    Arity {
+        required_inputs,
+        max_inputs,
+        required_outputs,
+        max_outputs,
+    }
 }
 
 const MANY: usize = usize::MAX;
@@ -30,7 +40,9 @@ impl OpCode {
             Reshape | Transpose | Slice | Expand | Tile => a(1, 1, 1, 1),
             Concat => a(1, MANY, 1, 1),
             Pad | Trilu => a(1, 2, 1, 1),
-            Gather | GatherElements | GatherNd | Compress | ReverseSequence | OneHot => a(2, 2, 1, 1),
+            Gather | GatherElements | GatherNd | Compress | ReverseSequence | OneHot => {
+                a(2, 2, 1, 1)
+            }
             ScatterElements | ScatterNd | Where | Range => a(3, 3, 1, 1),
             NonZero | Cumulative => a(1, 1, 1, 1),
             Unique => a(1, 1, 1, 4),

@@ -58,13 +58,26 @@ pub struct ParseError {
 
 impl ParseError {
     pub(crate) const fn new(kind: ParseErrorKind, index: usize) -> Self {
-        ParseError { kind, index: if index > u32::MAX as usize { u32::MAX } else { index as u32 } }
+        ParseError {
+            kind,
+            index: if index > u32::MAX as usize {
+                u32::MAX
+            } else {
+                index as u32
+            },
+        }
     }
 }
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (record {}, code {})", self.kind.text(), self.index, self.kind.code())
+        write!(
+            f,
+            "{} (record {}, code {})",
+            self.kind.text(),
+            self.index,
+            self.kind.code()
+        )
     }
 }
 

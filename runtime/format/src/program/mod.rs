@@ -129,13 +129,17 @@ impl<'a> Operands<'a> {
     /// Operand `i`; `None` when absent or out of range.
     pub fn get(&self, i: usize) -> Option<TensorId> {
         match self.bytes.get(i.checked_mul(4)?..)?.first_chunk::<4>() {
-            Some(b) => Some(u32::from_le_bytes(*b)).filter(|&id| id != NONE).map(TensorId),
+            Some(b) => Some(u32::from_le_bytes(*b))
+                .filter(|&id| id != NONE)
+                .map(TensorId),
             None => None,
         }
     }
     /// All operands.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<TensorId>> + 'a {
-        self.bytes.chunks_exact(4).map(|b| Some(u32_at(b, 0)).filter(|&id| id != NONE).map(TensorId))
+        self.bytes
+            .chunks_exact(4)
+            .map(|b| Some(u32_at(b, 0)).filter(|&id| id != NONE).map(TensorId))
     }
 }
 
@@ -185,7 +189,10 @@ impl StepInfo<'_> {
 }
 
 fn range(bytes: &[u8], first: usize, len: usize) -> &[u8] {
-    first.checked_add(len).and_then(|end| bytes.get(first..end)).unwrap_or(&[])
+    first
+        .checked_add(len)
+        .and_then(|end| bytes.get(first..end))
+        .unwrap_or(&[])
 }
 
 impl<'a> Program<'a> {
@@ -200,18 +207,25 @@ impl<'a> Program<'a> {
     /// Record `i`; empty when out of range.
     fn record(&self, s: Section, i: usize) -> &'a [u8] {
         let size = Section::record_bytes(s as usize);
-        i.checked_mul(size).map_or(&[], |first| range(self.section(s), first, size))
+        i.checked_mul(size)
+            .map_or(&[], |first| range(self.section(s), first, size))
     }
 
     fn words(&self, s: Section, first: u32, len: u32) -> &'a [u8] {
-        match ((first as usize).checked_mul(4), (len as usize).checked_mul(4)) {
+        match (
+            (first as usize).checked_mul(4),
+            (len as usize).checked_mul(4),
+        ) {
             (Some(first), Some(len)) => range(self.section(s), first, len),
             _ => &[],
         }
     }
 
     fn text(&self, first: u32, len: u32) -> &'a str {
-        (first as usize).checked_add(len as usize).and_then(|end| self.strings.get(first as usize..end)).unwrap_or("")
+        (first as usize)
+            .checked_add(len as usize)
+            .and_then(|end| self.strings.get(first as usize..end))
+            .unwrap_or("")
     }
 
     /// Bytes a session needs: the planned arena plus the table of symbol and expression values behind it. A multiple
@@ -250,7 +264,11 @@ impl<'a> Program<'a> {
         let r = self.record(Section::Symbols, i as usize);
         SymbolInfo {
             name: self.text(u32_at(r, 0), u32_at(r, 4)),
-            kind: if u32_at(r, 8) == 0 { SymbolKind::Input } else { SymbolKind::Runtime },
+            kind: if u32_at(r, 8) == 0 {
+                SymbolKind::Input
+            } else {
+                SymbolKind::Runtime
+            },
             lo: u64_at(r, 16) as i64,
             hi: u64_at(r, 24) as i64,
         }
@@ -295,7 +313,8 @@ impl<'a> Program<'a> {
     /// # Panics
     /// When `id` is not of this program. Ids that the program itself holds are always valid.
     pub fn tensor(&self, id: TensorId) -> TensorInfo<'a> {
-        self.tensor_checked(id).expect("the tensor id belongs to the program")
+        self.tensor_checked(id)
+            .expect("the tensor id belongs to the program")
     }
 
     fn tensor_checked(&self, id: TensorId) -> Option<TensorInfo<'a>> {
@@ -305,7 +324,9 @@ impl<'a> Program<'a> {
         Some(TensorInfo {
             name: self.text(u32_at(r, 0), u32_at(r, 4)),
             dtype: DType::from_code(r[8])?,
-            dims: DimsView { bytes: self.words(Section::Dims, u32_at(r, 12), rank as u32) },
+            dims: DimsView {
+                bytes: self.words(Section::Dims, u32_at(r, 12), rank as u32),
+            },
             place: match r[10] {
                 PLACE_CONST => Place::Const(offset),
                 PLACE_ARENA => Place::Arena(offset),
@@ -317,12 +338,16 @@ impl<'a> Program<'a> {
 
     /// The program's inputs.
     pub fn inputs(&self) -> Operands<'a> {
-        Operands { bytes: self.section(Section::Inputs) }
+        Operands {
+            bytes: self.section(Section::Inputs),
+        }
     }
 
     /// The program's outputs.
     pub fn outputs(&self) -> Operands<'a> {
-        Operands { bytes: self.section(Section::Outputs) }
+        Operands {
+            bytes: self.section(Section::Outputs),
+        }
     }
 
     /// Number of states.
@@ -336,7 +361,11 @@ impl<'a> Program<'a> {
         Some(StateInfo {
             tensor: TensorId(u32_at(r, 0)),
             next: TensorId(u32_at(r, 4)),
-            init: range(self.constants(), usize::try_from(u64_at(r, 8)).ok()?, usize::try_from(u64_at(r, 16)).ok()?),
+            init: range(
+                self.constants(),
+                usize::try_from(u64_at(r, 8)).ok()?,
+                usize::try_from(u64_at(r, 16)).ok()?,
+            ),
         })
     }
 
@@ -349,8 +378,12 @@ impl<'a> Program<'a> {
     pub fn block(&self, id: BlockId) -> BlockInfo<'a> {
         let r = self.record(Section::Blocks, id.0 as usize);
         BlockInfo {
-            inputs: Operands { bytes: self.words(Section::Ids, u32_at(r, 8), u32_at(r, 12)) },
-            outputs: Operands { bytes: self.words(Section::Ids, u32_at(r, 16), u32_at(r, 20)) },
+            inputs: Operands {
+                bytes: self.words(Section::Ids, u32_at(r, 8), u32_at(r, 12)),
+            },
+            outputs: Operands {
+                bytes: self.words(Section::Ids, u32_at(r, 16), u32_at(r, 20)),
+            },
             first_step: u32_at(r, 24),
             steps: u32_at(r, 28),
         }
@@ -368,8 +401,12 @@ impl<'a> Program<'a> {
         let first = u32_at(r, 8);
         Some(StepInfo {
             code: OpCode::from_code(u16_at(r, 0))?,
-            inputs: Operands { bytes: self.words(Section::Ids, first, inputs) },
-            outputs: Operands { bytes: self.words(Section::Ids, first.checked_add(inputs)?, outputs) },
+            inputs: Operands {
+                bytes: self.words(Section::Ids, first, inputs),
+            },
+            outputs: Operands {
+                bytes: self.words(Section::Ids, first.checked_add(inputs)?, outputs),
+            },
             attributes: self.words(Section::Attributes, u32_at(r, 12), u32_at(r, 16)),
             name: self.text(u32_at(r, 20), u32_at(r, 24)),
         })
@@ -378,8 +415,13 @@ impl<'a> Program<'a> {
     /// Key and value pairs.
     pub fn metadata(&self) -> impl Iterator<Item = (&'a str, &'a str)> + 'a {
         let program = *self;
-        self.section(Section::Metadata).chunks_exact(METADATA_BYTES).map(move |r| {
-            (program.text(u32_at(r, 0), u32_at(r, 4)), program.text(u32_at(r, 8), u32_at(r, 12)))
-        })
+        self.section(Section::Metadata)
+            .chunks_exact(METADATA_BYTES)
+            .map(move |r| {
+                (
+                    program.text(u32_at(r, 0), u32_at(r, 4)),
+                    program.text(u32_at(r, 8), u32_at(r, 12)),
+                )
+            })
     }
 }

@@ -64,19 +64,36 @@ impl<'a> Program<'a> {
         ensure(arena <= MAX_ARENA && arena % ALIGN == 0, Kind::Header, 3)?;
         ensure(state <= arena && state % ALIGN == 0, Kind::Header, 4)?;
         ensure(u32_at(bytes, 40) == WEIGHT_LAYOUT, Kind::Version, 1)?;
-        ensure(bytes[44..HEADER_BYTES].iter().all(|&b| b == 0), Kind::Header, 5)?;
+        ensure(
+            bytes[44..HEADER_BYTES].iter().all(|&b| b == 0),
+            Kind::Header,
+            5,
+        )?;
         let file = file as usize;
         let mut sections: [&[u8]; SECTIONS] = [&[]; SECTIONS];
         let mut end = TABLE_END;
         for (i, section) in sections.iter_mut().enumerate() {
             let entry = &bytes[HEADER_BYTES + i * SECTION_ENTRY_BYTES..][..SECTION_ENTRY_BYTES];
-            ensure(u32_at(entry, 0) as usize == i + 1 && u32_at(entry, 4) == 0, Kind::Section, i)?;
+            ensure(
+                u32_at(entry, 0) as usize == i + 1 && u32_at(entry, 4) == 0,
+                Kind::Section,
+                i,
+            )?;
             let (first, len) = (u64_at(entry, 8), u64_at(entry, 16));
-            ensure(first % ALIGN == 0 && first >= end as u64 && first <= file as u64, Kind::Section, i)?;
+            ensure(
+                first % ALIGN == 0 && first >= end as u64 && first <= file as u64,
+                Kind::Section,
+                i,
+            )?;
             ensure(len <= file as u64 - first, Kind::Section, i)?;
             let (first, len) = (first as usize, len as usize);
             ensure(len % Section::record_bytes(i) == 0, Kind::Section, i)?;
-            ensure(len / Section::record_bytes(i) < i32::MAX as usize || i == Section::Constants as usize, Kind::Section, i)?;
+            ensure(
+                len / Section::record_bytes(i) < i32::MAX as usize
+                    || i == Section::Constants as usize,
+                Kind::Section,
+                i,
+            )?;
             end = first + len;
             *section = &bytes[first..end];
         }
@@ -84,13 +101,22 @@ impl<'a> Program<'a> {
             Ok(s) => s,
             Err(_) => return fail(Kind::Text, 0),
         };
-        Ok(Program { strings, sections, arena, state })
+        Ok(Program {
+            strings,
+            sections,
+            arena,
+            state,
+        })
     }
 
     fn check_text(&self, record: &[u8], at: usize, index: usize) -> Checked {
         let (first, len) = (u32_at(record, at) as usize, u32_at(record, at + 4) as usize);
         let end = first.checked_add(len);
-        ensure(end.is_some_and(|end| self.strings.get(first..end).is_some()), Kind::Text, index)
+        ensure(
+            end.is_some_and(|end| self.strings.get(first..end).is_some()),
+            Kind::Text,
+            index,
+        )
     }
 
     fn check_texts(&self) -> Checked {
@@ -115,7 +141,11 @@ impl<'a> Program<'a> {
             let r = self.record(Section::Symbols, i);
             let s = self.symbol(i as u32);
             ensure(u32_at(r, 8) <= 1 && u32_at(r, 12) == 0, Kind::Symbol, i)?;
-            ensure(s.lo >= 0 && s.lo <= s.hi && s.hi <= i32::MAX as i64, Kind::Symbol, i)?;
+            ensure(
+                s.lo >= 0 && s.lo <= s.hi && s.hi <= i32::MAX as i64,
+                Kind::Symbol,
+                i,
+            )?;
         }
         Ok(())
     }
@@ -127,7 +157,11 @@ impl<'a> Program<'a> {
             let r = self.record(Section::Exprs, i);
             let (first, len) = (u32_at(r, 0), u32_at(r, 4));
             sequence.take(first, len, i)?;
-            ensure(sequence.next as usize <= ops.len() / EXPR_OP_BYTES, Kind::Expression, i)?;
+            ensure(
+                sequence.next as usize <= ops.len() / EXPR_OP_BYTES,
+                Kind::Expression,
+                i,
+            )?;
             let mut depth = 0usize;
             for j in first..sequence.next {
                 let r = self.record(Section::ExprOps, j as usize);
@@ -158,7 +192,11 @@ impl<'a> Program<'a> {
             ensure(DType::from_code(r[8]).is_some(), Kind::TensorType, i)?;
             ensure(r[9] as usize <= MAX_RANK, Kind::TensorRank, i)?;
             sequence.take(u32_at(r, 12), r[9] as u32, i)?;
-            ensure(sequence.next as usize <= self.count(Section::Dims), Kind::Order, i)?;
+            ensure(
+                sequence.next as usize <= self.count(Section::Dims),
+                Kind::Order,
+                i,
+            )?;
             ensure(r[10] <= PLACE_STATE && r[11] == 0, Kind::TensorPlace, i)?;
             let t = self.tensor(TensorId(i as u32));
             let mut size = Some(t.dtype.size() as u64);
@@ -176,7 +214,9 @@ impl<'a> Program<'a> {
                     }
                 }
             }
-            let Some(size) = size.filter(|&s| s <= MAX_ARENA) else { return fail(Kind::TensorSize, i) };
+            let Some(size) = size.filter(|&s| s <= MAX_ARENA) else {
+                return fail(Kind::TensorSize, i);
+            };
             let size = if empty { 0 } else { size };
             ensure(!fixed || size <= t.bytes_bound, Kind::TensorSize, i)?;
             let (offset, limit, low) = match t.place {
@@ -188,7 +228,13 @@ impl<'a> Program<'a> {
                 Place::State(o) => (o, self.state, 0),
             };
             ensure(offset % ALIGN == 0 && offset >= low, Kind::TensorPlace, i)?;
-            ensure(offset.checked_add(t.bytes_bound).is_some_and(|end| end <= limit), Kind::TensorPlace, i)?;
+            ensure(
+                offset
+                    .checked_add(t.bytes_bound)
+                    .is_some_and(|end| end <= limit),
+                Kind::TensorPlace,
+                i,
+            )?;
         }
         sequence.finish(self.count(Section::Dims))
     }
@@ -217,8 +263,14 @@ impl<'a> Program<'a> {
             let (id, next) = (TensorId(u32_at(r, 0)), TensorId(u32_at(r, 4)));
             let tensor = self.id(Some(id), Kind::State, i)?;
             let next = self.id(Some(next), Kind::State, i)?;
-            let Place::State(offset) = tensor.place else { return fail(Kind::State, i) };
-            ensure(next.dtype == tensor.dtype && next.dims.len() == tensor.dims.len(), Kind::State, i)?;
+            let Place::State(offset) = tensor.place else {
+                return fail(Kind::State, i);
+            };
+            ensure(
+                next.dtype == tensor.dtype && next.dims.len() == tensor.dims.len(),
+                Kind::State,
+                i,
+            )?;
             // A next value inside the state bytes would be overwritten by another state's copy, unless it is its own.
             if let Place::State(o) = next.place {
                 ensure(o == offset, Kind::State, i)?;
@@ -226,7 +278,11 @@ impl<'a> Program<'a> {
             let (first, len) = (u64_at(r, 8), u64_at(r, 16));
             ensure(len <= tensor.bytes_bound, Kind::State, i)?;
             let end = first.checked_add(len);
-            ensure(end.is_some_and(|end| end <= self.constants().len() as u64), Kind::State, i)?;
+            ensure(
+                end.is_some_and(|end| end <= self.constants().len() as u64),
+                Kind::State,
+                i,
+            )?;
         }
         Ok(())
     }
@@ -244,7 +300,11 @@ impl<'a> Program<'a> {
                 ensure(parent == 0 && depth == 0, Kind::Block, b)?;
                 ensure(u32_at(r, 12) == 0 && u32_at(r, 20) == 0, Kind::Block, b)?;
             } else {
-                ensure((parent as usize) < b && depth <= MAX_BLOCK_DEPTH, Kind::Block, b)?;
+                ensure(
+                    (parent as usize) < b && depth <= MAX_BLOCK_DEPTH,
+                    Kind::Block,
+                    b,
+                )?;
                 let above = u32_at(self.record(Section::Blocks, parent as usize), 4);
                 ensure(depth == above + 1, Kind::Block, b)?;
             }
@@ -255,7 +315,11 @@ impl<'a> Program<'a> {
             ensure(steps.next as usize <= self.steps(), Kind::Block, b)?;
             let block = self.block(BlockId(b as u32));
             for id in block.inputs.iter() {
-                ensure(self.id(id, Kind::Block, b)?.arena_offset().is_some(), Kind::Block, b)?;
+                ensure(
+                    self.id(id, Kind::Block, b)?.arena_offset().is_some(),
+                    Kind::Block,
+                    b,
+                )?;
             }
             for id in block.outputs.iter() {
                 self.id(id, Kind::Block, b)?;
@@ -271,7 +335,11 @@ impl<'a> Program<'a> {
                 ids.take(u32_at(r, 8), u16_at(r, 4) as u32 + u16_at(r, 6) as u32, at)?;
                 ensure(ids.next as usize <= ids_count, Kind::Operands, at)?;
                 attributes.take(u32_at(r, 12), u32_at(r, 16), at)?;
-                ensure(attributes.next as usize <= self.count(Section::Attributes), Kind::Attributes, at)?;
+                ensure(
+                    attributes.next as usize <= self.count(Section::Attributes),
+                    Kind::Attributes,
+                    at,
+                )?;
                 ensure(OpCode::from_code(u16_at(r, 0)).is_some(), Kind::Opcode, at)?;
                 ensure(u16_at(r, 2) == 0 && u32_at(r, 28) == 0, Kind::Operands, at)?;
                 self.check_step(b as u32, s)?;
@@ -283,13 +351,25 @@ impl<'a> Program<'a> {
 
     fn check_step(&self, block: u32, index: u32) -> Checked {
         let at = index as usize;
-        let Some(step) = self.step(index) else { return fail(Kind::Opcode, at) };
-        let Some(op) = step.op() else { return fail(Kind::Attributes, at) };
+        let Some(step) = self.step(index) else {
+            return fail(Kind::Opcode, at);
+        };
+        let Some(op) = step.op() else {
+            return fail(Kind::Attributes, at);
+        };
         self.check_attributes(&op, at)?;
         let arity = step.code.arity();
         let (inputs, outputs) = (step.inputs.len(), step.outputs.len());
-        ensure((arity.required_inputs..=arity.max_inputs).contains(&inputs), Kind::Operands, at)?;
-        ensure((arity.required_outputs..=arity.max_outputs).contains(&outputs), Kind::Operands, at)?;
+        ensure(
+            (arity.required_inputs..=arity.max_inputs).contains(&inputs),
+            Kind::Operands,
+            at,
+        )?;
+        ensure(
+            (arity.required_outputs..=arity.max_outputs).contains(&outputs),
+            Kind::Operands,
+            at,
+        )?;
         ensure(outputs <= MAX_STEP_OUTPUTS, Kind::Operands, at)?;
         for (i, id) in step.inputs.iter().enumerate() {
             match id {
@@ -303,14 +383,22 @@ impl<'a> Program<'a> {
                 continue;
             };
             let y = self.id(Some(id), Kind::Id, at)?;
-            let Some(offset) = y.arena_offset() else { return fail(Kind::ConstantWrite, at) };
+            let Some(offset) = y.arena_offset() else {
+                return fail(Kind::ConstantWrite, at);
+            };
             // Empty regions lie on nothing; the place checks keep these sums from overflowing.
             let overlaps = |t: &TensorInfo<'_>| {
                 let both = t.bytes_bound > 0 && y.bytes_bound > 0;
-                both && t.arena_offset().is_some_and(|o| o < offset + y.bytes_bound && offset < o + t.bytes_bound)
+                both && t
+                    .arena_offset()
+                    .is_some_and(|o| o < offset + y.bytes_bound && offset < o + t.bytes_bound)
             };
             for other in step.outputs.iter().take(i).flatten() {
-                ensure(!overlaps(&self.id(Some(other), Kind::Id, at)?), Kind::Overlap, at)?;
+                ensure(
+                    !overlaps(&self.id(Some(other), Kind::Id, at)?),
+                    Kind::Overlap,
+                    at,
+                )?;
             }
             let allowed = op.in_place_inputs(i);
             let mut in_place = false;
@@ -319,7 +407,11 @@ impl<'a> Program<'a> {
                 let x = self.id(Some(input), Kind::Id, at)?;
                 if overlaps(&x) {
                     let exact = x.arena_offset() == Some(offset) && x.dtype == y.dtype;
-                    ensure(exact && j < 32 && allowed >> j & 1 == 1 && !in_place, Kind::Overlap, at)?;
+                    ensure(
+                        exact && j < 32 && allowed >> j & 1 == 1 && !in_place,
+                        Kind::Overlap,
+                        at,
+                    )?;
                     in_place = true;
                 }
             }
@@ -345,9 +437,17 @@ impl<'a> Program<'a> {
         let body = |id: BlockId, inputs: usize, outputs: usize| -> Checked {
             let r = self.record(Section::Blocks, id.0 as usize);
             // A body has the step's block as parent, and parents have smaller ids: no recursion.
-            ensure(!r.is_empty() && id.0 > block && u32_at(r, 0) == block, Kind::Body, at)?;
+            ensure(
+                !r.is_empty() && id.0 > block && u32_at(r, 0) == block,
+                Kind::Body,
+                at,
+            )?;
             let b = self.block(id);
-            ensure(b.inputs.len() == inputs && b.outputs.len() == outputs, Kind::Body, at)
+            ensure(
+                b.inputs.len() == inputs && b.outputs.len() == outputs,
+                Kind::Body,
+                at,
+            )
         };
         let (inputs, outputs) = (step.inputs.len(), step.outputs.len());
         match op {
@@ -357,7 +457,11 @@ impl<'a> Program<'a> {
             }
             Op::Loop(op) => {
                 let carried = op.carried as usize;
-                ensure(carried <= outputs && inputs == carried.saturating_add(2), Kind::Body, at)?;
+                ensure(
+                    carried <= outputs && inputs == carried.saturating_add(2),
+                    Kind::Body,
+                    at,
+                )?;
                 for i in 2..inputs {
                     ensure(step.inputs.get(i).is_some(), Kind::Body, at)?;
                 }
@@ -365,11 +469,22 @@ impl<'a> Program<'a> {
             }
             Op::Scan(op) => {
                 let states = op.states as usize;
-                let lists = [op.input_axes.len(), op.input_reverse.len(), op.output_axes.len(), op.output_reverse.len()];
+                let lists = [
+                    op.input_axes.len(),
+                    op.input_reverse.len(),
+                    op.output_axes.len(),
+                    op.output_reverse.len(),
+                ];
                 let scanned = inputs.checked_sub(states);
                 let stacked = outputs.checked_sub(states);
-                let (Some(scanned), Some(stacked)) = (scanned, stacked) else { return fail(Kind::Body, at) };
-                ensure(lists == [scanned, scanned, stacked, stacked], Kind::Body, at)?;
+                let (Some(scanned), Some(stacked)) = (scanned, stacked) else {
+                    return fail(Kind::Body, at);
+                };
+                ensure(
+                    lists == [scanned, scanned, stacked, stacked],
+                    Kind::Body,
+                    at,
+                )?;
                 for i in 0..inputs {
                     ensure(step.inputs.get(i).is_some(), Kind::Body, at)?;
                 }

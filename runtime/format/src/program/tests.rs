@@ -5,7 +5,13 @@ use crate::write::*;
 use alloc::{sync::Arc, vec, vec::Vec};
 
 fn tensor(name: &str, dims: &[Dim], place: PlaceDesc, bytes_bound: u64) -> TensorDesc {
-    TensorDesc { name: name.into(), dtype: DType::F32, dims: dims.to_vec(), place, bytes_bound }
+    TensorDesc {
+        name: name.into(),
+        dtype: DType::F32,
+        dims: dims.to_vec(),
+        place,
+        bytes_bound,
+    }
 }
 
 fn arena(offset: u64) -> PlaceDesc {
@@ -22,15 +28,28 @@ fn sample() -> ProgramDesc {
         outputs: outputs.iter().map(|&i| id(i)).collect(),
         name: name.into(),
     };
-    let add = op::Binary { kind: op::BinaryKind::Add };
-    let constant = PlaceDesc::Const { data: Arc::from(1.5f32.to_le_bytes()) };
+    let add = op::Binary {
+        kind: op::BinaryKind::Add,
+    };
+    let constant = PlaceDesc::Const {
+        data: Arc::from(1.5f32.to_le_bytes()),
+    };
     let mut flag = tensor("flag", &[], arena(192), 1);
     flag.dtype = DType::Bool;
     ProgramDesc {
-        symbols: vec![SymbolDesc { name: "w".into(), lo: 1, hi: 8, kind: SymbolKind::Input }],
+        symbols: vec![SymbolDesc {
+            name: "w".into(),
+            lo: 1,
+            hi: 8,
+            kind: SymbolKind::Input,
+        }],
         exprs: vec![
-            ExprDesc { ops: vec![ExprOp::Symbol(0)] },
-            ExprDesc { ops: vec![ExprOp::Symbol(0), ExprOp::Const(2), ExprOp::Mul] },
+            ExprDesc {
+                ops: vec![ExprOp::Symbol(0)],
+            },
+            ExprDesc {
+                ops: vec![ExprOp::Symbol(0), ExprOp::Const(2), ExprOp::Mul],
+            },
         ],
         tensors: vec![
             tensor("x", &[w], arena(64), 32),
@@ -45,16 +64,47 @@ fn sample() -> ProgramDesc {
         ],
         inputs: vec![TensorId(0), TensorId(5)],
         outputs: vec![TensorId(7), TensorId(8)],
-        states: vec![StateDesc { tensor: TensorId(3), next: TensorId(4), init: Some(vec![7; 8]) }],
+        states: vec![StateDesc {
+            tensor: TensorId(3),
+            next: TensorId(4),
+            init: Some(vec![7; 8]),
+        }],
         blocks: vec![
             BlockDesc {
                 inputs: vec![],
                 outputs: vec![],
                 steps: vec![
                     step(add.into(), &[0, 1], &[2], "add"),
-                    step(op::Unary { kind: op::UnaryKind::Relu, a: 0.0, b: 0.0 }.into(), &[2], &[2], "relu"),
-                    step(op::Binary { kind: op::BinaryKind::Mul }.into(), &[3, 3], &[4], ""),
-                    step(op::If { then_block: BlockId(1), else_block: BlockId(2) }.into(), &[5], &[7], "if"),
+                    step(
+                        op::Unary {
+                            kind: op::UnaryKind::Relu,
+                            a: 0.0,
+                            b: 0.0,
+                        }
+                        .into(),
+                        &[2],
+                        &[2],
+                        "relu",
+                    ),
+                    step(
+                        op::Binary {
+                            kind: op::BinaryKind::Mul,
+                        }
+                        .into(),
+                        &[3, 3],
+                        &[4],
+                        "",
+                    ),
+                    step(
+                        op::If {
+                            then_block: BlockId(1),
+                            else_block: BlockId(2),
+                        }
+                        .into(),
+                        &[5],
+                        &[7],
+                        "if",
+                    ),
                     step(op::Concat { axis: 0 }.into(), &[2, 2], &[8], "concat"),
                 ],
             },
@@ -63,7 +113,11 @@ fn sample() -> ProgramDesc {
                 outputs: vec![TensorId(6)],
                 steps: vec![step(op::Reshape {}.into(), &[2], &[6], "then")],
             },
-            BlockDesc { inputs: vec![], outputs: vec![TensorId(0)], steps: vec![] },
+            BlockDesc {
+                inputs: vec![],
+                outputs: vec![TensorId(0)],
+                steps: vec![],
+            },
         ],
         arena_bytes: 512,
         state_bytes: 64,
@@ -82,7 +136,10 @@ fn walk(p: &Program<'_>) -> usize {
     for i in 0..p.tensors() as u32 {
         let t = p.tensor(TensorId(i));
         n += t.name.len() + t.dims.iter().count();
-        assert!(t.arena_offset().is_none_or(|o| o + t.bytes_bound <= p.arena_bytes()));
+        assert!(
+            t.arena_offset()
+                .is_none_or(|o| o + t.bytes_bound <= p.arena_bytes())
+        );
     }
     for i in 0..p.states() {
         n += p.state(i).unwrap().init.len();
@@ -105,10 +162,27 @@ fn round_trip() {
     assert_eq!(bytes, write_program(&sample()).unwrap());
     let p = Program::parse(&bytes).unwrap();
     assert!(walk(&p) > 40);
-    assert_eq!((p.symbols(), p.exprs(), p.tensors(), p.steps(), p.blocks()), (1, 2, 9, 6, 3));
-    assert_eq!((p.planned_bytes(), p.state_bytes(), p.arena_bytes()), (512, 64, 576));
-    assert_eq!(p.symbol(0), SymbolInfo { name: "w", lo: 1, hi: 8, kind: SymbolKind::Input });
-    assert_eq!((p.evaluate(1, |_| 5), p.expr_symbol(0), p.expr_symbol(1)), (Some(10), Some(0), None));
+    assert_eq!(
+        (p.symbols(), p.exprs(), p.tensors(), p.steps(), p.blocks()),
+        (1, 2, 9, 6, 3)
+    );
+    assert_eq!(
+        (p.planned_bytes(), p.state_bytes(), p.arena_bytes()),
+        (512, 64, 576)
+    );
+    assert_eq!(
+        p.symbol(0),
+        SymbolInfo {
+            name: "w",
+            lo: 1,
+            hi: 8,
+            kind: SymbolKind::Input
+        }
+    );
+    assert_eq!(
+        (p.evaluate(1, |_| 5), p.expr_symbol(0), p.expr_symbol(1)),
+        (Some(10), Some(0), None)
+    );
     assert_eq!(p.tensor(TensorId(1)).place, Place::Const(0));
     assert_eq!(&p.constants()[..4], 1.5f32.to_le_bytes());
     assert_eq!(p.state(0).unwrap().init, [7; 8]);
@@ -152,21 +226,33 @@ fn invalid_descriptions_are_refused() {
     type Change = fn(&mut ProgramDesc);
     let cases: &[(Kind, Change)] = &[
         (Kind::Overlap, |d| d.tensors[8].place = arena(128)),
-        (Kind::Overlap, |d| d.tensors[4].place = PlaceDesc::State { offset: 0 }),
+        (Kind::Overlap, |d| {
+            d.tensors[4].place = PlaceDesc::State { offset: 0 }
+        }),
         (Kind::TensorPlace, |d| d.tensors[4].place = arena(0)),
         (Kind::TensorPlace, |d| d.tensors[2].place = arena(130)),
         (Kind::TensorPlace, |d| d.tensors[2].place = arena(512)),
-        (Kind::TensorPlace, |d| d.tensors[2].place = arena(u64::MAX - 63)),
-        (Kind::TensorPlace, |d| d.tensors[3].place = PlaceDesc::State { offset: 64 }),
+        (Kind::TensorPlace, |d| {
+            d.tensors[2].place = arena(u64::MAX - 63)
+        }),
+        (Kind::TensorPlace, |d| {
+            d.tensors[3].place = PlaceDesc::State { offset: 64 }
+        }),
         (Kind::TensorSize, |d| d.tensors[4].bytes_bound = 31),
-        (Kind::TensorSize, |d| d.tensors[4].dims = vec![Dim(i32::MAX); 8]),
+        (Kind::TensorSize, |d| {
+            d.tensors[4].dims = vec![Dim(i32::MAX); 8]
+        }),
         (Kind::TensorSize, |d| d.tensors[1].dims = vec![Dim(2)]),
         (Kind::TensorDim, |d| d.tensors[0].dims = vec![Dim::expr(2)]),
-        (Kind::Id, |d| d.blocks[0].steps[0].inputs[1] = Some(TensorId(9))),
+        (Kind::Id, |d| {
+            d.blocks[0].steps[0].inputs[1] = Some(TensorId(9))
+        }),
         (Kind::Operands, |d| d.blocks[0].steps[0].inputs[1] = None),
         (Kind::Operands, |d| d.blocks[0].steps[0].inputs.truncate(1)),
         (Kind::Operands, |d| d.blocks[0].steps[0].outputs.push(None)),
-        (Kind::ConstantWrite, |d| d.blocks[0].steps[0].outputs[0] = Some(TensorId(1))),
+        (Kind::ConstantWrite, |d| {
+            d.blocks[0].steps[0].outputs[0] = Some(TensorId(1))
+        }),
         (Kind::Body, |d| d.blocks[2].outputs.clear()),
         (Kind::Block, |d| d.blocks[0].outputs.push(TensorId(0))),
         (Kind::Io, |d| d.inputs.push(TensorId(1))),
@@ -176,9 +262,13 @@ fn invalid_descriptions_are_refused() {
         (Kind::Symbol, |d| d.symbols[0].lo = 9),
         (Kind::Symbol, |d| d.symbols[0].lo = -1),
         (Kind::Expression, |d| d.exprs[0].ops.push(ExprOp::Add)),
-        (Kind::Expression, |d| d.exprs[0].ops = vec![ExprOp::Symbol(1)]),
+        (Kind::Expression, |d| {
+            d.exprs[0].ops = vec![ExprOp::Symbol(1)]
+        }),
         (Kind::Expression, |d| d.exprs[0].ops.clear()),
-        (Kind::Expression, |d| d.exprs[0].ops = [[ExprOp::Const(1); 17].as_slice(), &[ExprOp::Add; 16]].concat()),
+        (Kind::Expression, |d| {
+            d.exprs[0].ops = [[ExprOp::Const(1); 17].as_slice(), &[ExprOp::Add; 16]].concat()
+        }),
         (Kind::Header, |d| d.state_bytes = 1024),
         (Kind::Header, |d| d.arena_bytes = 1 << 60),
     ];
@@ -191,7 +281,11 @@ fn invalid_descriptions_are_refused() {
         }
     }
     let mut desc = sample();
-    desc.blocks[1].steps[0].op = op::If { then_block: BlockId(1), else_block: BlockId(2) }.into();
+    desc.blocks[1].steps[0].op = op::If {
+        then_block: BlockId(1),
+        else_block: BlockId(2),
+    }
+    .into();
     assert_eq!(write_program(&desc), Err(WriteError::Blocks));
     let mut desc = sample();
     desc.blocks.swap(0, 1);
@@ -202,13 +296,20 @@ fn invalid_descriptions_are_refused() {
 fn in_place_is_exact_and_single() {
     let mut desc = sample();
     // relu on its own input is allowed (the sample does it); a transpose is not.
-    desc.blocks[0].steps[1].op = op::Transpose { perm: Axes::new(&[0]).unwrap() }.into();
-    assert!(matches!(write_program(&desc), Err(WriteError::Invalid(e)) if e.kind == ParseErrorKind::Overlap));
+    desc.blocks[0].steps[1].op = op::Transpose {
+        perm: Axes::new(&[0]).unwrap(),
+    }
+    .into();
+    assert!(
+        matches!(write_program(&desc), Err(WriteError::Invalid(e)) if e.kind == ParseErrorKind::Overlap)
+    );
     let mut desc = sample();
     // x + x written over x reads it twice.
     desc.blocks[0].steps[0].inputs = vec![Some(TensorId(0)); 2];
     desc.blocks[0].steps[0].outputs = vec![Some(TensorId(0))];
-    assert!(matches!(write_program(&desc), Err(WriteError::Invalid(e)) if e.kind == ParseErrorKind::Overlap));
+    assert!(
+        matches!(write_program(&desc), Err(WriteError::Invalid(e)) if e.kind == ParseErrorKind::Overlap)
+    );
 }
 
 #[test]
@@ -218,7 +319,12 @@ fn shared_constants_are_stored_once() {
     let before = write_program(&desc).unwrap().len();
     let names: Vec<_> = (0..4).map(|i| alloc::format!("k{i}")).collect();
     for name in &names {
-        desc.tensors.push(tensor(name, &[Dim(1024)], PlaceDesc::Const { data: data.clone() }, 4096));
+        desc.tensors.push(tensor(
+            name,
+            &[Dim(1024)],
+            PlaceDesc::Const { data: data.clone() },
+            4096,
+        ));
     }
     let bytes = write_program(&desc).unwrap();
     assert!(bytes.len() < before + 4096 + 1024);
