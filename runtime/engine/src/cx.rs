@@ -619,9 +619,9 @@ impl<'a> Control<'_, 'a> {
         let len = self.view(from)?.bytes.len();
         let (source, info) = (self.program().tensor(from), self.program().tensor(to));
         if source.dtype != info.dtype
-            || !at
+            || at
                 .checked_add(len)
-                .is_some_and(|end| end as u64 <= info.bytes_bound)
+                .is_none_or(|end| end as u64 > info.bytes_bound)
         {
             return Err(RunErrorKind::Bound.into());
         }

@@ -211,7 +211,9 @@ mod tests {
                 s.spawn(|| {
                     for _ in 0..50 {
                         pool.run(8, &|_| {
-                            pool.run(2, &|_| drop(total.fetch_add(1, Ordering::Relaxed)))
+                            pool.run(2, &|_| {
+                                total.fetch_add(1, Ordering::Relaxed);
+                            })
                         });
                     }
                 });

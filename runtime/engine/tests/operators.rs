@@ -4,8 +4,8 @@ mod net;
 
 use cygnet_format::op::*;
 use cygnet_format::write::SymbolKind;
-use cygnet_format::{Axes, DType, Dim, Dims, ExprOp, List, Op};
-use cygnet_runtime::{Config, Element, Pool, RunErrorKind, TensorId};
+use cygnet_format::{DType, Dim, Dims, ExprOp, List, Op};
+use cygnet_runtime::{Config, RunErrorKind, TensorId};
 use net::*;
 
 fn count(n: usize) -> Vec<f32> {

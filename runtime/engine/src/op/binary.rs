@@ -36,23 +36,26 @@ pub(crate) fn run(op: &Binary, cx: &mut Cx<'_>) -> Result<(), RunError> {
         let kernels = cx.kernels();
         let shape = z.shape;
         let z = z.as_mut_slice::<f32>()?;
-        return Ok(match (lies_on, other) {
-            (Some(0), Some(y)) => kernels.binary_inplace(f, &b, z, y.as_slice()?)?,
-            (_, Some(x)) => kernels.binary_inplace_right(f, &b, x.as_slice()?, z)?,
-            _ => {
-                let (x, y) = (cx.input(0)?.as_slice::<f32>()?, cx.input(1)?.as_slice::<f32>()?);
-                let dense = x_shape == shape && y_shape == shape;
-                if !dense || z.len().saturating_mul(4) < PARALLEL_WORK || cx.threads() == 1 {
-                    return Ok(kernels.binary(f, &b, x, y, z)?);
+        return {
+            let _: () = match (lies_on, other) {
+                (Some(0), Some(y)) => kernels.binary_inplace(f, &b, z, y.as_slice()?)?,
+                (_, Some(x)) => kernels.binary_inplace_right(f, &b, x.as_slice()?, z)?,
+                _ => {
+                    let (x, y) = (cx.input(0)?.as_slice::<f32>()?, cx.input(1)?.as_slice::<f32>()?);
+                    let dense = x_shape == shape && y_shape == shape;
+                    if !dense || z.len().saturating_mul(4) < PARALLEL_WORK || cx.threads() == 1 {
+                        return Ok(kernels.binary(f, &b, x, y, z)?);
+                    }
+                    let part = z.len().div_ceil(cx.threads() * 2).next_multiple_of(16);
+                    return cx.parallel_chunks(z, part, &|i, z| {
+                        let range = i * part..i * part + z.len();
+                        let b = Broadcast::new(&[z.len()], &[z.len()])?;
+                        Ok(kernels.binary(f, &b, &x[range.clone()], &y[range], z)?)
+                    });
                 }
-                let part = z.len().div_ceil(cx.threads() * 2).next_multiple_of(16);
-                return cx.parallel_chunks(z, part, &|i, z| {
-                    let range = i * part..i * part + z.len();
-                    let b = Broadcast::new(&[z.len()], &[z.len()])?;
-                    Ok(kernels.binary(f, &b, &x[range.clone()], &y[range], z)?)
-                });
-            }
-        });
+            };
+            Ok(())
+        };
     }
     let shape = z.shape;
     if dtype == DType::Bool {

@@ -54,10 +54,13 @@ pub(crate) fn run(op: &Chain, cx: &mut Cx<'_>) -> Result<(), RunError> {
             && y.len().saturating_mul(4 * steps.len()) >= PARALLEL_WORK
             && !steps.iter().any(|s| matches!(s, Step::Channel(..)));
         if !split {
-            return Ok(match x {
-                Some(x) => kernels.chain(steps, x, y)?,
-                None => kernels.chain_inplace(steps, y)?,
-            });
+            return {
+                let _: () = match x {
+                    Some(x) => kernels.chain(steps, x, y)?,
+                    None => kernels.chain_inplace(steps, y)?,
+                };
+                Ok(())
+            };
         }
         let part = y.len().div_ceil(cx.threads() * 2).next_multiple_of(512);
         return cx.parallel_chunks(y, part, &|i, y| {
@@ -71,10 +74,11 @@ pub(crate) fn run(op: &Chain, cx: &mut Cx<'_>) -> Result<(), RunError> {
                 };
             }
             let own = &own[..steps.len()];
-            Ok(match x {
+            let _: () = match x {
                 Some(x) => kernels.chain(own, &x[at..at + y.len()], y)?,
                 None => kernels.chain_inplace(own, y)?,
-            })
+            };
+            Ok(())
         });
     }
     if let Some(x) = &x {

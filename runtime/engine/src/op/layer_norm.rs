@@ -30,10 +30,11 @@ pub(crate) fn run(op: &LayerNorm, cx: &mut Cx<'_>) -> Result<(), RunError> {
         return cx.parallel_chunks(y, part * n, &|i, y| {
             let x = &source[i * part * n..][..y.len()];
             let rows = y.len() / n;
-            Ok(match op.rms {
+            let _: () = match op.rms {
                 true => kernels.rms_norm(rows, n, op.epsilon, scale, x, y)?,
                 false => kernels.layer_norm(rows, n, op.epsilon, scale, bias, x, y)?,
-            })
+            };
+            Ok(())
         });
     }
     let mean = mean.as_mut().map(|t| t.as_mut_slice::<f32>()).transpose()?;

@@ -55,10 +55,7 @@ pub(crate) fn run(op: &Loop, cx: &mut Cx<'_>) -> Result<(), RunError> {
             // Without a trip the body's shapes may be unknown: nothing is stacked then.
             let size = match control.shape(from) {
                 Ok(shape) => *shape.get(axis - 1).ok_or(RunErrorKind::Rank)?,
-                Err(_) if trip == 0 => match control.dim_of(to, axis) {
-                    Ok(size) => size,
-                    Err(_) => 0,
-                },
+                Err(_) if trip == 0 => control.dim_of(to, axis).unwrap_or_default(),
                 Err(e) => return Err(e),
             };
             control.set_dim(j, axis, size)?;
@@ -78,11 +75,10 @@ fn check_disjoint(control: &Control<'_, '_>, inputs: Operands<'_>, outputs: Oper
     for k in 2..inputs.len() {
         for l in 2..k {
             let (from, to) = (program.tensor(operand(outputs, k - 1)?), program.tensor(operand(inputs, l)?));
-            if let (Some(a), Some(b)) = (from.arena_offset(), to.arena_offset()) {
-                if a < b + to.bytes_bound && b < a + from.bytes_bound {
+            if let (Some(a), Some(b)) = (from.arena_offset(), to.arena_offset())
+                && a < b + to.bytes_bound && b < a + from.bytes_bound {
                     return Err(RunError::new(RunErrorKind::Alias, "a body output lies on another carried value"));
                 }
-            }
         }
     }
     Ok(())

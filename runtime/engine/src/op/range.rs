@@ -44,7 +44,7 @@ fn floats<T: Element>(cx: &mut Cx<'_>, wide: impl Fn(T) -> f64, narrow: impl Fn(
     let (start, limit, delta) = operands::<T>(cx)?;
     let (start, limit, delta) = (wide(start), wide(limit), wide(delta));
     let count = libm::ceil((limit - start) / delta);
-    if !(count <= i32::MAX as f64) {
+    if count.is_nan() || count > i32::MAX as f64 {
         return Err(RunError::value("the length of a range is out of bounds"));
     }
     fill(cx, count.max(0.0) as usize, |i| narrow(start + i as f64 * delta))

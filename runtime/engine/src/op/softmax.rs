@@ -25,7 +25,7 @@ pub(crate) fn run(op: &Softmax, cx: &mut Cx<'_>) -> Result<(), RunError> {
         let x = x.map(|x| &x[i * part..][..y.len()]);
         let outer = y.len() / block;
         let log = op.kind == SoftmaxKind::Log;
-        Ok(match (op.kind, x) {
+        let _: () = match (op.kind, x) {
             (SoftmaxKind::Hard, x) => {
                 if let Some(x) = x {
                     y.copy_from_slice(x);
@@ -34,7 +34,8 @@ pub(crate) fn run(op: &Softmax, cx: &mut Cx<'_>) -> Result<(), RunError> {
             }
             (_, Some(x)) => kernels.softmax(outer, n, inner, log, x, y)?,
             (_, None) => kernels.softmax_inplace(outer, n, inner, log, y)?,
-        })
+        };
+        Ok(())
     })
 }
 

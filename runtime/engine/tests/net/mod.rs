@@ -4,7 +4,7 @@
 use cygnet_format::program::layout::ALIGN;
 use cygnet_format::write::*;
 use cygnet_format::{Axes, BlockId, DType, Dim, ExprOp, Op, expr, program::TensorId};
-use cygnet_runtime::{Config, Element, Parallel, Pool, Program, Session};
+use cygnet_runtime::{Config, Element, Pool, Program, Session};
 use std::sync::Arc;
 
 /// A 64-byte aligned buffer.
