@@ -280,7 +280,19 @@ impl<'a> NodeCx<'a> {
     }
 
     fn fold(&mut self, node: &Node) -> bool {
-        let Some(data) = super::evaluate(&self.imp.graph, node) else { return false };
+        let graph = &self.imp.graph;
+        let Some(data) = super::evaluate(graph, node) else { return false };
+        let fits = |(out, bytes): (&Option<ValueId>, &Option<Vec<u8>>)| match (out, bytes) {
+            (Some(v), Some(bytes)) => {
+                let ty = graph.ty(*v);
+                ty.fixed_len().map(|n| n * ty.dtype.size()) == Some(bytes.len())
+            }
+            (None, _) => true,
+            _ => false,
+        };
+        if data.len() != node.outputs.len() || !node.outputs.iter().zip(&data).all(fits) {
+            return false;
+        }
         for (out, bytes) in node.outputs.iter().zip(data) {
             if let (Some(out), Some(bytes)) = (out, bytes) {
                 self.imp.folded_bytes += bytes.len();
