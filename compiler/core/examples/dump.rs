@@ -13,10 +13,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if let Some((name, range)) = a.split_once('=')
             && let Some((lo, hi)) = range.split_once("..")
         {
-            import.dims.push((name.to_owned(), lo.parse()?, hi.parse()?));
+            import
+                .dims
+                .push((name.to_owned(), lo.parse()?, hi.parse()?));
         }
     }
-    let model = arguments.first().ok_or("usage: dump MODEL [--text] [--raw] [--check] [NAME=LO..HI]…")?;
+    let model = arguments
+        .first()
+        .ok_or("usage: dump MODEL [--text] [--raw] [--check] [NAME=LO..HI]…")?;
     let mut options = CompileOptions::default();
     options.import = import;
     if arguments.iter().any(|a| a == "--raw") {
@@ -28,9 +32,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         print!("{}", compiled.graph);
     }
     let p = &compiled.program;
-    println!("{model}: {} steps in {:.1} s", compiled.graph.blocks.iter().map(|b| b.nodes.len()).sum::<usize>(), start.elapsed().as_secs_f64());
-    println!("  operators {:?}", cygnet_compiler::ir::text::histogram(&compiled.graph));
-    println!("  passes {:?} in {} rounds", compiled.report.changes, compiled.report.rounds);
+    println!(
+        "{model}: {} steps in {:.1} s",
+        compiled
+            .graph
+            .blocks
+            .iter()
+            .map(|b| b.nodes.len())
+            .sum::<usize>(),
+        start.elapsed().as_secs_f64()
+    );
+    println!(
+        "  operators {:?}",
+        cygnet_compiler::ir::text::histogram(&compiled.graph)
+    );
+    println!(
+        "  passes {:?} in {} rounds",
+        compiled.report.changes, compiled.report.rounds
+    );
     println!(
         "  arena {} bytes, lower bound {} ({:+.2} %), states {}, constants {}, program {}, in place {}, peak at {:?}",
         p.arena_bytes,
@@ -49,8 +68,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let after = run(&p.bytes)?;
         for (i, (a, b)) in before.iter().zip(&after).enumerate() {
             let largest = a.iter().fold(0.0f32, |m, v| m.max(v.abs()));
-            let difference = a.iter().zip(b).fold(0.0f32, |m, (x, y)| m.max((x - y).abs()));
-            println!("  output {i}: {} numbers, largest {largest}, difference {difference}", a.len());
+            let difference = a
+                .iter()
+                .zip(b)
+                .fold(0.0f32, |m, (x, y)| m.max((x - y).abs()));
+            println!(
+                "  output {i}: {} numbers, largest {largest}, difference {difference}",
+                a.len()
+            );
         }
     }
     Ok(())
@@ -65,18 +90,33 @@ fn run(bytes: &[u8]) -> Result<Vec<Vec<f32>>, Box<dyn std::error::Error>> {
     let size = program.arena_bytes() as usize;
     let mut arena = vec![0u8; size + 64];
     let at = arena.as_ptr().align_offset(64);
-    let config = Config { features: Features::ALL, ..Config::default() };
-    let mut session = Session::new(&program, &mut arena[at..at + size], config).map_err(|e| e.to_string())?;
+    let config = Config {
+        features: Features::ALL,
+        ..Config::default()
+    };
+    let mut session =
+        Session::new(&program, &mut arena[at..at + size], config).map_err(|e| e.to_string())?;
     let mut random = 1u64;
     for (i, id) in program.inputs().iter().enumerate() {
         let tensor = program.tensor(id.ok_or("an input")?);
         let low = |e: u32| program.evaluate(e, |s| program.symbol(s).lo).unwrap_or(1) as usize;
-        let shape: Vec<usize> = tensor.dims.iter().map(|d| d.as_const().unwrap_or_else(|| low(d.as_expr().unwrap_or(0)))).collect();
-        session.set_input_shape(i, &shape).map_err(|e| e.to_string())?;
+        let shape: Vec<usize> = tensor
+            .dims
+            .iter()
+            .map(|d| {
+                d.as_const()
+                    .unwrap_or_else(|| low(d.as_expr().unwrap_or(0)))
+            })
+            .collect();
+        session
+            .set_input_shape(i, &shape)
+            .map_err(|e| e.to_string())?;
         let mut input = session.input_mut(i).map_err(|e| e.to_string())?;
         if let Ok(data) = input.as_mut_slice::<f32>() {
             for v in data {
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                random = random
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
                 *v = (random >> 40) as f32 / (1 << 23) as f32 - 1.0;
             }
         } else {
@@ -86,7 +126,12 @@ fn run(bytes: &[u8]) -> Result<Vec<Vec<f32>>, Box<dyn std::error::Error>> {
             }
         }
     }
-    session.run().map_err(|e| format!("{e} in step {}", program.step(e.step).map_or("", |s| s.name)))?;
+    session.run().map_err(|e| {
+        format!(
+            "{e} in step {}",
+            program.step(e.step).map_or("", |s| s.name)
+        )
+    })?;
     let mut outputs = Vec::new();
     for i in 0..program.outputs().len() {
         let y = session.output(i).map_err(|e| e.to_string())?;

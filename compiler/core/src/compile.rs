@@ -40,7 +40,9 @@ pub enum CompileError {
     #[error(transparent)]
     Emit(#[from] EmitError),
     /// A pass left a malformed graph: a defect of the compiler.
-    #[error("internal: after the passes the graph is malformed: {0}; please report this with the model")]
+    #[error(
+        "internal: after the passes the graph is malformed: {0}; please report this with the model"
+    )]
     Malformed(String),
 }
 
@@ -61,5 +63,9 @@ pub fn compile_graph(mut graph: Graph, options: &CompileOptions) -> Result<Compi
     let report = passes::run(&mut graph, options.level);
     crate::ir::verify(&graph).map_err(CompileError::Malformed)?;
     let program = emit::program(&graph, &options.emit)?;
-    Ok(Compiled { graph, program, report })
+    Ok(Compiled {
+        graph,
+        program,
+        report,
+    })
 }

@@ -3,7 +3,9 @@
 use crate::ir::{Expr, Graph, MAIN, Node, Origin, SymbolKind, ValueId};
 use crate::plan::{self, Plan, PlanError, bodies};
 use cygnet_format::op::Reshape;
-use cygnet_format::write::{self, BlockDesc, ExprDesc, PlaceDesc, ProgramDesc, StateDesc, StepDesc, SymbolDesc, TensorDesc};
+use cygnet_format::write::{
+    self, BlockDesc, ExprDesc, PlaceDesc, ProgramDesc, StateDesc, StepDesc, SymbolDesc, TensorDesc,
+};
 use cygnet_format::write::{TensorId, WriteError, write_program};
 use cygnet_format::{BlockId, Dim, ExprOp, Op};
 use std::collections::HashMap;
@@ -60,7 +62,9 @@ pub enum EmitError {
     #[error("{0}")]
     Write(#[from] WriteError),
     /// A dimension is too complicated for the format.
-    #[error("a dimension is an expression of more than {MAX_EXPR_OPS} operations; fix more input dimensions")]
+    #[error(
+        "a dimension is an expression of more than {MAX_EXPR_OPS} operations; fix more input dimensions"
+    )]
     Expression,
 }
 
@@ -75,8 +79,14 @@ pub fn program(graph: &Graph, options: &EmitOptions) -> Result<Emitted, EmitErro
     let mut emitter = Emitter::new(&graph, &plan, options);
     let desc = emitter.describe()?;
     let const_bytes = emitter.data.values().map(|d| d.len() as u64).sum();
-    let origins = emitter.order.iter().map(|&v| graph.value(v).origin.clone()).collect();
-    let peak_node = plan.peak.map(|(b, n)| graph.blocks[b.0 as usize].nodes[n].source.clone());
+    let origins = emitter
+        .order
+        .iter()
+        .map(|&v| graph.value(v).origin.clone())
+        .collect();
+    let peak_node = plan
+        .peak
+        .map(|(b, n)| graph.blocks[b.0 as usize].nodes[n].source.clone());
     let bytes = write_program(&desc)?;
     Ok(Emitted {
         bytes,
@@ -116,7 +126,11 @@ fn separate_copies(graph: &mut Graph) {
     }
     for i in 0..graph.states.len() {
         let next = graph.states[i].next;
-        let other = graph.states.iter().enumerate().any(|(j, s)| j != i && s.current == next);
+        let other = graph
+            .states
+            .iter()
+            .enumerate()
+            .any(|(j, s)| j != i && s.current == next);
         if other {
             graph.states[i].next = copy(graph, MAIN, next);
         }
@@ -186,7 +200,11 @@ impl<'a> Emitter<'a> {
         for state in &graph.states {
             let (tensor, next) = (self.tensor(state.current)?, self.tensor(state.next)?);
             self.tensors[tensor.0 as usize].name.clone_from(&state.name);
-            desc.states.push(StateDesc { tensor, next, init: state.init.as_ref().map(|d| d.to_vec()) });
+            desc.states.push(StateDesc {
+                tensor,
+                next,
+                init: state.init.as_ref().map(|d| d.to_vec()),
+            });
         }
         for block in self.block_order.clone() {
             let b = &graph.blocks[block.0 as usize];
@@ -195,9 +213,21 @@ impl<'a> Emitter<'a> {
                 steps.push(self.step(node)?);
             }
             let main = block == MAIN;
-            let inputs = if main { Vec::new() } else { self.ids(&b.inputs)? };
-            let outputs = if main { Vec::new() } else { self.ids(&b.outputs)? };
-            desc.blocks.push(BlockDesc { inputs, steps, outputs });
+            let inputs = if main {
+                Vec::new()
+            } else {
+                self.ids(&b.inputs)?
+            };
+            let outputs = if main {
+                Vec::new()
+            } else {
+                self.ids(&b.outputs)?
+            };
+            desc.blocks.push(BlockDesc {
+                inputs,
+                steps,
+                outputs,
+            });
         }
         desc.tensors = std::mem::take(&mut self.tensors);
         desc.exprs = std::mem::take(&mut self.exprs);
@@ -210,7 +240,8 @@ impl<'a> Emitter<'a> {
 
     /// Numbers the blocks that are reached, parents first.
     fn number_blocks(&mut self, block: BlockId) {
-        self.of_block.insert(block, BlockId(self.block_order.len() as u32));
+        self.of_block
+            .insert(block, BlockId(self.block_order.len() as u32));
         self.block_order.push(block);
         for node in &self.graph.blocks[block.0 as usize].nodes {
             for body in bodies(&node.op) {
@@ -246,11 +277,23 @@ impl<'a> Emitter<'a> {
             outputs.push(v.map(|v| self.tensor(v)).transpose()?);
         }
         let arity = op.code().arity();
-        while inputs.len() > arity.required_inputs && inputs.last() == Some(&None) && !matches!(op, Op::Loop(_)) {
+        while inputs.len() > arity.required_inputs
+            && inputs.last() == Some(&None)
+            && !matches!(op, Op::Loop(_))
+        {
             inputs.pop();
         }
-        let name = if self.options.names { node.source.clone() } else { String::new() };
-        Ok(StepDesc { op, inputs, outputs, name })
+        let name = if self.options.names {
+            node.source.clone()
+        } else {
+            String::new()
+        };
+        Ok(StepDesc {
+            op,
+            inputs,
+            outputs,
+            name,
+        })
     }
 
     fn tensor(&mut self, v: ValueId) -> Result<TensorId, EmitError> {
@@ -260,20 +303,37 @@ impl<'a> Emitter<'a> {
         let value = self.graph.value(v);
         let place = match (&value.data, self.plan.offsets[v.0 as usize]) {
             (Some(data), _) => {
-                let shared = self.data.entry(data.clone()).or_insert_with(|| Arc::from(data.as_slice()));
-                PlaceDesc::Const { data: shared.clone() }
+                let shared = self
+                    .data
+                    .entry(data.clone())
+                    .or_insert_with(|| Arc::from(data.as_slice()));
+                PlaceDesc::Const {
+                    data: shared.clone(),
+                }
             }
-            (None, Some(offset)) if self.graph.states.iter().any(|s| s.current == v) => PlaceDesc::State { offset },
+            (None, Some(offset)) if self.graph.states.iter().any(|s| s.current == v) => {
+                PlaceDesc::State { offset }
+            }
             (None, Some(offset)) => PlaceDesc::Arena { offset },
             (None, None) => return Err(PlanError::Undefined(value.name.clone()).into()),
         };
-        let bytes_bound =
-            plan::bytes_bound(self.graph, v).ok_or_else(|| PlanError::TooLarge(value.name.clone()))?;
+        let bytes_bound = plan::bytes_bound(self.graph, v)
+            .ok_or_else(|| PlanError::TooLarge(value.name.clone()))?;
         let dims = self.dims(&value.ty.shape)?;
         let named = self.options.names && value.data.is_none();
-        let name = if named { value.name.clone() } else { String::new() };
+        let name = if named {
+            value.name.clone()
+        } else {
+            String::new()
+        };
         let id = TensorId(self.tensors.len() as u32);
-        self.tensors.push(TensorDesc { name, dtype: value.ty.dtype, dims, place, bytes_bound });
+        self.tensors.push(TensorDesc {
+            name,
+            dtype: value.ty.dtype,
+            dims,
+            place,
+            bytes_bound,
+        });
         self.order.push(v);
         self.of_value.insert(v, id);
         Ok(id)
@@ -284,7 +344,9 @@ impl<'a> Emitter<'a> {
     }
 
     fn dim(&mut self, dim: Dim) -> Result<Dim, EmitError> {
-        let Some(e) = dim.as_expr() else { return Ok(dim) };
+        let Some(e) = dim.as_expr() else {
+            return Ok(dim);
+        };
         if let Some(&d) = self.of_expr.get(&e) {
             return Ok(d);
         }
@@ -339,7 +401,11 @@ impl<'a> Emitter<'a> {
             Expr::Max(a, b) => (a, b, ExprOp::Max),
         };
         let commutes = matches!(op, ExprOp::Add | ExprOp::Mul | ExprOp::Min | ExprOp::Max);
-        let (a, b) = if commutes && self.depth(b) > self.depth(a) { (b, a) } else { (a, b) };
+        let (a, b) = if commutes && self.depth(b) > self.depth(a) {
+            (b, a)
+        } else {
+            (a, b)
+        };
         self.postfix(a, ops)?;
         self.postfix(b, ops)?;
         ops.push(op);
@@ -355,7 +421,12 @@ impl<'a> Emitter<'a> {
             SymbolKind::Input => write::SymbolKind::Input,
             SymbolKind::Runtime => write::SymbolKind::Runtime,
         };
-        self.symbols.push(SymbolDesc { name: symbol.name.clone(), lo: symbol.lo, hi: symbol.hi, kind });
+        self.symbols.push(SymbolDesc {
+            name: symbol.name.clone(),
+            lo: symbol.lo,
+            hi: symbol.hi,
+            kind,
+        });
         self.of_symbol.insert(s, self.symbols.len() as u32 - 1);
         self.symbols.len() as u32 - 1
     }

@@ -38,11 +38,25 @@ pub fn evaluate(graph: &Graph, node: &Node) -> Option<Vec<Option<Vec<u8>>>> {
             Some(v) => Some(take(*v, false)?),
         });
     }
-    alone.outputs =
-        outputs.iter().flatten().map(|&value| Port { name: String::new(), value }).collect();
-    alone.blocks[MAIN.0 as usize].nodes.push(Node { op: node.op, inputs, outputs, source: String::new() });
+    alone.outputs = outputs
+        .iter()
+        .flatten()
+        .map(|&value| Port {
+            name: String::new(),
+            value,
+        })
+        .collect();
+    alone.blocks[MAIN.0 as usize].nodes.push(Node {
+        op: node.op,
+        inputs,
+        outputs,
+        source: String::new(),
+    });
     let mut results = run(&alone)?.into_iter();
-    node.outputs.iter().map(|v| v.map_or(Some(None), |_| results.next().map(Some))).collect()
+    node.outputs
+        .iter()
+        .map(|v| v.map_or(Some(None), |_| results.next().map(Some)))
+        .collect()
 }
 
 /// The outputs of a graph without inputs.
@@ -53,10 +67,16 @@ fn run(graph: &Graph) -> Option<Vec<Vec<u8>>> {
     drop(program);
     let program = Program::parse(space.bytes()).ok()?;
     let mut arena = Aligned::new(usize::try_from(program.arena_bytes()).ok()?);
-    let config = Config { features: Features::NONE, step_limit: STEP_LIMIT, ..Config::default() };
+    let config = Config {
+        features: Features::NONE,
+        step_limit: STEP_LIMIT,
+        ..Config::default()
+    };
     let mut session = Session::new(&program, arena.bytes(), config).ok()?;
     session.run().ok()?;
-    (0..graph.outputs.len()).map(|i| Some(session.output(i).ok()?.bytes.to_vec())).collect()
+    (0..graph.outputs.len())
+        .map(|i| Some(session.output(i).ok()?.bytes.to_vec()))
+        .collect()
 }
 
 /// Bytes on a 64-byte boundary.

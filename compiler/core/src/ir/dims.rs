@@ -63,7 +63,11 @@ fn floor_div(x: i64, y: i64) -> i64 {
     let Some(q) = x.checked_div(y) else {
         return if y == 0 { 0 } else { i64::MAX };
     };
-    if x % y != 0 && (x < 0) != (y < 0) { q - 1 } else { q }
+    if x % y != 0 && (x < 0) != (y < 0) {
+        q - 1
+    } else {
+        q
+    }
 }
 
 /// `ceil(x / y)`, zero for a zero divisor; saturates.
@@ -71,7 +75,11 @@ fn ceil_div(x: i64, y: i64) -> i64 {
     let Some(q) = x.checked_div(y) else {
         return if y == 0 { 0 } else { i64::MAX };
     };
-    if x % y != 0 && (x < 0) == (y < 0) { q + 1 } else { q }
+    if x % y != 0 && (x < 0) == (y < 0) {
+        q + 1
+    } else {
+        q
+    }
 }
 
 impl Graph {
@@ -307,7 +315,9 @@ impl Graph {
     pub fn dim_mod(&mut self, a: Dim, b: Dim) -> Dim {
         match (self.dim_value(a), self.dim_value(b)) {
             (_, Some(0)) | (_, Some(1)) => Dim(0),
-            (Some(x), Some(y)) => self.dim_const(x.saturating_sub(y.saturating_mul(floor_div(x, y)))),
+            (Some(x), Some(y)) => {
+                self.dim_const(x.saturating_sub(y.saturating_mul(floor_div(x, y))))
+            }
             _ => self.intern(Expr::Mod(a, b)),
         }
     }
@@ -356,9 +366,7 @@ impl Graph {
             Expr::Sub(a, b) => corners(a, b, &|x, y| x.saturating_sub(y)),
             Expr::Mul(a, b) => corners(a, b, &|x, y| x.saturating_mul(y)),
             Expr::FloorDiv(a, b) => corners(a, b, &|x, y| floor_div(x, y)),
-            Expr::CeilDiv(a, b) => {
-                corners(a, b, &|x, y| ceil_div(x, y))
-            }
+            Expr::CeilDiv(a, b) => corners(a, b, &|x, y| ceil_div(x, y)),
             Expr::Mod(_, b) => (0, (self.dim_bounds(b).1 - 1).max(0)),
             Expr::Min(a, b) => corners(a, b, &|x, y| x.min(y)),
             Expr::Max(a, b) => corners(a, b, &|x, y| x.max(y)),

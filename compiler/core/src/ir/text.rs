@@ -33,7 +33,13 @@ fn hash(data: &[u8]) -> String {
 
 /// The large constants of a graph, for [`parse`].
 pub fn constants(graph: &Graph) -> Constants {
-    graph.values.iter().filter_map(|v| v.data.clone()).filter(|d| d.len() > INLINE).map(|d| (hash(&d), d)).collect()
+    graph
+        .values
+        .iter()
+        .filter_map(|v| v.data.clone())
+        .filter(|d| d.len() > INLINE)
+        .map(|d| (hash(&d), d))
+        .collect()
 }
 
 fn data_text(data: &[u8]) -> String {
@@ -66,8 +72,13 @@ impl Names {
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || "_./".contains(c);
         let name = |(i, v): (usize, &Value)| {
-            let fits = count[v.name.as_str()] == 1 && !v.name.is_empty() && v.name.chars().all(plain);
-            if fits { format!("%{}", v.name) } else { format!("%{i}:") }
+            let fits =
+                count[v.name.as_str()] == 1 && !v.name.is_empty() && v.name.chars().all(plain);
+            if fits {
+                format!("%{}", v.name)
+            } else {
+                format!("%{i}:")
+            }
         };
         Names(graph.values.iter().enumerate().map(name).collect())
     }
@@ -75,7 +86,11 @@ impl Names {
         &self.0[v.0 as usize]
     }
     fn list(&self, values: &[Option<ValueId>]) -> String {
-        values.iter().map(|v| v.map_or("_", |v| self.get(v))).collect::<Vec<_>>().join(", ")
+        values
+            .iter()
+            .map(|v| v.map_or("_", |v| self.get(v)))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
     fn typed(&self, graph: &Graph, v: ValueId) -> String {
         format!("{}: {}", self.get(v), type_text(graph.ty(v)))
@@ -107,34 +122,71 @@ impl fmt::Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = Names::of(self);
         for s in &self.symbols {
-            let kind = if s.kind == SymbolKind::Input { "input" } else { "runtime" };
+            let kind = if s.kind == SymbolKind::Input {
+                "input"
+            } else {
+                "runtime"
+            };
             writeln!(f, "symbol {} {}..={} {kind}", quoted(&s.name), s.lo, s.hi)?;
         }
         for (i, e) in self.exprs.iter().enumerate() {
             writeln!(f, "expr e{i} = {}", expr_text(e))?;
         }
         let mut used = vec![false; self.values.len()];
-        let read = self.blocks.iter().flat_map(|b| b.nodes.iter().flat_map(|n| n.inputs.iter().flatten()).chain(&b.outputs));
-        let results = self.outputs.iter().map(|p| &p.value).chain(self.states.iter().map(|s| &s.next));
+        let read = self.blocks.iter().flat_map(|b| {
+            b.nodes
+                .iter()
+                .flat_map(|n| n.inputs.iter().flatten())
+                .chain(&b.outputs)
+        });
+        let results = self
+            .outputs
+            .iter()
+            .map(|p| &p.value)
+            .chain(self.states.iter().map(|s| &s.next));
         read.chain(results).for_each(|v| used[v.0 as usize] = true);
         for (i, value) in self.values.iter().enumerate().filter(|&(i, _)| used[i]) {
             if let Some(data) = &value.data {
-                writeln!(f, "const {} = {}", names.typed(self, ValueId(i as u32)), data_text(data))?;
+                writeln!(
+                    f,
+                    "const {} = {}",
+                    names.typed(self, ValueId(i as u32)),
+                    data_text(data)
+                )?;
             }
         }
         for p in &self.inputs {
-            writeln!(f, "input {} {}", names.typed(self, p.value), quoted(&p.name))?;
+            writeln!(
+                f,
+                "input {} {}",
+                names.typed(self, p.value),
+                quoted(&p.name)
+            )?;
         }
         for s in &self.states {
-            writeln!(f, "state {} {}", names.typed(self, s.current), quoted(&s.name))?;
+            writeln!(
+                f,
+                "state {} {}",
+                names.typed(self, s.current),
+                quoted(&s.name)
+            )?;
         }
         for (i, block) in self.blocks.iter().enumerate() {
             let inputs: Vec<String> = block.inputs.iter().map(|&v| names.typed(self, v)).collect();
             writeln!(f, "block b{i} ({}) {{", inputs.join(", "))?;
             for node in &block.nodes {
-                let outputs: Vec<String> =
-                    node.outputs.iter().map(|v| v.map_or("_".into(), |v| names.typed(self, v))).collect();
-                write!(f, "  {} = {}({}) ", outputs.join(", "), node.op.code().name(), names.list(&node.inputs))?;
+                let outputs: Vec<String> = node
+                    .outputs
+                    .iter()
+                    .map(|v| v.map_or("_".into(), |v| names.typed(self, v)))
+                    .collect();
+                write!(
+                    f,
+                    "  {} = {}({}) ",
+                    outputs.join(", "),
+                    node.op.code().name(),
+                    names.list(&node.inputs)
+                )?;
                 let mut attributes = String::new();
                 node.op.write_attributes(&mut attributes)?;
                 if !attributes.is_empty() {
@@ -149,18 +201,37 @@ impl fmt::Display for Graph {
             writeln!(f, "output {} {}", names.get(p.value), quoted(&p.name))?;
         }
         for s in &self.states {
-            let init = s.init.as_ref().map_or(String::new(), |d| format!(" {}", d.iter().map(|b| format!("{b:02x}")).collect::<String>()));
+            let init = s.init.as_ref().map_or(String::new(), |d| {
+                format!(
+                    " {}",
+                    d.iter().map(|b| format!("{b:02x}")).collect::<String>()
+                )
+            });
             writeln!(f, "next {} {}{init}", quoted(&s.name), names.get(s.next))?;
         }
         for (k, v) in &self.metadata {
             writeln!(f, "metadata {} {}", quoted(k), quoted(v))?;
         }
-        let defined = self.blocks.iter().flat_map(|b| b.nodes.iter().flat_map(|n| n.outputs.iter().flatten()).chain(&b.inputs));
-        let mut shown: Vec<ValueId> = defined.chain(self.inputs.iter().map(|p| &p.value)).copied().collect();
+        let defined = self.blocks.iter().flat_map(|b| {
+            b.nodes
+                .iter()
+                .flat_map(|n| n.outputs.iter().flatten())
+                .chain(&b.inputs)
+        });
+        let mut shown: Vec<ValueId> = defined
+            .chain(self.inputs.iter().map(|p| &p.value))
+            .copied()
+            .collect();
         shown.sort_unstable();
         for v in shown {
             if let Some(o) = &self.value(v).origin {
-                writeln!(f, "origin {} {} {:?}", names.get(v), quoted(&o.name), o.perm)?;
+                writeln!(
+                    f,
+                    "origin {} {} {:?}",
+                    names.get(v),
+                    quoted(&o.name),
+                    o.perm
+                )?;
             }
         }
         Ok(())
@@ -184,14 +255,22 @@ type Parsed<T> = Result<T, String>;
 /// # Errors
 /// The first line that is malformed.
 pub fn parse(text: &str, constants: &Constants) -> Result<Graph, TextError> {
-    let mut reader = Reader { graph: Graph::default(), names: HashMap::new(), block: None, constants };
+    let mut reader = Reader {
+        graph: Graph::default(),
+        names: HashMap::new(),
+        block: None,
+        constants,
+    };
     reader.graph.blocks.clear();
     for (i, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with("//") {
             continue;
         }
-        reader.line(line).map_err(|reason| TextError { line: i + 1, reason })?;
+        reader.line(line).map_err(|reason| TextError {
+            line: i + 1,
+            reason,
+        })?;
     }
     if reader.graph.blocks.is_empty() {
         reader.graph.blocks.push(Default::default());
@@ -207,7 +286,9 @@ struct Reader<'a> {
 }
 
 fn split<'t>(text: &'t str, at: &str) -> Parsed<(&'t str, &'t str)> {
-    let (a, b) = text.split_once(at).ok_or_else(|| format!("'{at}' is missing in '{text}'"))?;
+    let (a, b) = text
+        .split_once(at)
+        .ok_or_else(|| format!("'{at}' is missing in '{text}'"))?;
     Ok((a.trim(), b.trim()))
 }
 
@@ -216,7 +297,9 @@ fn string(text: &str) -> Parsed<String> {
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> Parsed<T> {
-    text.trim().parse().map_err(|_| format!("'{text}' is no number"))
+    text.trim()
+        .parse()
+        .map_err(|_| format!("'{text}' is no number"))
 }
 
 fn dim(text: &str) -> Parsed<Dim> {
@@ -228,7 +311,10 @@ fn hex(text: &str) -> Parsed<Vec<u8>> {
     if !text.is_ascii() || text.len() % 2 != 0 {
         return Err(bad());
     }
-    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).map_err(|_| bad())).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&text[i..i + 2], 16).map_err(|_| bad()))
+        .collect()
 }
 
 /// Splits at commas outside of brackets.
@@ -257,7 +343,10 @@ impl Reader<'_> {
         if let Some(block) = self.block {
             if let Some(rest) = line.strip_prefix("} ->") {
                 let list = rest.trim().trim_start_matches('(').trim_end_matches(')');
-                let outputs = commas(list).into_iter().map(|v| self.value(v)).collect::<Parsed<_>>()?;
+                let outputs = commas(list)
+                    .into_iter()
+                    .map(|v| self.value(v))
+                    .collect::<Parsed<_>>()?;
                 self.graph.blocks[block].outputs = outputs;
                 self.block = None;
                 return Ok(());
@@ -273,8 +362,17 @@ impl Reader<'_> {
                 let (name, rest) = rest.split_at(end + 1);
                 let (range, kind) = split(rest.trim(), " ")?;
                 let (lo, hi) = split(range, "..=")?;
-                let kind = if kind == "runtime" { SymbolKind::Runtime } else { SymbolKind::Input };
-                self.graph.symbols.push(Symbol { name: string(name)?, lo: number(lo)?, hi: number(hi)?, kind });
+                let kind = if kind == "runtime" {
+                    SymbolKind::Runtime
+                } else {
+                    SymbolKind::Input
+                };
+                self.graph.symbols.push(Symbol {
+                    name: string(name)?,
+                    lo: number(lo)?,
+                    hi: number(hi)?,
+                    kind,
+                });
             }
             "expr" => {
                 let expr = self.expr(split(rest, "=")?.1)?;
@@ -284,7 +382,11 @@ impl Reader<'_> {
                 let (head, data) = split(rest, " = ")?;
                 let v = self.define(head)?;
                 let data = match data.strip_prefix("sha256:") {
-                    Some(h) => self.constants.get(h).cloned().ok_or("the constant's bytes are not given")?,
+                    Some(h) => self
+                        .constants
+                        .get(h)
+                        .cloned()
+                        .ok_or("the constant's bytes are not given")?,
                     None => Arc::new(hex(data)?),
                 };
                 self.graph.value_mut(v).data = Some(data);
@@ -295,18 +397,36 @@ impl Reader<'_> {
                 if word == "input" {
                     self.graph.inputs.push(Port { name, value });
                 } else {
-                    self.graph.states.push(State { name, current: value, next: value, init: None });
+                    self.graph.states.push(State {
+                        name,
+                        current: value,
+                        next: value,
+                        init: None,
+                    });
                 }
             }
             "block" => {
-                let list = split(rest, "(")?.1.trim_end_matches('{').trim().trim_end_matches(')');
-                let inputs = commas(list).into_iter().map(|v| self.define(v)).collect::<Parsed<_>>()?;
-                self.graph.blocks.push(super::Block { inputs, ..Default::default() });
+                let list = split(rest, "(")?
+                    .1
+                    .trim_end_matches('{')
+                    .trim()
+                    .trim_end_matches(')');
+                let inputs = commas(list)
+                    .into_iter()
+                    .map(|v| self.define(v))
+                    .collect::<Parsed<_>>()?;
+                self.graph.blocks.push(super::Block {
+                    inputs,
+                    ..Default::default()
+                });
                 self.block = Some(self.graph.blocks.len() - 1);
             }
             "output" => {
                 let (v, name) = split(rest, " ")?;
-                let port = Port { name: string(name)?, value: self.value(v)? };
+                let port = Port {
+                    name: string(name)?,
+                    value: self.value(v)?,
+                };
                 self.graph.outputs.push(port);
             }
             "next" => {
@@ -316,12 +436,21 @@ impl Reader<'_> {
                 let mut words = rest.split_whitespace();
                 let next = self.value(words.next().ok_or("a value is missing")?)?;
                 let init = words.next().map(hex).transpose()?.map(Arc::new);
-                let state = self.graph.states.iter_mut().find(|s| s.name == name).ok_or("no such state")?;
+                let state = self
+                    .graph
+                    .states
+                    .iter_mut()
+                    .find(|s| s.name == name)
+                    .ok_or("no such state")?;
                 (state.next, state.init) = (next, init);
             }
             "metadata" => {
                 let mut pair = serde_json::Deserializer::from_str(rest).into_iter::<String>();
-                let mut next = || pair.next().and_then(Result::ok).ok_or("a string is missing");
+                let mut next = || {
+                    pair.next()
+                        .and_then(Result::ok)
+                        .ok_or("a string is missing")
+                };
                 let (key, value) = (next()?, next()?);
                 self.graph.metadata.push((key, value));
             }
@@ -330,9 +459,15 @@ impl Reader<'_> {
                 let end = rest.rfind('"').ok_or("a name is missing")?;
                 let (name, perm) = rest.split_at(end + 1);
                 let perm = perm.trim().trim_start_matches('[').trim_end_matches(']');
-                let perm = commas(perm).into_iter().map(number).collect::<Parsed<_>>()?;
+                let perm = commas(perm)
+                    .into_iter()
+                    .map(number)
+                    .collect::<Parsed<_>>()?;
                 let v = self.value(v)?;
-                self.graph.value_mut(v).origin = Some(Origin { name: string(name)?, perm });
+                self.graph.value_mut(v).origin = Some(Origin {
+                    name: string(name)?,
+                    perm,
+                });
             }
             _ => return Err(format!("'{word}' begins no line of a graph")),
         }
@@ -340,11 +475,18 @@ impl Reader<'_> {
     }
 
     fn value(&self, name: &str) -> Parsed<ValueId> {
-        self.names.get(name.trim()).copied().ok_or_else(|| format!("the value '{}' is not defined before", name.trim()))
+        self.names
+            .get(name.trim())
+            .copied()
+            .ok_or_else(|| format!("the value '{}' is not defined before", name.trim()))
     }
 
     fn optional(&self, name: &str) -> Parsed<Option<ValueId>> {
-        if name == "_" { Ok(None) } else { self.value(name).map(Some) }
+        if name == "_" {
+            Ok(None)
+        } else {
+            self.value(name).map(Some)
+        }
     }
 
     /// Defines `%name: type`.
@@ -352,8 +494,12 @@ impl Reader<'_> {
         let (name, ty) = split(text, ": ")?;
         let (dtype, dims) = split(ty, "[")?;
         let dims = dims.strip_suffix(']').ok_or("']' is missing")?;
-        let dtype = DType::from_name(dtype).ok_or_else(|| format!("'{dtype}' is no element type"))?;
-        let shape = commas(dims).into_iter().map(dim).collect::<Parsed<Vec<_>>>()?;
+        let dtype =
+            DType::from_name(dtype).ok_or_else(|| format!("'{dtype}' is no element type"))?;
+        let shape = commas(dims)
+            .into_iter()
+            .map(dim)
+            .collect::<Parsed<Vec<_>>>()?;
         if shape.len() > cygnet_format::MAX_RANK {
             return Err("too many dimensions".into());
         }
@@ -396,13 +542,26 @@ impl Reader<'_> {
             Some(at) => (&rest[..at], string(&rest[at..])?),
             None => (rest, String::new()),
         };
-        let op = Op::parse_attributes(code, attributes).ok_or_else(|| format!("malformed attributes '{attributes}'"))?;
-        let inputs = commas(inputs).into_iter().map(|v| self.optional(v)).collect::<Parsed<_>>()?;
+        let op = Op::parse_attributes(code, attributes)
+            .ok_or_else(|| format!("malformed attributes '{attributes}'"))?;
+        let inputs = commas(inputs)
+            .into_iter()
+            .map(|v| self.optional(v))
+            .collect::<Parsed<_>>()?;
         let mut made = Vec::new();
         for v in commas(outputs) {
-            made.push(if v == "_" { None } else { Some(self.define(v)?) });
+            made.push(if v == "_" {
+                None
+            } else {
+                Some(self.define(v)?)
+            });
         }
-        Ok(Node { op, inputs, outputs: made, source })
+        Ok(Node {
+            op,
+            inputs,
+            outputs: made,
+            source,
+        })
     }
 }
 
@@ -413,5 +572,8 @@ pub fn histogram(graph: &Graph) -> Vec<(&'static str, usize)> {
     for node in all.flat_map(|b| &graph.blocks[b.0 as usize].nodes) {
         *count.entry(node.op.code()).or_default() += 1;
     }
-    OpCode::ALL.iter().filter_map(|c| Some((c.name(), *count.get(c)?))).collect()
+    OpCode::ALL
+        .iter()
+        .filter_map(|c| Some((c.name(), *count.get(c)?)))
+        .collect()
 }

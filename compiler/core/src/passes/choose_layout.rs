@@ -2,7 +2,9 @@
 //! an importer wraps around every spatial operator disappears, and tensors are channels-last inside.
 
 use super::reshape_groups::{Sunk, sink_reshape};
-use super::rewrite::{Rewriter, indices, inverse, is_identity, moves_nothing, origin_before, permuted, rewrite};
+use super::rewrite::{
+    Rewriter, indices, inverse, is_identity, moves_nothing, origin_before, permuted, rewrite,
+};
 use crate::ir::{Graph, Node, Type, ValueId};
 use cygnet_format::op::{Reshape, Transpose};
 use cygnet_format::{Dim, Op};
@@ -29,13 +31,20 @@ pub fn flatten_transposes(graph: &mut Graph) -> usize {
 /// The transposition that defines `v`: its operand and permutation.
 fn transposed(cx: &Rewriter<'_>, v: ValueId) -> Option<(ValueId, Vec<usize>)> {
     match cx.def(v) {
-        Some(Node { op: Op::Transpose(t), inputs, .. }) => Some((inputs[0]?, indices(&t.perm))),
+        Some(Node {
+            op: Op::Transpose(t),
+            inputs,
+            ..
+        }) => Some((inputs[0]?, indices(&t.perm))),
         _ => None,
     }
 }
 
 fn transpose_op(perm: &[usize]) -> Op {
-    Transpose { perm: perm.iter().map(|&p| p as i32).collect() }.into()
+    Transpose {
+        perm: perm.iter().map(|&p| p as i32).collect(),
+    }
+    .into()
 }
 
 /// `v` transposed.
@@ -49,11 +58,19 @@ fn transpose(cx: &mut Rewriter<'_>, source: &str, v: ValueId, perm: &[usize]) ->
 }
 
 /// The node on untransposed operands, followed by the transposition `perm` of its result.
-fn sink(cx: &mut Rewriter<'_>, mut node: Node, inputs: Vec<Option<ValueId>>, perm: &[usize]) -> Option<Node> {
+fn sink(
+    cx: &mut Rewriter<'_>,
+    mut node: Node,
+    inputs: Vec<Option<ValueId>>,
+    perm: &[usize],
+) -> Option<Node> {
     let y = node.outputs[0].expect("one output");
     let ty = cx.ty(y);
     let ty = Type::new(ty.dtype, &permuted(&ty.shape, &inverse(perm)));
-    let inner = cx.graph.add_value(format!("{}_{}", node.op.code().name(), cx.graph.values.len()), ty);
+    let inner = cx.graph.add_value(
+        format!("{}_{}", node.op.code().name(), cx.graph.values.len()),
+        ty,
+    );
     if let Some(origin) = &cx.graph.value(y).origin {
         let origin = origin_before(origin, perm);
         cx.graph.value_mut(inner).origin = Some(origin);
@@ -67,19 +84,31 @@ fn sink(cx: &mut Rewriter<'_>, mut node: Node, inputs: Vec<Option<ValueId>>, per
         return None;
     }
     cx.changes += 1;
-    Some(Node { op: transpose_op(perm), inputs: vec![Some(inner)], outputs: vec![Some(y)], source })
+    Some(Node {
+        op: transpose_op(perm),
+        inputs: vec![Some(inner)],
+        outputs: vec![Some(y)],
+        source,
+    })
 }
 
 fn rule(cx: &mut Rewriter<'_>, mut node: Node) -> Option<Node> {
-    let (Some(Some(first)), [Some(y)]) = (node.inputs.first().copied(), &node.outputs[..]) else { return Some(node) };
+    let (Some(Some(first)), [Some(y)]) = (node.inputs.first().copied(), &node.outputs[..]) else {
+        return Some(node);
+    };
     let y = *y;
     if let Op::Transpose(t) = node.op {
         return merge(cx, node, first, &indices(&t.perm));
     }
-    if matches!(node.op, Op::Binary(_) | Op::Where(_) | Op::Chain(_) | Op::Concat(_)) {
+    if matches!(
+        node.op,
+        Op::Binary(_) | Op::Where(_) | Op::Chain(_) | Op::Concat(_)
+    ) {
         return elementwise(cx, node);
     }
-    let Some((x, perm)) = transposed(cx, first) else { return Some(node) };
+    let Some((x, perm)) = transposed(cx, first) else {
+        return Some(node);
+    };
     let rank = perm.len();
     let same_rank = cx.ty(y).rank() == rank;
     let moved = |axis: i32| perm[axis as usize] as i32;
@@ -114,7 +143,9 @@ fn rule(cx: &mut Rewriter<'_>, mut node: Node) -> Option<Node> {
             op.starts = permuted(&op.starts, &back).into_iter().collect();
             op.steps = permuted(&op.steps, &back).into_iter().collect();
         }
-        Op::Pad(op) if same_rank => op.before = permuted(&op.before, &inverse(&perm)).into_iter().collect(),
+        Op::Pad(op) if same_rank => {
+            op.before = permuted(&op.before, &inverse(&perm)).into_iter().collect()
+        }
         Op::Expand(_) | Op::Tile(_) if same_rank => {}
         Op::Resize(op) if same_rank => {
             let back = inverse(&perm);
@@ -122,7 +153,10 @@ fn rule(cx: &mut Rewriter<'_>, mut node: Node) -> Option<Node> {
                 op.scales = permuted(&op.scales, &back).into_iter().collect();
             }
             if op.roi.len() == 2 * rank {
-                let (a, b) = (permuted(&op.roi[..rank], &back), permuted(&op.roi[rank..], &back));
+                let (a, b) = (
+                    permuted(&op.roi[..rank], &back),
+                    permuted(&op.roi[rank..], &back),
+                );
                 op.roi = a.into_iter().chain(b).collect();
             }
         }
@@ -131,7 +165,11 @@ fn rule(cx: &mut Rewriter<'_>, mut node: Node) -> Option<Node> {
             let mut inner: Vec<i32> = op.axes.iter().map(|&a| moved(a)).collect();
             inner.sort_unstable();
             op.axes = inner.iter().copied().collect();
-            let perm = if same_rank { perm } else { kept_order(&perm, &over) };
+            let perm = if same_rank {
+                perm
+            } else {
+                kept_order(&perm, &over)
+            };
             if perm.len() != cx.ty(y).rank() {
                 return Some(node);
             }
@@ -140,12 +178,23 @@ fn rule(cx: &mut Rewriter<'_>, mut node: Node) -> Option<Node> {
         Op::ArgReduce(op) => {
             let over = [op.axis as usize];
             op.axis = moved(op.axis);
-            let perm = if same_rank { perm } else { kept_order(&perm, &over) };
+            let perm = if same_rank {
+                perm
+            } else {
+                kept_order(&perm, &over)
+            };
             return sink(cx, node, inputs, &perm);
         }
         Op::Reshape(_) => {
             let (from, to) = (cx.shape(first), cx.shape(y));
-            let Some(Sunk { before, shape, after }) = sink_reshape(&from, &to, &perm) else { return Some(node) };
+            let Some(Sunk {
+                before,
+                shape,
+                after,
+            }) = sink_reshape(&from, &to, &perm)
+            else {
+                return Some(node);
+            };
             if !is_identity(&before) {
                 return Some(node);
             }
@@ -159,10 +208,15 @@ fn rule(cx: &mut Rewriter<'_>, mut node: Node) -> Option<Node> {
 
 /// The permutation of what is left when axes of a transposed tensor are dropped.
 fn kept_order(perm: &[usize], dropped: &[usize]) -> Vec<usize> {
-    let kept: Vec<usize> = (0..perm.len()).filter(|i| !dropped.contains(i)).map(|i| perm[i]).collect();
+    let kept: Vec<usize> = (0..perm.len())
+        .filter(|i| !dropped.contains(i))
+        .map(|i| perm[i])
+        .collect();
     let mut sorted = kept.clone();
     sorted.sort_unstable();
-    kept.iter().map(|p| sorted.iter().position(|q| q == p).expect("same set")).collect()
+    kept.iter()
+        .map(|p| sorted.iter().position(|q| q == p).expect("same set"))
+        .collect()
 }
 
 /// A transposition meets another one, or something it can pass upwards.
@@ -190,27 +244,47 @@ fn merge(cx: &mut Rewriter<'_>, mut node: Node, x: ValueId, perm: &[usize]) -> O
     }
     match cx.op(x) {
         // Padding moves below, where a convolution can take it.
-        Some((Op::Pad(mut op), inputs)) if cx.only_here(x) && inputs[0].is_some_and(|v| transposed(cx, v).is_none()) => {
+        Some((Op::Pad(mut op), inputs))
+            if cx.only_here(x) && inputs[0].is_some_and(|v| transposed(cx, v).is_none()) =>
+        {
             let pad = cx.take(x);
             let inner = transpose(cx, &node.source, inputs[0].expect("checked"), perm);
             op.before = permuted(&op.before, perm).into_iter().collect();
             let mut inputs = inputs;
             inputs[0] = Some(inner);
             cx.changes += 1;
-            Some(Node { op: op.into(), inputs, outputs: node.outputs, source: pad.source })
+            Some(Node {
+                op: op.into(),
+                inputs,
+                outputs: node.outputs,
+                source: pad.source,
+            })
         }
         // Channel shuffles: a transposition on either side of a reshape that merges what it moved.
         Some((Op::Reshape(_), inputs)) => {
-            let Some((w, first)) = inputs[0].and_then(|v| transposed(cx, v)) else { return Some(node) };
+            let Some((w, first)) = inputs[0].and_then(|v| transposed(cx, v)) else {
+                return Some(node);
+            };
             let (from, to) = (cx.shape(inputs[0].expect("checked")), cx.shape(x));
-            let Some(Sunk { before, shape, after }) = sink_reshape(&from, &to, &first) else { return Some(node) };
+            let Some(Sunk {
+                before,
+                shape,
+                after,
+            }) = sink_reshape(&from, &to, &first)
+            else {
+                return Some(node);
+            };
             if !is_identity(&permuted(&after, perm)) || is_identity(&before) {
                 return Some(node);
             }
             let moved = transpose(cx, &node.source, w, &before);
             debug_assert_eq!(shape, cx.shape(y));
             cx.changes += 1;
-            Some(Node { op: Reshape {}.into(), inputs: vec![Some(moved)], ..node })
+            Some(Node {
+                op: Reshape {}.into(),
+                inputs: vec![Some(moved)],
+                ..node
+            })
         }
         _ => Some(node),
     }
@@ -224,8 +298,12 @@ fn elementwise(cx: &mut Rewriter<'_>, mut node: Node) -> Option<Node> {
     if operands.len() != node.inputs.len() {
         return Some(node);
     }
-    let found = operands.iter().find_map(|&v| transposed(cx, v).filter(|(_, p)| p.len() == rank));
-    let Some((_, perm)) = found else { return Some(node) };
+    let found = operands
+        .iter()
+        .find_map(|&v| transposed(cx, v).filter(|(_, p)| p.len() == rank));
+    let Some((_, perm)) = found else {
+        return Some(node);
+    };
     let back = inverse(&perm);
     let concat = matches!(node.op, Op::Concat(_));
     // First decide, then change.
@@ -260,7 +338,12 @@ fn elementwise(cx: &mut Rewriter<'_>, mut node: Node) -> Option<Node> {
             Way::Constant => permute_constant(cx, v, rank, &back),
             Way::Reshaped(shape) => {
                 let dtype = cx.ty(v).dtype;
-                cx.emit(&node.source, Reshape {}, vec![Some(v)], Type::new(dtype, &shape))
+                cx.emit(
+                    &node.source,
+                    Reshape {},
+                    vec![Some(v)],
+                    Type::new(dtype, &shape),
+                )
             }
         }));
     }

@@ -14,9 +14,18 @@ fn sets_dimension(graph: &Graph, node: &Node) -> bool {
     };
     let sets = matches!(
         node.op,
-        Op::Compress(_) | Op::NonZero(_) | Op::Unique(_) | Op::NonMaxSuppression(_) | Op::Range(_) | Op::Loop(_)
+        Op::Compress(_)
+            | Op::NonZero(_)
+            | Op::Unique(_)
+            | Op::NonMaxSuppression(_)
+            | Op::Range(_)
+            | Op::Loop(_)
     );
-    sets && node.outputs.iter().flatten().any(|&v| graph.ty(v).shape.iter().any(runtime))
+    sets && node
+        .outputs
+        .iter()
+        .flatten()
+        .any(|&v| graph.ty(v).shape.iter().any(runtime))
 }
 
 fn mark(graph: &Graph, block: BlockId, used: &mut [bool], keep: &mut [Vec<bool>]) {
@@ -42,8 +51,17 @@ fn mark(graph: &Graph, block: BlockId, used: &mut [bool], keep: &mut [Vec<bool>]
 /// Removes nodes whose results nobody reads; gives their number.
 pub fn eliminate_dead(graph: &mut Graph) -> usize {
     let mut used = vec![false; graph.values.len()];
-    let mut keep: Vec<Vec<bool>> = graph.blocks.iter().map(|b| vec![false; b.nodes.len()]).collect();
-    for v in graph.outputs.iter().map(|p| p.value).chain(graph.states.iter().map(|s| s.next)) {
+    let mut keep: Vec<Vec<bool>> = graph
+        .blocks
+        .iter()
+        .map(|b| vec![false; b.nodes.len()])
+        .collect();
+    for v in graph
+        .outputs
+        .iter()
+        .map(|p| p.value)
+        .chain(graph.states.iter().map(|s| s.next))
+    {
         used[v.0 as usize] = true;
     }
     mark(graph, MAIN, &mut used, &mut keep);

@@ -12,19 +12,33 @@ const MAX_GROWTH: usize = 1 << 20;
 /// unpacked ones.
 pub fn fold_constants(graph: &mut Graph, pack: bool) -> usize {
     rewrite(graph, &mut |cx, node| {
-        let ready = node.inputs.iter().flatten().all(|&v| cx.is_const(v)) && node.inputs.iter().any(Option::is_some);
+        let ready = node.inputs.iter().flatten().all(|&v| cx.is_const(v))
+            && node.inputs.iter().any(Option::is_some);
         if !ready || (matches!(node.op, Op::PackB(_)) && !pack) {
             return Some(node);
         }
-        let bytes = |v| cx.graph.ty(v).fixed_len().map(|n| n * cx.graph.ty(v).dtype.size());
+        let bytes = |v| {
+            cx.graph
+                .ty(v)
+                .fixed_len()
+                .map(|n| n * cx.graph.ty(v).dtype.size())
+        };
         let read: usize = node.inputs.iter().flatten().filter_map(|&v| bytes(v)).sum();
-        let Some(made) = node.outputs.iter().flatten().map(|&v| bytes(v)).sum::<Option<usize>>() else {
+        let Some(made) = node
+            .outputs
+            .iter()
+            .flatten()
+            .map(|&v| bytes(v))
+            .sum::<Option<usize>>()
+        else {
             return Some(node);
         };
         if made > 2 * read + MAX_GROWTH && !matches!(node.op, Op::PackB(_)) {
             return Some(node);
         }
-        let Some(results) = crate::fold::evaluate(cx.graph, &node) else { return Some(node) };
+        let Some(results) = crate::fold::evaluate(cx.graph, &node) else {
+            return Some(node);
+        };
         for (v, data) in node.outputs.iter().zip(results) {
             if let (Some(v), Some(data)) = (v, data) {
                 cx.graph.value_mut(*v).data = Some(Arc::new(data));

@@ -9,16 +9,22 @@ use cygnet_format::op::UnaryKind;
 /// Folds scales of inputs into weights; gives their number.
 pub fn fold_input_scale(graph: &mut Graph) -> usize {
     rewrite(graph, &mut |cx, node| {
-        let (Some(Some(x)), Some(Some(y))) = (node.inputs.first().copied(), node.outputs.first().copied()) else {
+        let (Some(Some(x)), Some(Some(y))) =
+            (node.inputs.first().copied(), node.outputs.first().copied())
+        else {
             return Some(node);
         };
         let below = match cx.def(x) {
-            Some(Node { op: Op::Unary(u), inputs, .. }) if u.kind == UnaryKind::Affine => {
-                inputs[0].map(|v| (u.a, u.b, v))
-            }
+            Some(Node {
+                op: Op::Unary(u),
+                inputs,
+                ..
+            }) if u.kind == UnaryKind::Affine => inputs[0].map(|v| (u.a, u.b, v)),
             _ => None,
         };
-        let Some((a, b, v)) = below.filter(|_| cx.only_here(x)) else { return Some(node) };
+        let Some((a, b, v)) = below.filter(|_| cx.only_here(x)) else {
+            return Some(node);
+        };
         // A padded border is zero, not the offset.
         let padded = match &node.op {
             Op::Conv(o) => o.pads.iter().any(|&p| p != 0),
@@ -26,7 +32,9 @@ pub fn fold_input_scale(graph: &mut Graph) -> usize {
             Op::MatMul(o) if o.alpha == 1.0 => false,
             _ => return Some(node),
         };
-        let Some(n) = width(cx.graph.ty(y)).filter(|_| !(padded && b != 0.0)) else { return Some(node) };
+        let Some(n) = width(cx.graph.ty(y)).filter(|_| !(padded && b != 0.0)) else {
+            return Some(node);
+        };
         fold(cx, &node, v, a, b, n).or(Some(node))
     })
 }
@@ -35,7 +43,11 @@ fn fold(cx: &mut Rewriter<'_>, node: &Node, x: ValueId, a: f32, b: f32, n: usize
     let mut added = bias(cx, node, n)?;
     let w = node.inputs[1]?;
     let (source, packing) = match cx.def(w) {
-        Some(Node { op: op @ Op::PackB(_), inputs, .. }) => (inputs[0]?, Some(*op)),
+        Some(Node {
+            op: op @ Op::PackB(_),
+            inputs,
+            ..
+        }) => (inputs[0]?, Some(*op)),
         _ => (w, None),
     };
     let shape = cx.graph.ty(source).fixed_shape()?;
@@ -62,7 +74,10 @@ fn fold(cx: &mut Rewriter<'_>, node: &Node, x: ValueId, a: f32, b: f32, n: usize
         sums[column(i)] += *v as f64;
         *v *= a;
     }
-    added.iter_mut().zip(&sums).for_each(|(v, s)| *v += (b as f64 * s) as f32);
+    added
+        .iter_mut()
+        .zip(&sums)
+        .for_each(|(v, s)| *v += (b as f64 * s) as f32);
     if data.iter().chain(&added).any(|v| !v.is_finite()) {
         return None;
     }

@@ -3,8 +3,8 @@
 use super::linear::{bias, columns, open, set_bias, width};
 use super::rewrite::{Rewriter, rewrite};
 use crate::ir::{Graph, Node, Type, ValueId};
-use cygnet_format::op::{BinaryKind, UnaryKind};
 use cygnet_format::Op;
+use cygnet_format::op::{BinaryKind, UnaryKind};
 
 /// Folds scales into weights; gives their number.
 pub fn fold_scale(graph: &mut Graph) -> usize {
@@ -12,18 +12,30 @@ pub fn fold_scale(graph: &mut Graph) -> usize {
 }
 
 fn rule(cx: &mut Rewriter<'_>, node: Node) -> Option<Node> {
-    let Some((x, y)) = node.inputs.first().copied().flatten().zip(node.outputs.first().copied().flatten()) else {
+    let Some((x, y)) = node
+        .inputs
+        .first()
+        .copied()
+        .flatten()
+        .zip(node.outputs.first().copied().flatten())
+    else {
         return Some(node);
     };
     let ty = cx.ty(y);
-    let Some(n) = width(&ty) else { return Some(node) };
+    let Some(n) = width(&ty) else {
+        return Some(node);
+    };
     let (x, factors, offset) = match node.op {
         Op::Unary(op) if op.kind == UnaryKind::Affine && op.a != 1.0 => (x, vec![op.a; n], op.b),
         Op::Binary(op) if matches!(op.kind, BinaryKind::Mul | BinaryKind::Div) => {
-            let Some(z) = node.inputs[1] else { return Some(node) };
+            let Some(z) = node.inputs[1] else {
+                return Some(node);
+            };
             let swap = cx.is_const(x) && op.kind == BinaryKind::Mul;
             let (x, c) = if swap { (z, x) } else { (x, z) };
-            let Some(mut factors) = columns(cx, c, n) else { return Some(node) };
+            let Some(mut factors) = columns(cx, c, n) else {
+                return Some(node);
+            };
             if op.kind == BinaryKind::Div {
                 factors.iter_mut().for_each(|f| *f = 1.0 / *f);
             }
@@ -35,18 +47,26 @@ fn rule(cx: &mut Rewriter<'_>, node: Node) -> Option<Node> {
         return Some(node);
     }
     let below = cx.def(x).expect("open").clone();
-    let Some(mut b) = bias(cx, &below, n) else { return Some(node) };
+    let Some(mut b) = bias(cx, &below, n) else {
+        return Some(node);
+    };
     let mut op = below.op;
     let weights = match &mut op {
         // A product of two computed operands takes a common factor.
-        Op::MatMul(m) if !constant_weights(cx, &below) && factors.windows(2).all(|w| w[0] == w[1]) => {
+        Op::MatMul(m)
+            if !constant_weights(cx, &below) && factors.windows(2).all(|w| w[0] == w[1]) =>
+        {
             m.alpha *= factors[0];
             below.inputs[1]
         }
         _ => scaled(cx, &below, &factors),
     };
-    let Some(weights) = weights else { return Some(node) };
-    b.iter_mut().zip(&factors).for_each(|(b, f)| *b = *b * f + offset);
+    let Some(weights) = weights else {
+        return Some(node);
+    };
+    b.iter_mut()
+        .zip(&factors)
+        .for_each(|(b, f)| *b = *b * f + offset);
     let mut fused = cx.take(x);
     fused.op = op;
     fused.inputs[1] = Some(weights);
@@ -57,9 +77,15 @@ fn rule(cx: &mut Rewriter<'_>, node: Node) -> Option<Node> {
 }
 
 fn constant_weights(cx: &Rewriter<'_>, node: &Node) -> bool {
-    let Some(w) = node.inputs[1] else { return false };
+    let Some(w) = node.inputs[1] else {
+        return false;
+    };
     match cx.def(w) {
-        Some(Node { op: Op::PackB(_), inputs, .. }) => inputs[0].is_some_and(|v| cx.is_const(v)),
+        Some(Node {
+            op: Op::PackB(_),
+            inputs,
+            ..
+        }) => inputs[0].is_some_and(|v| cx.is_const(v)),
         _ => cx.is_const(w),
     }
 }
@@ -68,7 +94,11 @@ fn constant_weights(cx: &Rewriter<'_>, node: &Node) -> bool {
 fn scaled(cx: &mut Rewriter<'_>, node: &Node, factors: &[f32]) -> Option<ValueId> {
     let w = node.inputs[1]?;
     let (source, packing) = match cx.def(w) {
-        Some(Node { op: op @ Op::PackB(_), inputs, .. }) => (inputs[0]?, Some(*op)),
+        Some(Node {
+            op: op @ Op::PackB(_),
+            inputs,
+            ..
+        }) => (inputs[0]?, Some(*op)),
         _ => (w, None),
     };
     let shape = cx.graph.ty(source).fixed_shape()?;
@@ -82,18 +112,26 @@ fn scaled(cx: &mut Rewriter<'_>, node: &Node, factors: &[f32]) -> Option<ValueId
                 return None;
             }
             for (i, v) in data.iter_mut().enumerate() {
-                *v *= factors[if pack.trans { i / cols % rows } else { i % cols }];
+                *v *= factors[if pack.trans {
+                    i / cols % rows
+                } else {
+                    i % cols
+                }];
             }
         }
         // `[G, K, O/G]`: the factor of group g and column o is that of output g*O/G + o.
-        (Op::Conv(_), Some(Op::PackB(pack))) if !pack.trans && rank == 3 && shape[0] * shape[2] == n => {
+        (Op::Conv(_), Some(Op::PackB(pack)))
+            if !pack.trans && rank == 3 && shape[0] * shape[2] == n =>
+        {
             let (k, o) = (shape[1], shape[2]);
             for (i, v) in data.iter_mut().enumerate() {
                 *v *= factors[i / (k * o) * o + i % o];
             }
         }
         (Op::DepthwiseConv(_), None) if shape.last() == Some(&n) => {
-            data.iter_mut().enumerate().for_each(|(i, v)| *v *= factors[i % n]);
+            data.iter_mut()
+                .enumerate()
+                .for_each(|(i, v)| *v *= factors[i % n]);
         }
         (Op::ConvTranspose(_), None) if rank == 4 && shape[0] * shape[3] == n => {
             let (inner, o) = (shape[1] * shape[2] * shape[3], shape[3]);

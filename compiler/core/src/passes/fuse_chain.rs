@@ -31,12 +31,27 @@ fn as_chain(cx: &Rewriter<'_>, node: &Node) -> Option<(Vec<ValueId>, Vec<Micro>)
     }
     match node.op {
         Op::Chain(c) => Some((inputs, c.steps.to_vec())),
-        Op::Unary(u) => {
-            Some((inputs, vec![Micro { kind: MicroKind::Unary, code: u.kind as u32, operand: 0, a: u.a, b: u.b }]))
-        }
+        Op::Unary(u) => Some((
+            inputs,
+            vec![Micro {
+                kind: MicroKind::Unary,
+                code: u.kind as u32,
+                operand: 0,
+                a: u.a,
+                b: u.b,
+            }],
+        )),
         Op::Binary(b) if arithmetic(b.kind) => {
             // The main operand has the shape of the result.
-            let micro = |kind| vec![Micro { kind, code: b.kind as u32, operand: 1, a: 0.0, b: 0.0 }];
+            let micro = |kind| {
+                vec![Micro {
+                    kind,
+                    code: b.kind as u32,
+                    operand: 1,
+                    a: 0.0,
+                    b: 0.0,
+                }]
+            };
             let (p, q) = (inputs[0], inputs[1]);
             if cx.ty(p) == ty && (cx.ty(q) != ty || joins(cx, p) || !joins(cx, q)) {
                 Some((vec![p, q], micro(MicroKind::Binary)))
@@ -61,21 +76,28 @@ fn joins(cx: &Rewriter<'_>, v: ValueId) -> bool {
 }
 
 fn rule(cx: &mut Rewriter<'_>, node: Node) -> Option<Node> {
-    let Some((operands, steps)) = as_chain(cx, &node) else { return Some(node) };
+    let Some((operands, steps)) = as_chain(cx, &node) else {
+        return Some(node);
+    };
     let main = operands[0];
     let y = node.outputs[0].expect("one output");
     if !joins(cx, main) || cx.ty(main) != cx.ty(y) || operands[1..].contains(&main) {
         return Some(node);
     }
     let below = cx.def(main).expect("joins").clone();
-    let Some((mut inputs, mut joined)) = as_chain(cx, &below) else { return Some(node) };
+    let Some((mut inputs, mut joined)) = as_chain(cx, &below) else {
+        return Some(node);
+    };
     if cx.ty(inputs[0]) != cx.ty(y) || joined.len() + steps.len() > LENGTH {
         return Some(node);
     }
     for mut step in steps {
         if step.kind != MicroKind::Unary {
             let v = operands[step.operand as usize];
-            let at = inputs[1..].iter().position(|&w| w == v).map_or(inputs.len(), |i| i + 1);
+            let at = inputs[1..]
+                .iter()
+                .position(|&w| w == v)
+                .map_or(inputs.len(), |i| i + 1);
             if at == inputs.len() {
                 inputs.push(v);
             }
@@ -88,6 +110,13 @@ fn rule(cx: &mut Rewriter<'_>, node: Node) -> Option<Node> {
     }
     cx.take(main);
     cx.changes += 1;
-    let op = Chain { steps: joined.into_iter().collect() }.into();
-    Some(Node { op, inputs: inputs.into_iter().map(Some).collect(), ..node })
+    let op = Chain {
+        steps: joined.into_iter().collect(),
+    }
+    .into();
+    Some(Node {
+        op,
+        inputs: inputs.into_iter().map(Some).collect(),
+        ..node
+    })
 }

@@ -8,14 +8,20 @@ use cygnet_format::{Axes, Dim, Op};
 /// Fuses paddings; gives their number.
 pub fn fuse_pad(graph: &mut Graph) -> usize {
     rewrite(graph, &mut |cx, mut node| {
-        let Some(Some(x)) = node.inputs.first().copied() else { return Some(node) };
+        let Some(Some(x)) = node.inputs.first().copied() else {
+            return Some(node);
+        };
         let (pads, value) = match &node.op {
             Op::Conv(o) => (o.pads, 0.0),
             Op::DepthwiseConv(o) => (o.pads, 0.0),
-            Op::Pool(o) if o.kind == PoolKind::Max && node.outputs.len() == 1 => (o.pads, f32::NEG_INFINITY),
+            Op::Pool(o) if o.kind == PoolKind::Max && node.outputs.len() == 1 => {
+                (o.pads, f32::NEG_INFINITY)
+            }
             _ => return Some(node),
         };
-        let Some((before, pads)) = padding(cx, cx.def(x), &pads, value) else { return Some(node) };
+        let Some((before, pads)) = padding(cx, cx.def(x), &pads, value) else {
+            return Some(node);
+        };
         match &mut node.op {
             Op::Conv(o) => o.pads = pads,
             Op::DepthwiseConv(o) => o.pads = pads,
@@ -29,7 +35,12 @@ pub fn fuse_pad(graph: &mut Graph) -> usize {
 }
 
 /// The operand of a padding that `pads` can take over, and the sum of both.
-fn padding(cx: &Rewriter<'_>, pad: Option<&Node>, pads: &Axes, value: f32) -> Option<(crate::ir::ValueId, Axes)> {
+fn padding(
+    cx: &Rewriter<'_>,
+    pad: Option<&Node>,
+    pads: &Axes,
+    value: f32,
+) -> Option<(crate::ir::ValueId, Axes)> {
     let pad = pad?;
     let Op::Pad(op) = pad.op else { return None };
     let fill = match pad.inputs.get(1).copied().flatten() {

@@ -3,8 +3,8 @@
 use super::linear::open;
 use super::rewrite::{Rewriter, rewrite};
 use crate::ir::{Graph, Node};
-use cygnet_format::op::BinaryKind;
 use cygnet_format::Op;
+use cygnet_format::op::BinaryKind;
 
 /// Fuses residual additions; gives their number.
 pub fn fuse_residual(graph: &mut Graph) -> usize {
@@ -12,13 +12,18 @@ pub fn fuse_residual(graph: &mut Graph) -> usize {
 }
 
 fn rule(cx: &mut Rewriter<'_>, node: Node) -> Option<Node> {
-    let Op::Binary(op) = node.op else { return Some(node) };
-    let (Some(p), Some(q), Some(y)) = (node.inputs[0], node.inputs[1], node.outputs[0]) else { return Some(node) };
+    let Op::Binary(op) = node.op else {
+        return Some(node);
+    };
+    let (Some(p), Some(q), Some(y)) = (node.inputs[0], node.inputs[1], node.outputs[0]) else {
+        return Some(node);
+    };
     let ty = cx.ty(y);
     if op.kind != BinaryKind::Add || p == q || cx.ty(p) != ty || cx.ty(q) != ty {
         return Some(node);
     }
-    let takes = |v| open(cx, v, &ty) && !matches!(cx.def(v).map(|n| n.op), Some(Op::ConvTranspose(_)));
+    let takes =
+        |v| open(cx, v, &ty) && !matches!(cx.def(v).map(|n| n.op), Some(Op::ConvTranspose(_)));
     // Of two candidates the later one: the earlier result must be there anyway.
     let (x, r) = match (takes(p), takes(q)) {
         (false, false) => return Some(node),

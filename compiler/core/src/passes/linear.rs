@@ -47,7 +47,11 @@ pub(super) fn columns(cx: &Rewriter<'_>, v: ValueId, n: usize) -> Option<Vec<f32
 
 /// The number of columns of a value.
 pub(super) fn width(ty: &Type) -> Option<usize> {
-    ty.shape.last().copied().and_then(Dim::as_const).filter(|&n| n > 0)
+    ty.shape
+        .last()
+        .copied()
+        .and_then(Dim::as_const)
+        .filter(|&n| n > 0)
 }
 
 /// The bias of a linear node, zeros when it has none; `None` when it is not constant.
@@ -62,5 +66,8 @@ pub(super) fn set_bias(cx: &mut Rewriter<'_>, node: &mut Node, bias: &[f32]) {
     while node.inputs.len() < 3 {
         node.inputs.push(None);
     }
-    node.inputs[2] = bias.iter().any(|&b| b != 0.0).then(|| cx.constant(&[bias.len()], bias));
+    node.inputs[2] = bias
+        .iter()
+        .any(|&b| b != 0.0)
+        .then(|| cx.constant(&[bias.len()], bias));
 }

@@ -32,7 +32,11 @@ pub fn merge_equal(graph: &mut Graph) -> usize {
             seen.insert(key, node.outputs.clone());
             return Some(node);
         }
-        let pairs: Vec<_> = known.iter().zip(&node.outputs).filter_map(|(a, b)| Some((b.as_ref().copied()?, (*a)?))).collect();
+        let pairs: Vec<_> = known
+            .iter()
+            .zip(&node.outputs)
+            .filter_map(|(a, b)| Some(((*b)?, (*a)?)))
+            .collect();
         for (old, new) in pairs {
             cx.replace(old, new);
         }

@@ -71,7 +71,10 @@ impl Report {
 
     /// How often `pass` changed something.
     pub fn count(&self, pass: &str) -> usize {
-        self.changes.iter().find(|(name, _)| *name == pass).map_or(0, |(_, n)| *n)
+        self.changes
+            .iter()
+            .find(|(name, _)| *name == pass)
+            .map_or(0, |(_, n)| *n)
     }
 }
 
@@ -119,7 +122,10 @@ const FINISH: &[Pass] = &[
 pub fn run(graph: &mut Graph, level: Level) -> Report {
     let mut report = Report::default();
     let stages: &[&[Pass]] = match level {
-        Level::None => &[&[("fold_constants", |g| fold_constants(g, true)), ("eliminate_dead", eliminate_dead)]],
+        Level::None => &[&[
+            ("fold_constants", |g| fold_constants(g, true)),
+            ("eliminate_dead", eliminate_dead),
+        ]],
         Level::Full => &[RECOGNISE, FUSE, FINISH],
     };
     for stage in stages {

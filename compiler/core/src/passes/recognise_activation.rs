@@ -18,20 +18,30 @@ fn close(a: f32, b: f32) -> bool {
 
 fn unary_of(cx: &Rewriter<'_>, v: ValueId) -> Option<(Unary, ValueId)> {
     match cx.def(v) {
-        Some(Node { op: Op::Unary(u), inputs, .. }) => Some((*u, inputs[0]?)),
+        Some(Node {
+            op: Op::Unary(u),
+            inputs,
+            ..
+        }) => Some((*u, inputs[0]?)),
         _ => None,
     }
 }
 
 fn binary_of(cx: &Rewriter<'_>, v: ValueId) -> Option<(BinaryKind, ValueId, ValueId)> {
     match cx.def(v) {
-        Some(Node { op: Op::Binary(b), inputs, .. }) => Some((b.kind, inputs[0]?, inputs[1]?)),
+        Some(Node {
+            op: Op::Binary(b),
+            inputs,
+            ..
+        }) => Some((b.kind, inputs[0]?, inputs[1]?)),
         _ => None,
     }
 }
 
 fn rule(cx: &mut Rewriter<'_>, mut node: Node) -> Option<Node> {
-    let (Some(Some(x)), Some(Some(y))) = (node.inputs.first().copied(), node.outputs.first().copied()) else {
+    let (Some(Some(x)), Some(Some(y))) =
+        (node.inputs.first().copied(), node.outputs.first().copied())
+    else {
         return Some(node);
     };
     if cx.ty(y).dtype != DType::F32 {
@@ -40,8 +50,16 @@ fn rule(cx: &mut Rewriter<'_>, mut node: Node) -> Option<Node> {
     let found = match node.op {
         Op::Unary(op) => hard_sigmoid(cx, &op, x)
             .or_else(|| softplus(cx, &op, x))
-            .or_else(|| if op.kind == UnaryKind::Affine && op.b == 0.0 { product(cx, op.a, &[x]) } else { None }),
-        Op::Binary(op) if op.kind == BinaryKind::Mul => node.inputs[1].and_then(|z| product(cx, 1.0, &[x, z])),
+            .or_else(|| {
+                if op.kind == UnaryKind::Affine && op.b == 0.0 {
+                    product(cx, op.a, &[x])
+                } else {
+                    None
+                }
+            }),
+        Op::Binary(op) if op.kind == BinaryKind::Mul => {
+            node.inputs[1].and_then(|z| product(cx, 1.0, &[x, z]))
+        }
         _ => None,
     };
     if let Some((unary, v)) = found
@@ -68,8 +86,14 @@ fn hard_sigmoid(cx: &Rewriter<'_>, op: &Unary, x: ValueId) -> Option<(Unary, Val
         return None;
     }
     let (affine, v) = unary_of(cx, inner)?;
-    (affine.kind == UnaryKind::Affine)
-        .then_some((Unary { kind: UnaryKind::HardSigmoid, a: affine.a * factor, b: affine.b * factor }, v))
+    (affine.kind == UnaryKind::Affine).then_some((
+        Unary {
+            kind: UnaryKind::HardSigmoid,
+            a: affine.a * factor,
+            b: affine.b * factor,
+        },
+        v,
+    ))
 }
 
 /// `log(1 + exp(x))`.
@@ -80,11 +104,24 @@ fn softplus(cx: &Rewriter<'_>, op: &Unary, x: ValueId) -> Option<(Unary, ValueId
         && one.kind == UnaryKind::Affine
         && (one.a, one.b) == (1.0, 1.0)
         && exp.kind == UnaryKind::Exp;
-    fits.then_some((Unary { kind: UnaryKind::Softplus, a: 0.0, b: 0.0 }, v))
+    fits.then_some((
+        Unary {
+            kind: UnaryKind::Softplus,
+            a: 0.0,
+            b: 0.0,
+        },
+        v,
+    ))
 }
 
 /// The factors of a product: scalars are multiplied into the first result.
-fn factors(cx: &Rewriter<'_>, v: ValueId, scale: &mut f32, leaves: &mut Vec<ValueId>, depth: usize) {
+fn factors(
+    cx: &Rewriter<'_>,
+    v: ValueId,
+    scale: &mut f32,
+    leaves: &mut Vec<ValueId>,
+    depth: usize,
+) {
     if depth < 4 {
         if let Some((u, x)) = unary_of(cx, v)
             && u.kind == UnaryKind::Affine
@@ -106,7 +143,9 @@ fn product(cx: &Rewriter<'_>, scale: f32, operands: &[ValueId]) -> Option<(Unary
     // The operands as they are, then taken apart further: `x` itself may be a product.
     let mut all = Vec::new();
     let mut s = scale;
-    operands.iter().for_each(|&v| factors(cx, v, &mut s, &mut all, 0));
+    operands
+        .iter()
+        .for_each(|&v| factors(cx, v, &mut s, &mut all, 0));
     let mut tries = vec![(s, all)];
     if let [p, q] = *operands {
         tries.insert(0, (scale, vec![p, q]));
@@ -135,17 +174,27 @@ fn gate(cx: &Rewriter<'_>, s: f32, x: ValueId, g: ValueId) -> Option<(Unary, Val
             let a = linear(cx, inner, x).filter(|p| p.1 == 0.0)?.0;
             result(Swish, a)
         }
-        HardSigmoid if inner == x && close(s * u.a, 1.0 / 6.0) && close(s * u.b, 0.5) && close(s, 1.0) => {
+        HardSigmoid
+            if inner == x && close(s * u.a, 1.0 / 6.0) && close(s * u.b, 0.5) && close(s, 1.0) =>
+        {
             result(HardSwish, 0.0)
         }
         // x * clip(x + 3, 0, 6) / 6
         Clip if u.a == 0.0 && close(u.b * s, 1.0) => {
             let (a, b) = linear(cx, inner, x)?;
-            if close(a * s, 1.0 / 6.0) && close(b * s, 0.5) { result(HardSwish, 0.0) } else { None }
+            if close(a * s, 1.0 / 6.0) && close(b * s, 0.5) {
+                result(HardSwish, 0.0)
+            } else {
+                None
+            }
         }
         Tanh if close(s, 1.0) => {
             let (soft, v) = unary_of(cx, inner)?;
-            if soft.kind == Softplus && v == x { result(Mish, 0.0) } else { None }
+            if soft.kind == Softplus && v == x {
+                result(Mish, 0.0)
+            } else {
+                None
+            }
         }
         // 0.5 * x * (1 + erf(x / sqrt(2))), 0.5 * x * (1 + tanh(..))
         Affine if close(u.a * s, 0.5) && close(u.b * s, 0.5) => {
@@ -153,12 +202,19 @@ fn gate(cx: &Rewriter<'_>, s: f32, x: ValueId, g: ValueId) -> Option<(Unary, Val
             match f.kind {
                 Erf => {
                     let (a, b) = linear(cx, arg, x)?;
-                    if close(a, std::f32::consts::FRAC_1_SQRT_2) && b == 0.0 { result(GeluErf, 0.0) } else { None }
+                    if close(a, std::f32::consts::FRAC_1_SQRT_2) && b == 0.0 {
+                        result(GeluErf, 0.0)
+                    } else {
+                        None
+                    }
                 }
                 Tanh => {
                     let c = polynomial(cx, arg, x, 0)?;
                     let k = 0.797_884_6;
-                    let fits = c[0].abs() < 1e-6 && close(c[1], k) && c[2].abs() < 1e-6 && close(c[3], k * 0.044715);
+                    let fits = c[0].abs() < 1e-6
+                        && close(c[1], k)
+                        && c[2].abs() < 1e-6
+                        && close(c[3], k * 0.044715);
                     if fits { result(GeluTanh, 0.0) } else { None }
                 }
                 _ => None,
@@ -203,9 +259,15 @@ fn polynomial(cx: &Rewriter<'_>, v: ValueId, x: ValueId, depth: usize) -> Option
     }
     let (kind, a, b) = binary_of(cx, v)?;
     match kind {
-        BinaryKind::Mul => times(polynomial(cx, a, x, depth + 1)?, polynomial(cx, b, x, depth + 1)?),
+        BinaryKind::Mul => times(
+            polynomial(cx, a, x, depth + 1)?,
+            polynomial(cx, b, x, depth + 1)?,
+        ),
         BinaryKind::Add => {
-            let (p, q) = (polynomial(cx, a, x, depth + 1)?, polynomial(cx, b, x, depth + 1)?);
+            let (p, q) = (
+                polynomial(cx, a, x, depth + 1)?,
+                polynomial(cx, b, x, depth + 1)?,
+            );
             Some(std::array::from_fn(|i| p[i] + q[i]))
         }
         BinaryKind::Pow if cx.scalar(b) == Some(3.0) => {

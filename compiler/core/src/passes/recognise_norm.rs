@@ -12,14 +12,22 @@ pub fn recognise_norm(graph: &mut Graph) -> usize {
 
 fn unary(cx: &Rewriter<'_>, v: ValueId, kind: UnaryKind) -> Option<(f32, f32, ValueId)> {
     match cx.def(v) {
-        Some(Node { op: Op::Unary(u), inputs, .. }) if u.kind == kind => Some((u.a, u.b, inputs[0]?)),
+        Some(Node {
+            op: Op::Unary(u),
+            inputs,
+            ..
+        }) if u.kind == kind => Some((u.a, u.b, inputs[0]?)),
         _ => None,
     }
 }
 
 fn binary(cx: &Rewriter<'_>, v: ValueId, kind: BinaryKind) -> Option<(ValueId, ValueId)> {
     match cx.def(v) {
-        Some(Node { op: Op::Binary(b), inputs, .. }) if b.kind == kind => Some((inputs[0]?, inputs[1]?)),
+        Some(Node {
+            op: Op::Binary(b),
+            inputs,
+            ..
+        }) if b.kind == kind => Some((inputs[0]?, inputs[1]?)),
         _ => None,
     }
 }
@@ -27,7 +35,11 @@ fn binary(cx: &Rewriter<'_>, v: ValueId, kind: BinaryKind) -> Option<(ValueId, V
 /// A reduction that keeps its axes: the operand and the axes, in order.
 fn reduce(cx: &Rewriter<'_>, v: ValueId, kind: ReduceKind) -> Option<(ValueId, Vec<usize>)> {
     match cx.def(v) {
-        Some(Node { op: Op::Reduce(r), inputs, .. }) if r.kind == kind => {
+        Some(Node {
+            op: Op::Reduce(r),
+            inputs,
+            ..
+        }) if r.kind == kind => {
             let x = inputs[0]?;
             let mut axes = indices(&r.axes);
             axes.sort_unstable();
@@ -44,8 +56,12 @@ fn trailing(axes: &[usize], rank: usize) -> Option<usize> {
 }
 
 fn rule(cx: &mut Rewriter<'_>, mut node: Node) -> Option<Node> {
-    let (Op::Binary(op), Some(y)) = (node.op, node.outputs[0]) else { return Some(node) };
-    let (Some(p), Some(q)) = (node.inputs[0], node.inputs[1]) else { return Some(node) };
+    let (Op::Binary(op), Some(y)) = (node.op, node.outputs[0]) else {
+        return Some(node);
+    };
+    let (Some(p), Some(q)) = (node.inputs[0], node.inputs[1]) else {
+        return Some(node);
+    };
     if cx.ty(y).dtype != DType::F32 {
         return Some(node);
     }
@@ -71,7 +87,11 @@ fn rule(cx: &mut Rewriter<'_>, mut node: Node) -> Option<Node> {
 
 /// `d * rsqrt(mean(d^2) + epsilon)` or `d / sqrt(..)`, where `d` may be `x - mean(x)`.
 fn normalised(cx: &Rewriter<'_>, d: ValueId, s: ValueId, product: bool) -> Option<(Op, ValueId)> {
-    let root = if product { UnaryKind::Rsqrt } else { UnaryKind::Sqrt };
+    let root = if product {
+        UnaryKind::Rsqrt
+    } else {
+        UnaryKind::Sqrt
+    };
     let (_, _, shifted) = unary(cx, s, root)?;
     let (one, epsilon, mean) = unary(cx, shifted, UnaryKind::Affine)?;
     let (square, axes) = reduce(cx, mean, ReduceKind::Mean)?;
@@ -80,7 +100,14 @@ fn normalised(cx: &Rewriter<'_>, d: ValueId, s: ValueId, product: bool) -> Optio
     if one != 1.0 || base != d {
         return None;
     }
-    let norm = |rms| LayerNorm { axis: axis as i32, epsilon, rms }.into();
+    let norm = |rms| {
+        LayerNorm {
+            axis: axis as i32,
+            epsilon,
+            rms,
+        }
+        .into()
+    };
     if let Some((x, m)) = binary(cx, d, BinaryKind::Sub)
         && reduce(cx, m, ReduceKind::Mean).is_some_and(|(v, over)| v == x && over == axes)
     {
@@ -97,7 +124,11 @@ fn softmax(cx: &Rewriter<'_>, e: ValueId, total: ValueId) -> Option<(Op, ValueId
     if summed != e {
         return None;
     }
-    let op = Softmax { axis: axis as i32, kind: SoftmaxKind::Softmax }.into();
+    let op = Softmax {
+        axis: axis as i32,
+        kind: SoftmaxKind::Softmax,
+    }
+    .into();
     if let Some((x, m)) = binary(cx, z, BinaryKind::Sub)
         && reduce(cx, m, ReduceKind::Max).is_some_and(|(v, over)| v == x && over == axes)
     {
@@ -107,13 +138,32 @@ fn softmax(cx: &Rewriter<'_>, e: ValueId, total: ValueId) -> Option<(Op, ValueId
 }
 
 /// Takes a constant factor (operand 1) or summand (operand 2) into a normalisation that nobody else reads.
-fn absorb(cx: &mut Rewriter<'_>, node: Node, operand: usize, p: ValueId, q: ValueId) -> Option<Node> {
+fn absorb(
+    cx: &mut Rewriter<'_>,
+    node: Node,
+    operand: usize,
+    p: ValueId,
+    q: ValueId,
+) -> Option<Node> {
     let y = node.outputs[0].expect("one output");
     for (x, c) in [(p, q), (q, p)] {
-        let Some(Node { op: Op::LayerNorm(op), inputs, outputs, .. }) = cx.def(x) else { continue };
+        let Some(Node {
+            op: Op::LayerNorm(op),
+            inputs,
+            outputs,
+            ..
+        }) = cx.def(x)
+        else {
+            continue;
+        };
         let axis = op.axis as usize;
         let free = (operand..3).all(|i| inputs.get(i).copied().flatten().is_none());
-        if !free || outputs.len() != 1 || !cx.only_here(x) || !cx.is_const(c) || cx.ty(x) != cx.ty(y) {
+        if !free
+            || outputs.len() != 1
+            || !cx.only_here(x)
+            || !cx.is_const(c)
+            || cx.ty(x) != cx.ty(y)
+        {
             continue;
         }
         // The constant must vary over the normalised axes only, and fully: kernels read one number for each element.
@@ -126,9 +176,14 @@ fn absorb(cx: &mut Rewriter<'_>, node: Node, operand: usize, p: ValueId, q: Valu
         }
         let data = cx.graph.constant_f32(c)?;
         let tail: Vec<usize> = shape[axis..].iter().filter_map(|d| d.as_const()).collect();
-        let c = if cx.ty(c).rank() == tail.len() { c } else { cx.constant(&tail, &data) };
+        let c = if cx.ty(c).rank() == tail.len() {
+            c
+        } else {
+            cx.constant(&tail, &data)
+        };
         let mut norm = cx.take(x);
-        norm.inputs.resize(operand.max(norm.inputs.len() - 1) + 1, None);
+        norm.inputs
+            .resize(operand.max(norm.inputs.len() - 1) + 1, None);
         norm.inputs[operand] = Some(c);
         norm.outputs = node.outputs;
         cx.changes += 1;

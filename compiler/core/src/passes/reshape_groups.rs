@@ -23,17 +23,29 @@ fn groups(from: &[Dim], to: &[Dim]) -> Option<Vec<Group>> {
     while i < from.len() || j < to.len() {
         let (a, b) = (from.get(i).copied(), to.get(j).copied());
         if a.is_some() && a == b {
-            list.push(Group { from: vec![i], to: vec![j] });
+            list.push(Group {
+                from: vec![i],
+                to: vec![j],
+            });
             (i, j) = (i + 1, j + 1);
         } else if a == Some(Dim::ONE) {
-            list.push(Group { from: vec![i], to: Vec::new() });
+            list.push(Group {
+                from: vec![i],
+                to: Vec::new(),
+            });
             i += 1;
         } else if b == Some(Dim::ONE) {
-            list.push(Group { from: Vec::new(), to: vec![j] });
+            list.push(Group {
+                from: Vec::new(),
+                to: vec![j],
+            });
             j += 1;
         } else {
             let (mut p, mut q) = (a?.as_const()?, b?.as_const()?);
-            let mut group = Group { from: vec![i], to: vec![j] };
+            let mut group = Group {
+                from: vec![i],
+                to: vec![j],
+            };
             (i, j) = (i + 1, j + 1);
             while p != q {
                 if p < q {
@@ -69,12 +81,22 @@ pub(super) fn sink_reshape(from: &[Dim], to: &[Dim], perm: &[usize]) -> Option<S
     }
     let mut order: Vec<usize> = (0..groups.len()).collect();
     order.sort_by_key(|&g| (keys[g], g));
-    let before: Vec<usize> = order.iter().flat_map(|&g| groups[g].from.iter().map(|&i| perm[i])).collect();
-    let inner: Vec<usize> = order.iter().flat_map(|&g| std::mem::take(&mut groups[g].to)).collect();
+    let before: Vec<usize> = order
+        .iter()
+        .flat_map(|&g| groups[g].from.iter().map(|&i| perm[i]))
+        .collect();
+    let inner: Vec<usize> = order
+        .iter()
+        .flat_map(|&g| std::mem::take(&mut groups[g].to))
+        .collect();
     let shape = permuted(to, &inner);
     let mut after = vec![0; to.len()];
     for (k, &j) in inner.iter().enumerate() {
         after[j] = k;
     }
-    Some(Sunk { before, shape, after })
+    Some(Sunk {
+        before,
+        shape,
+        after,
+    })
 }

@@ -20,19 +20,39 @@ pub(super) struct Rewriter<'g> {
 
 /// Walks all blocks; `rule` gets each node with its operands up to date and gives what stands in its place. Returns
 /// how many changes the rule counted.
-pub(super) fn rewrite(graph: &mut Graph, rule: &mut dyn FnMut(&mut Rewriter<'_>, Node) -> Option<Node>) -> usize {
+pub(super) fn rewrite(
+    graph: &mut Graph,
+    rule: &mut dyn FnMut(&mut Rewriter<'_>, Node) -> Option<Node>,
+) -> usize {
     let n = graph.values.len();
     let mut uses = vec![0; n];
     for block in &graph.blocks {
-        for v in block.nodes.iter().flat_map(|n| n.inputs.iter().flatten()).chain(&block.outputs) {
+        for v in block
+            .nodes
+            .iter()
+            .flat_map(|n| n.inputs.iter().flatten())
+            .chain(&block.outputs)
+        {
             uses[v.0 as usize] += 1;
         }
     }
-    for v in graph.outputs.iter().map(|p| p.value).chain(graph.states.iter().map(|s| s.next)) {
+    for v in graph
+        .outputs
+        .iter()
+        .map(|p| p.value)
+        .chain(graph.states.iter().map(|s| s.next))
+    {
         uses[v.0 as usize] += 1;
     }
-    let mut r =
-        Rewriter { graph, block: MAIN, done: Vec::new(), defs: vec![None; n], uses, forward: vec![None; n], changes: 0 };
+    let mut r = Rewriter {
+        graph,
+        block: MAIN,
+        done: Vec::new(),
+        defs: vec![None; n],
+        uses,
+        forward: vec![None; n],
+        changes: 0,
+    };
     r.walk(MAIN, rule);
     for i in 0..r.graph.outputs.len() {
         r.graph.outputs[i].value = r.resolve(r.graph.outputs[i].value);
@@ -44,7 +64,11 @@ pub(super) fn rewrite(graph: &mut Graph, rule: &mut dyn FnMut(&mut Rewriter<'_>,
 }
 
 impl Rewriter<'_> {
-    fn walk(&mut self, block: BlockId, rule: &mut dyn FnMut(&mut Rewriter<'_>, Node) -> Option<Node>) {
+    fn walk(
+        &mut self,
+        block: BlockId,
+        rule: &mut dyn FnMut(&mut Rewriter<'_>, Node) -> Option<Node>,
+    ) {
         let nodes = std::mem::take(&mut self.graph.blocks[block.0 as usize].nodes);
         let outer_done = std::mem::take(&mut self.done);
         let outer_block = std::mem::replace(&mut self.block, block);
@@ -99,11 +123,22 @@ impl Rewriter<'_> {
     }
 
     /// Appends a node of one new output before the one at hand.
-    pub fn emit(&mut self, source: &str, op: impl Into<Op>, inputs: Vec<Option<ValueId>>, ty: Type) -> ValueId {
+    pub fn emit(
+        &mut self,
+        source: &str,
+        op: impl Into<Op>,
+        inputs: Vec<Option<ValueId>>,
+        ty: Type,
+    ) -> ValueId {
         let op = op.into();
         let name = format!("{}_{}", op.code().name(), self.graph.values.len());
         let y = self.graph.add_value(name, ty);
-        self.append(Node { op, inputs, outputs: vec![Some(y)], source: source.to_owned() });
+        self.append(Node {
+            op,
+            inputs,
+            outputs: vec![Some(y)],
+            source: source.to_owned(),
+        });
         y
     }
 
@@ -126,7 +161,11 @@ impl Rewriter<'_> {
     /// The node of this block that defines `v`.
     pub fn def(&self, v: ValueId) -> Option<&Node> {
         let (block, i) = (*self.defs.get(v.0 as usize)?)?;
-        if block != self.block { None } else { self.done.get(i as usize)?.as_ref() }
+        if block != self.block {
+            None
+        } else {
+            self.done.get(i as usize)?.as_ref()
+        }
     }
 
     /// The operator that defines `v` with its operands, cloned.
@@ -146,7 +185,12 @@ impl Rewriter<'_> {
 
     /// Where in the block `v` is defined; 0 when it is not defined here.
     pub fn position(&self, v: ValueId) -> u32 {
-        self.defs.get(v.0 as usize).copied().flatten().filter(|d| d.0 == self.block).map_or(0, |d| d.1)
+        self.defs
+            .get(v.0 as usize)
+            .copied()
+            .flatten()
+            .filter(|d| d.0 == self.block)
+            .map_or(0, |d| d.1)
     }
 
     /// Takes the node that defines `v` out; whoever reads `v` must be replaced.
@@ -176,7 +220,11 @@ impl Rewriter<'_> {
     pub fn scalar(&self, v: ValueId) -> Option<f32> {
         let value = self.graph.value(v);
         value.data.as_ref()?;
-        if value.ty.fixed_len() == Some(1) { self.graph.constant_f32(v).map(|d| d[0]) } else { None }
+        if value.ty.fixed_len() == Some(1) {
+            self.graph.constant_f32(v).map(|d| d[0])
+        } else {
+            None
+        }
     }
 
     pub fn is_const(&self, v: ValueId) -> bool {
@@ -221,12 +269,23 @@ pub(super) fn origin_before(origin: &Origin, perm: &[usize]) -> Origin {
     for (i, &p) in perm.iter().enumerate() {
         before[p] = origin.perm.get(i).copied().unwrap_or(i);
     }
-    let perm = if is_identity(&before) { Vec::new() } else { before };
-    Origin { name: origin.name.clone(), perm }
+    let perm = if is_identity(&before) {
+        Vec::new()
+    } else {
+        before
+    };
+    Origin {
+        name: origin.name.clone(),
+        perm,
+    }
 }
 
 /// True when a transposition moves no element: the axes longer than one keep their order.
 pub(super) fn moves_nothing(shape: &[Dim], perm: &[usize]) -> bool {
-    let long: Vec<usize> = perm.iter().copied().filter(|&p| shape[p] != Dim::ONE).collect();
+    let long: Vec<usize> = perm
+        .iter()
+        .copied()
+        .filter(|&p| shape[p] != Dim::ONE)
+        .collect();
     long.windows(2).all(|w| w[0] < w[1])
 }

@@ -25,7 +25,8 @@ fn after(text: &str, pass: impl Fn(&mut Graph) -> usize) -> Vec<String> {
     verify(&graph).unwrap();
     // What is written reads back as the same text.
     let written = graph.to_string();
-    let again = text::parse(&written, &text::constants(&graph)).unwrap_or_else(|e| panic!("{e}\n{written}"));
+    let again = text::parse(&written, &text::constants(&graph))
+        .unwrap_or_else(|e| panic!("{e}\n{written}"));
     assert_eq!(again.to_string(), written);
     let line = |n: &crate::ir::Node| {
         let mut s = format!("{} ", n.op.code().name());
@@ -41,7 +42,11 @@ fn all(graph: &mut Graph) -> usize {
 }
 
 fn f32s(values: &[f32]) -> String {
-    values.iter().flat_map(|v| v.to_le_bytes()).map(|b| format!("{b:02x}")).collect()
+    values
+        .iter()
+        .flat_map(|v| v.to_le_bytes())
+        .map(|b| format!("{b:02x}"))
+        .collect()
 }
 
 #[test]
@@ -60,7 +65,14 @@ fn transpositions_around_elementwise_steps_cancel() {
          output %f \"y\"",
         choose_layout,
     );
-    assert_eq!(ops, ["unary kind=relu a=0.0 b=0.0", "binary kind=add", "concat axis=3"]);
+    assert_eq!(
+        ops,
+        [
+            "unary kind=relu a=0.0 b=0.0",
+            "binary kind=add",
+            "concat axis=3"
+        ]
+    );
 }
 
 #[test]
@@ -82,7 +94,16 @@ fn constants_and_channel_vectors_follow_the_layout() {
         ),
         choose_layout,
     );
-    assert_eq!(ops, ["binary kind=mul", "reshape", "reshape", "binary kind=mul", "reduce kind=mean axes=[1,2]"]);
+    assert_eq!(
+        ops,
+        [
+            "binary kind=mul",
+            "reshape",
+            "reshape",
+            "binary kind=mul",
+            "reduce kind=mean axes=[1,2]"
+        ]
+    );
 }
 
 #[test]
@@ -118,7 +139,10 @@ fn origins_survive_a_change_of_layout() {
     let exp = g.blocks[0].nodes[0].outputs[0].unwrap();
     let origin = g.value(exp).origin.clone().unwrap();
     // exp.shape[i] = model.shape[perm[i]] with the model's [1, 8, 4, 6].
-    assert_eq!((origin.name.as_str(), origin.perm), ("exp_output", vec![0, 2, 3, 1]));
+    assert_eq!(
+        (origin.name.as_str(), origin.perm),
+        ("exp_output", vec![0, 2, 3, 1])
+    );
 }
 
 const DEPTHWISE: &str = "const %w: f32[1,2] = 0000803f00000040
@@ -138,11 +162,20 @@ const DEPTHWISE: &str = "const %w: f32[1,2] = 0000803f00000040
 fn scale_bias_residual_and_activation_fuse() {
     let mut g = graph(DEPTHWISE);
     let report = run(&mut g, Level::Full);
-    for pass in ["fold_scale", "fuse_bias", "fuse_residual", "fuse_activation"] {
+    for pass in [
+        "fold_scale",
+        "fuse_bias",
+        "fuse_residual",
+        "fuse_activation",
+    ] {
         assert_eq!(report.count(pass), 1, "{pass}");
     }
-    let [node] = &g.blocks[0].nodes[..] else { panic!("{g}") };
-    let Op::DepthwiseConv(op) = node.op else { panic!("{g}") };
+    let [node] = &g.blocks[0].nodes[..] else {
+        panic!("{g}")
+    };
+    let Op::DepthwiseConv(op) = node.op else {
+        panic!("{g}")
+    };
     assert_eq!((op.act.a, op.act.b), (0.0, 6.0));
     assert_eq!(g.constant_f32(node.inputs[1].unwrap()).unwrap(), [2.0, 4.0]);
     assert_eq!(g.constant_f32(node.inputs[2].unwrap()).unwrap(), [1.0, 1.0]);
@@ -153,29 +186,80 @@ fn scale_bias_residual_and_activation_fuse() {
 #[test]
 fn spelled_out_activations_are_recognised() {
     let x = "input %x: f32[2,8] \"x\"\n block b0 () {\n";
-    let u = |y: &str, x: &str, kind: &str, a: f32, b: f32| format!("%{y}: f32[2,8] = unary(%{x}) kind={kind} a={a:?} b={b:?} \"\"\n");
-    let m = |y: &str, p: &str, q: &str, kind: &str| format!("%{y}: f32[2,8] = binary(%{p}, %{q}) kind={kind} \"\"\n");
+    let u = |y: &str, x: &str, kind: &str, a: f32, b: f32| {
+        format!("%{y}: f32[2,8] = unary(%{x}) kind={kind} a={a:?} b={b:?} \"\"\n")
+    };
+    let m = |y: &str, p: &str, q: &str, kind: &str| {
+        format!("%{y}: f32[2,8] = binary(%{p}, %{q}) kind={kind} \"\"\n")
+    };
     let end = "} -> ()\n output %y \"y\"";
     let r = std::f32::consts::FRAC_1_SQRT_2;
     let cases = [
-        ("hard_swish", u("a", "x", "affine", 1.0, 3.0) + &u("b", "a", "clip", 0.0, 6.0) + &m("c", "x", "b", "mul") + &u("y", "c", "affine", 1.0 / 6.0, 0.0)),
-        ("hard_swish", u("a", "x", "hard_sigmoid", 1.0 / 6.0, 0.5) + &m("y", "a", "x", "mul")),
-        ("hard_sigmoid", u("a", "x", "affine", 1.0, 3.0) + &u("b", "a", "clip", 0.0, 6.0) + &u("y", "b", "affine", 1.0 / 6.0, 0.0)),
-        ("swish", u("a", "x", "sigmoid", 0.0, 0.0) + &m("y", "x", "a", "mul")),
-        ("mish", u("a", "x", "softplus", 0.0, 0.0) + &u("b", "a", "tanh", 0.0, 0.0) + &m("y", "x", "b", "mul")),
-        ("gelu_erf", u("a", "x", "affine", r, 0.0) + &u("b", "a", "erf", 0.0, 0.0) + &u("c", "b", "affine", 1.0, 1.0) + &m("d", "x", "c", "mul") + &u("y", "d", "affine", 0.5, 0.0)),
-        ("gelu_erf", u("h", "x", "affine", 0.5, 0.0) + &u("a", "x", "affine", r, 0.0) + &u("b", "a", "erf", 0.0, 0.0) + &u("c", "b", "affine", 1.0, 1.0) + &m("y", "h", "c", "mul")),
+        (
+            "hard_swish",
+            u("a", "x", "affine", 1.0, 3.0)
+                + &u("b", "a", "clip", 0.0, 6.0)
+                + &m("c", "x", "b", "mul")
+                + &u("y", "c", "affine", 1.0 / 6.0, 0.0),
+        ),
+        (
+            "hard_swish",
+            u("a", "x", "hard_sigmoid", 1.0 / 6.0, 0.5) + &m("y", "a", "x", "mul"),
+        ),
+        (
+            "hard_sigmoid",
+            u("a", "x", "affine", 1.0, 3.0)
+                + &u("b", "a", "clip", 0.0, 6.0)
+                + &u("y", "b", "affine", 1.0 / 6.0, 0.0),
+        ),
+        (
+            "swish",
+            u("a", "x", "sigmoid", 0.0, 0.0) + &m("y", "x", "a", "mul"),
+        ),
+        (
+            "mish",
+            u("a", "x", "softplus", 0.0, 0.0)
+                + &u("b", "a", "tanh", 0.0, 0.0)
+                + &m("y", "x", "b", "mul"),
+        ),
+        (
+            "gelu_erf",
+            u("a", "x", "affine", r, 0.0)
+                + &u("b", "a", "erf", 0.0, 0.0)
+                + &u("c", "b", "affine", 1.0, 1.0)
+                + &m("d", "x", "c", "mul")
+                + &u("y", "d", "affine", 0.5, 0.0),
+        ),
+        (
+            "gelu_erf",
+            u("h", "x", "affine", 0.5, 0.0)
+                + &u("a", "x", "affine", r, 0.0)
+                + &u("b", "a", "erf", 0.0, 0.0)
+                + &u("c", "b", "affine", 1.0, 1.0)
+                + &m("y", "h", "c", "mul"),
+        ),
         (
             "gelu_tanh",
-            u("s", "x", "square", 0.0, 0.0) + &m("k", "s", "x", "mul") + &u("l", "k", "affine", 0.044715, 0.0)
-                + &m("n", "x", "l", "add") + &u("o", "n", "affine", 0.797_884_6, 0.0) + &u("p", "o", "tanh", 0.0, 0.0)
-                + &u("q", "p", "affine", 1.0, 1.0) + &u("h", "x", "affine", 0.5, 0.0) + &m("y", "h", "q", "mul"),
+            u("s", "x", "square", 0.0, 0.0)
+                + &m("k", "s", "x", "mul")
+                + &u("l", "k", "affine", 0.044715, 0.0)
+                + &m("n", "x", "l", "add")
+                + &u("o", "n", "affine", 0.797_884_6, 0.0)
+                + &u("p", "o", "tanh", 0.0, 0.0)
+                + &u("q", "p", "affine", 1.0, 1.0)
+                + &u("h", "x", "affine", 0.5, 0.0)
+                + &m("y", "h", "q", "mul"),
         ),
     ];
     for (want, body) in cases {
-        let ops = after(&format!("{x}{body}{end}"), |g| simplify(g) + recognise_activation(g));
+        let ops = after(&format!("{x}{body}{end}"), |g| {
+            simplify(g) + recognise_activation(g)
+        });
         assert_eq!(ops.len(), 1, "{want}: {ops:?}");
-        assert!(ops[0].starts_with(&format!("unary kind={want} ")), "{want}: {ops:?}");
+        assert!(
+            ops[0].starts_with(&format!("unary kind={want} ")),
+            "{want}: {ops:?}"
+        );
     }
 }
 
@@ -219,9 +303,21 @@ fn norms_are_recognised() {
          }} -> ()
          output %y \"y\""
     );
-    assert_eq!(after(&text, all), ["layer_norm axis=1 epsilon=1e-5 rms=false"]);
+    assert_eq!(
+        after(&text, all),
+        ["layer_norm axis=1 epsilon=1e-5 rms=false"]
+    );
     let rms = text.replace("binary(%x, %m) kind=sub", "unary(%x) kind=abs a=0.0 b=0.0");
-    assert_eq!(after(&rms, all), ["unary kind=abs a=0.0 b=0.0", "layer_norm axis=1 epsilon=1e-5 rms=true", "binary kind=add"].map(String::from)[..2].to_vec());
+    assert_eq!(
+        after(&rms, all),
+        [
+            "unary kind=abs a=0.0 b=0.0",
+            "layer_norm axis=1 epsilon=1e-5 rms=true",
+            "binary kind=add"
+        ]
+        .map(String::from)[..2]
+            .to_vec()
+    );
 }
 
 #[test]
@@ -264,7 +360,10 @@ fn elementwise_runs_become_one_chain() {
          output %c \"y\"",
         fuse_chain,
     );
-    assert_eq!(ops, ["chain steps=[u:2:0:0.0:0.0,s:1:1:0.0:0.0,b:2:2:0.0:0.0]"]);
+    assert_eq!(
+        ops,
+        ["chain steps=[u:2:0:0.0:0.0,s:1:1:0.0:0.0,b:2:2:0.0:0.0]"]
+    );
 }
 
 #[test]
@@ -303,9 +402,17 @@ fn scales_before_an_unpadded_product_fold() {
     assert_eq!(fold_input_scale(&mut g), 1);
     eliminate_dead(&mut g);
     verify(&g).unwrap();
-    let [pack, product] = &g.blocks[0].nodes[..] else { panic!("{g}") };
-    assert_eq!(g.constant_f32(pack.inputs[0].unwrap()).unwrap(), [2.0, 4.0, 6.0, 8.0]);
-    assert_eq!(g.constant_f32(product.inputs[2].unwrap()).unwrap(), [4.0, 6.0]);
+    let [pack, product] = &g.blocks[0].nodes[..] else {
+        panic!("{g}")
+    };
+    assert_eq!(
+        g.constant_f32(pack.inputs[0].unwrap()).unwrap(),
+        [2.0, 4.0, 6.0, 8.0]
+    );
+    assert_eq!(
+        g.constant_f32(product.inputs[2].unwrap()).unwrap(),
+        [4.0, 6.0]
+    );
 }
 
 #[test]

@@ -55,7 +55,12 @@ impl Timeline {
         }
         timeline.walk(graph, MAIN)?;
         let last = timeline.tick(None);
-        for v in graph.outputs.iter().map(|p| p.value).chain(graph.states.iter().map(|s| s.next)) {
+        for v in graph
+            .outputs
+            .iter()
+            .map(|p| p.value)
+            .chain(graph.states.iter().map(|s| s.next))
+        {
             timeline.read(graph, v, last)?;
         }
         Ok(timeline)
@@ -133,7 +138,11 @@ impl Timeline {
 
     /// Values that need a place, in id order.
     pub(super) fn touched(&self) -> impl Iterator<Item = ValueId> + '_ {
-        self.begin.iter().enumerate().filter(|&(_, &b)| b != NEVER).map(|(i, _)| ValueId(i as u32))
+        self.begin
+            .iter()
+            .enumerate()
+            .filter(|&(_, &b)| b != NEVER)
+            .map(|(i, _)| ValueId(i as u32))
     }
 
     /// True when a step of `block` may write onto `v` after its last read.

@@ -42,7 +42,9 @@ pub enum PlanError {
     #[error("the value '{0}' is used before anything defines it")]
     Undefined(String),
     /// A tensor has no upper bound that fits the format.
-    #[error("the tensor '{0}' may become larger than any device can hold; give its dimensions smaller bounds")]
+    #[error(
+        "the tensor '{0}' may become larger than any device can hold; give its dimensions smaller bounds"
+    )]
     TooLarge(String),
 }
 
@@ -104,7 +106,8 @@ pub fn plan(graph: &Graph) -> Result<Plan, PlanError> {
         size: vec![0; n],
     };
     for v in timeline.touched() {
-        let bytes = bytes_bound(graph, v).ok_or_else(|| PlanError::TooLarge(graph.value(v).name.clone()))?;
+        let bytes = bytes_bound(graph, v)
+            .ok_or_else(|| PlanError::TooLarge(graph.value(v).name.clone()))?;
         groups.size[v.0 as usize] = aligned(bytes);
     }
     let in_place_steps = share_in_place(graph, &timeline, &mut groups);
@@ -123,7 +126,11 @@ pub fn plan(graph: &Graph) -> Result<Plan, PlanError> {
         if groups.find(v) == v.0 as usize {
             let i = v.0 as usize;
             roots.push(i);
-            buffers.push(Buffer { size: groups.size[i], begin: groups.begin[i], end: groups.end[i] });
+            buffers.push(Buffer {
+                size: groups.size[i],
+                begin: groups.begin[i],
+                end: groups.end[i],
+            });
         }
     }
     let loads = offsets::loads(&buffers, timeline.steps.len());
@@ -172,7 +179,12 @@ fn share_in_place(graph: &Graph, timeline: &Timeline, groups: &mut Groups) -> us
                     continue;
                 }
                 let group = groups.find(x);
-                let readers = node.inputs.iter().flatten().filter(|&&v| groups.find(v) == group).count();
+                let readers = node
+                    .inputs
+                    .iter()
+                    .flatten()
+                    .filter(|&&v| groups.find(v) == group)
+                    .count();
                 if groups.end[group] as usize == t && readers == 1 {
                     let size = groups.size[group];
                     if best.is_none_or(|(s, _)| size > s) {

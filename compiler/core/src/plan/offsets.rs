@@ -75,7 +75,10 @@ impl Placer<'_> {
             let mut end = 0;
             let mut best: Option<(u64, u64)> = None;
             for &(from, to) in &self.taken {
-                if from > end && from - end >= size && best.is_none_or(|(gap, _)| tight && from - end < gap) {
+                if from > end
+                    && from - end >= size
+                    && best.is_none_or(|(gap, _)| tight && from - end < gap)
+                {
                     best = Some((from - end, end));
                 }
                 end = end.max(to);
@@ -98,8 +101,19 @@ const SEARCH_WORK: usize = 30_000_000;
 pub(super) fn assign(buffers: &[Buffer], loads: &[u64]) -> Vec<u64> {
     let conflicts = conflicts(buffers);
     let bound = loads.iter().copied().max().unwrap_or(0);
-    let mut placer = Placer { buffers, conflicts: &conflicts, taken: Vec::new(), offsets: vec![UNPLACED; buffers.len()] };
-    let peak = |b: &Buffer| loads[b.begin as usize..=b.end as usize].iter().copied().max().unwrap_or(0);
+    let mut placer = Placer {
+        buffers,
+        conflicts: &conflicts,
+        taken: Vec::new(),
+        offsets: vec![UNPLACED; buffers.len()],
+    };
+    let peak = |b: &Buffer| {
+        loads[b.begin as usize..=b.end as usize]
+            .iter()
+            .copied()
+            .max()
+            .unwrap_or(0)
+    };
     let peaks: Vec<u64> = buffers.iter().map(peak).collect();
     let duration = |b: &Buffer| (b.end - b.begin + 1) as u64;
     let key = |rule: usize, i: u32| -> [u64; 3] {
@@ -108,7 +122,11 @@ pub(super) fn assign(buffers: &[Buffer], loads: &[u64]) -> Vec<u64> {
         match rule {
             0 => [down(b.size), down(duration(b)), b.begin as u64],
             1 => [down(peaks[i as usize]), down(b.size), b.begin as u64],
-            2 => [down(b.size.saturating_mul(duration(b))), down(b.size), b.begin as u64],
+            2 => [
+                down(b.size.saturating_mul(duration(b))),
+                down(b.size),
+                b.begin as u64,
+            ],
             3 => [down(duration(b)), down(b.size), b.begin as u64],
             4 => [b.begin as u64, down(b.size), b.end as u64],
             5 => [down(b.end as u64), down(b.size), b.begin as u64],
@@ -126,7 +144,9 @@ pub(super) fn assign(buffers: &[Buffer], loads: &[u64]) -> Vec<u64> {
             }
         }
     }
-    let Some((mut total, mut offsets, mut order, tight)) = best else { return Vec::new() };
+    let Some((mut total, mut offsets, mut order, tight)) = best else {
+        return Vec::new();
+    };
     let visits: usize = conflicts.iter().map(Vec::len).sum::<usize>() + buffers.len();
     let rounds = (SEARCH_WORK / visits.max(1)).clamp(8, 3000);
     let mut random = 0x9e37_79b9_7f4a_7c15u64;
@@ -135,12 +155,20 @@ pub(super) fn assign(buffers: &[Buffer], loads: &[u64]) -> Vec<u64> {
             break;
         }
         let mut trial = order.clone();
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         // What reaches the top goes earlier; every other round something random is swapped instead.
-        let top = trial.iter().rposition(|&i| offsets[i as usize] + buffers[i as usize].size == total);
+        let top = trial
+            .iter()
+            .rposition(|&i| offsets[i as usize] + buffers[i as usize].size == total);
         match top {
             Some(at) if at > 0 && round % 3 != 2 => {
-                let to = if round % 3 == 0 { 0 } else { (random >> 33) as usize % at };
+                let to = if round % 3 == 0 {
+                    0
+                } else {
+                    (random >> 33) as usize % at
+                };
                 let moved = trial.remove(at);
                 trial.insert(to, moved);
             }

@@ -9,7 +9,11 @@ fn vector(n: usize) -> Type {
 }
 
 fn unary(kind: UnaryKind) -> Unary {
-    Unary { kind, a: 0.0, b: 0.0 }
+    Unary {
+        kind,
+        a: 0.0,
+        b: 0.0,
+    }
 }
 
 /// Checks a plan against lifetimes worked out from scratch: no two live tensors overlap unless one step wrote one in
@@ -72,7 +76,10 @@ fn random_graph(seed: u64, nodes: usize) -> Graph {
     let mut values = Vec::new();
     for i in 0..1 + r.below(3) {
         let v = g.add_value(format!("in{i}"), vector(1 + r.below(2000)));
-        g.inputs.push(crate::ir::Port { name: format!("in{i}"), value: v });
+        g.inputs.push(crate::ir::Port {
+            name: format!("in{i}"),
+            value: v,
+        });
         values.push(v);
     }
     for _ in 0..nodes {
@@ -83,9 +90,23 @@ fn random_graph(seed: u64, nodes: usize) -> Graph {
             0 => g.push(MAIN, "u", unary(UnaryKind::Relu), &[x], ty),
             1 => {
                 let n = ty.fixed_len().unwrap();
-                g.push(MAIN, "r", Reshape {}, &[x], Type::fixed(DType::F32, &[1, n]))
+                g.push(
+                    MAIN,
+                    "r",
+                    Reshape {},
+                    &[x],
+                    Type::fixed(DType::F32, &[1, n]),
+                )
             }
-            2 => g.push(MAIN, "b", Binary { kind: BinaryKind::Add }, &[x, x], ty),
+            2 => g.push(
+                MAIN,
+                "b",
+                Binary {
+                    kind: BinaryKind::Add,
+                },
+                &[x, x],
+                ty,
+            ),
             _ => {
                 let y = values[r.below(values.len())];
                 let n = ty.fixed_len().unwrap() + g.ty(y).fixed_len().unwrap();
@@ -97,7 +118,10 @@ fn random_graph(seed: u64, nodes: usize) -> Graph {
     }
     for i in 0..1 + r.below(2) {
         let v = values[values.len() - 1 - i];
-        g.outputs.push(crate::ir::Port { name: format!("out{i}"), value: v });
+        g.outputs.push(crate::ir::Port {
+            name: format!("out{i}"),
+            value: v,
+        });
     }
     g
 }
@@ -115,23 +139,56 @@ fn no_two_live_tensors_overlap() {
         worst = worst.max(ratio);
     }
     // The bound cannot be reached by every graph; random ones are harder than models.
-    assert!(sum / 150.0 <= 1.02 && worst <= 1.15, "mean {}, worst {worst}", sum / 150.0);
+    assert!(
+        sum / 150.0 <= 1.02 && worst <= 1.15,
+        "mean {}, worst {worst}",
+        sum / 150.0
+    );
 }
 
 #[test]
 fn a_chain_of_elementwise_steps_uses_one_buffer() {
     let mut g = Graph::default();
     let x = g.add_value("x", vector(1000));
-    g.inputs.push(crate::ir::Port { name: "x".into(), value: x });
+    g.inputs.push(crate::ir::Port {
+        name: "x".into(),
+        value: x,
+    });
     let a = g.push(MAIN, "a", unary(UnaryKind::Exp), &[x], vector(1000));
-    let b = g.push(MAIN, "b", Reshape {}, &[a], Type::fixed(DType::F32, &[10, 100]));
-    let c = g.push(MAIN, "c", unary(UnaryKind::Neg), &[b], Type::fixed(DType::F32, &[10, 100]));
-    g.outputs.push(crate::ir::Port { name: "y".into(), value: c });
+    let b = g.push(
+        MAIN,
+        "b",
+        Reshape {},
+        &[a],
+        Type::fixed(DType::F32, &[10, 100]),
+    );
+    let c = g.push(
+        MAIN,
+        "c",
+        unary(UnaryKind::Neg),
+        &[b],
+        Type::fixed(DType::F32, &[10, 100]),
+    );
+    g.outputs.push(crate::ir::Port {
+        name: "y".into(),
+        value: c,
+    });
     let plan = plan(&g).unwrap();
     assert_eq!((plan.arena_bytes, plan.in_place_steps), (4032, 3));
     // A second reader of the input forbids writing onto it.
-    let d = g.push(MAIN, "d", Binary { kind: BinaryKind::Add }, &[x, x], vector(1000));
-    g.outputs.push(crate::ir::Port { name: "z".into(), value: d });
+    let d = g.push(
+        MAIN,
+        "d",
+        Binary {
+            kind: BinaryKind::Add,
+        },
+        &[x, x],
+        vector(1000),
+    );
+    g.outputs.push(crate::ir::Port {
+        name: "z".into(),
+        value: d,
+    });
     let plan = super::plan(&g).unwrap();
     assert_ne!(plan.offsets[x.0 as usize], plan.offsets[a.0 as usize]);
     assert_ne!(plan.offsets[x.0 as usize], plan.offsets[d.0 as usize]);
@@ -144,18 +201,41 @@ fn values_that_a_loop_reads_outlive_it() {
     let outer = g.add_value("outer", vector(64));
     let start = g.add_value("start", vector(64));
     for (name, value) in [("outer", outer), ("start", start)] {
-        g.inputs.push(crate::ir::Port { name: name.into(), value });
+        g.inputs.push(crate::ir::Port {
+            name: name.into(),
+            value,
+        });
     }
-    let (i, cond) = (g.add_value("i", Type::fixed(DType::I64, &[])), g.add_value("c", Type::fixed(DType::Bool, &[])));
+    let (i, cond) = (
+        g.add_value("i", Type::fixed(DType::I64, &[])),
+        g.add_value("c", Type::fixed(DType::Bool, &[])),
+    );
     let carried = g.add_value("carried", vector(64));
     let trips = g.add_i64("trips", &[], &[3]);
-    let s = g.push(body, "s", Binary { kind: BinaryKind::Add }, &[carried, outer], vector(64));
+    let s = g.push(
+        body,
+        "s",
+        Binary {
+            kind: BinaryKind::Add,
+        },
+        &[carried, outer],
+        vector(64),
+    );
     let next = g.push(body, "next", unary(UnaryKind::Tanh), &[s], vector(64));
     g.blocks[body.0 as usize].inputs = vec![i, cond, carried];
     g.blocks[body.0 as usize].outputs = vec![cond, next];
-    let y = g.push_node(MAIN, "loop", Loop { body, carried: 1 }, vec![Some(trips), None, Some(start)], vec![Some(vector(64))])[0]
-        .unwrap();
-    g.outputs.push(crate::ir::Port { name: "y".into(), value: y });
+    let y = g.push_node(
+        MAIN,
+        "loop",
+        Loop { body, carried: 1 },
+        vec![Some(trips), None, Some(start)],
+        vec![Some(vector(64))],
+    )[0]
+    .unwrap();
+    g.outputs.push(crate::ir::Port {
+        name: "y".into(),
+        value: y,
+    });
     let plan = plan(&g).unwrap();
     let at = |v: ValueId| plan.offsets[v.0 as usize].unwrap();
     let mut live = vec![at(outer), at(carried), at(next), at(y), at(i), at(cond)];
