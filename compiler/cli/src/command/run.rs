@@ -76,7 +76,7 @@ pub fn open(path: &Path, machine: &Machine) -> Result<(BundleReader, Runner)> {
 pub fn options(machine: &Machine) -> Result<RunnerOptions> {
     let isa = match machine.isa.as_str() {
         "auto" => None,
-        name if Runner::isa_names().iter().any(|n| *n == name) => Some(name.to_owned()),
+        name if Runner::isa_names().contains(&name) => Some(name.to_owned()),
         name => {
             return Err(usage(format!(
                 "instruction set `{name}` is not one of this machine's: auto, {}",
