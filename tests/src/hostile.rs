@@ -121,8 +121,11 @@ pub fn onnx(data: &[u8]) {
     let _ = import::onnx(data, &ImportOptions::default());
 }
 
+/// A fuzz target: its name, and what it calls.
+pub type Target = (&'static str, fn(&[u8]));
+
 /// The kinds of bytes that are read, by the name of their fuzz target, and what reads them.
-pub const TARGETS: [(&str, fn(&[u8])); 4] = [
+pub const TARGETS: [Target; 4] = [
     ("onnx_import", onnx),
     ("program_parse", program),
     ("bundle_open", bundle),
