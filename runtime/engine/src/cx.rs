@@ -299,6 +299,9 @@ impl<'a> Env<'a> {
     }
 }
 
+/// What runs on each part of a slice: its index and its elements.
+type ChunkFn<'f, T> = dyn Fn(usize, &mut [T]) -> Result<(), RunError> + Sync + 'f;
+
 /// The context of one step.
 pub(crate) struct Cx<'a> {
     env: &'a Env<'a>,
@@ -469,7 +472,7 @@ impl<'a> Cx<'a> {
         &self,
         data: &mut [T],
         chunk: usize,
-        f: &(dyn Fn(usize, &mut [T]) -> Result<(), RunError> + Sync),
+        f: &ChunkFn<'_, T>,
     ) -> Result<(), RunError> {
         let (len, chunk) = (data.len(), chunk.max(1));
         let tasks = len.div_ceil(chunk);

@@ -217,7 +217,7 @@ macro_rules! float {
                     Swish => x * half_sigmoid(a * x),
                     GeluErf => 0.5 * x * (1.0 + erf(x * core::f64::consts::FRAC_1_SQRT_2 as $t)),
                     GeluTanh => {
-                        let u = 0.797_884_560_802_865_4 as $t * (x + 0.044715 * x * x * x);
+                        let u = 0.797_884_6 as $t * (x + 0.044715 * x * x * x);
                         0.5 * x * (1.0 + tanh(u))
                     }
                     // As NumPy: an upper bound below the lower one wins.

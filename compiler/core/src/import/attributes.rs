@@ -23,7 +23,9 @@ impl<'a> NodeCx<'a> {
         };
         // Files of the first ONNX versions leave the type out.
         if a.r#type != kind && a.r#type != 0 {
-            return Err(Refusal::invalid(format!("its attribute '{name}' has the wrong type")));
+            return Err(Refusal::invalid(format!(
+                "its attribute '{name}' has the wrong type"
+            )));
         }
         Ok(Some(a))
     }
@@ -80,18 +82,29 @@ impl<'a> NodeCx<'a> {
     pub fn strings(&self, name: &str) -> Result<Option<Vec<String>>, Refusal> {
         match self.attribute(name, STRINGS)? {
             None => Ok(None),
-            Some(a) => a.strings.iter().map(|s| text(name, s)).collect::<Result<_, _>>().map(Some),
+            Some(a) => a
+                .strings
+                .iter()
+                .map(|s| text(name, s))
+                .collect::<Result<_, _>>()
+                .map(Some),
         }
     }
 
     /// A tensor attribute as a constant of the graph.
     pub fn tensor(&mut self, name: &str) -> Result<Option<ValueId>, Refusal> {
-        let Some(a) = self.attribute(name, TENSOR)? else { return Ok(None) };
+        let Some(a) = self.attribute(name, TENSOR)? else {
+            return Ok(None);
+        };
         let Some(t) = &a.t else {
-            return Err(Refusal::invalid(format!("its attribute '{name}' holds no tensor")));
+            return Err(Refusal::invalid(format!(
+                "its attribute '{name}' holds no tensor"
+            )));
         };
         let raw = tensor::read(t)?;
-        Ok(Some(self.constant(Type::fixed(raw.dtype, &raw.shape), raw.bytes)))
+        Ok(Some(
+            self.constant(Type::fixed(raw.dtype, &raw.shape), raw.bytes),
+        ))
     }
 
     /// A sub-graph attribute.
@@ -103,5 +116,6 @@ impl<'a> NodeCx<'a> {
 }
 
 fn text(name: &str, bytes: &[u8]) -> Result<String, Refusal> {
-    String::from_utf8(bytes.to_vec()).map_err(|_| Refusal::invalid(format!("its attribute '{name}' is not text")))
+    String::from_utf8(bytes.to_vec())
+        .map_err(|_| Refusal::invalid(format!("its attribute '{name}' is not text")))
 }

@@ -13,8 +13,10 @@ use cygnet_format::{Axes, DType, Dim, Dims};
 pub(crate) fn axes(values: impl IntoIterator<Item = i64>) -> Result<Axes, Refusal> {
     let mut list = Axes::default();
     for v in values {
-        let v = i32::try_from(v).map_err(|_| Refusal::invalid(format!("an attribute holds {v}")))?;
-        list.push(v).ok_or_else(|| Refusal::unsupported("an attribute lists more than 8 numbers"))?;
+        let v =
+            i32::try_from(v).map_err(|_| Refusal::invalid(format!("an attribute holds {v}")))?;
+        list.push(v)
+            .ok_or_else(|| Refusal::unsupported("an attribute lists more than 8 numbers"))?;
     }
     Ok(list)
 }
@@ -47,7 +49,11 @@ impl NodeCx<'_> {
         if rank < 3 {
             return v;
         }
-        let perm: Vec<usize> = std::iter::once(0).chain(2..rank).chain([1]).take(rank).collect();
+        let perm: Vec<usize> = std::iter::once(0)
+            .chain(2..rank)
+            .chain([1])
+            .take(rank)
+            .collect();
         self.transpose(v, &perm)
     }
 
@@ -57,7 +63,11 @@ impl NodeCx<'_> {
         if rank < 3 {
             return v;
         }
-        let perm: Vec<usize> = [0, rank - 1].into_iter().chain(1..rank - 1).take(rank).collect();
+        let perm: Vec<usize> = [0, rank - 1]
+            .into_iter()
+            .chain(1..rank - 1)
+            .take(rank)
+            .collect();
         self.transpose(v, &perm)
     }
 
@@ -71,7 +81,10 @@ impl NodeCx<'_> {
         if self.dtype(v) == dtype {
             return v;
         }
-        let ty = Type { dtype, shape: self.ty(v).shape };
+        let ty = Type {
+            dtype,
+            shape: self.ty(v).shape,
+        };
         self.emit(Cast { saturate }, &[v], ty)
     }
 
@@ -92,12 +105,20 @@ impl NodeCx<'_> {
     /// The shape of a NumPy broadcast.
     pub fn broadcast(&mut self, a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, Refusal> {
         let rank = a.len().max(b.len());
-        let at = |s: &[Dim], i: usize| if i + s.len() >= rank { s[i + s.len() - rank] } else { Dim::ONE };
+        let at = |s: &[Dim], i: usize| {
+            if i + s.len() >= rank {
+                s[i + s.len() - rank]
+            } else {
+                Dim::ONE
+            }
+        };
         (0..rank)
             .map(|i| {
                 let (x, y) = (at(a, i), at(b, i));
                 self.graph().dim_broadcast(x, y).ok_or_else(|| {
-                    Refusal::invalid(format!("its operands do not broadcast: {a:?} and {b:?} differ on axis {i}"))
+                    Refusal::invalid(format!(
+                        "its operands do not broadcast: {a:?} and {b:?} differ on axis {i}"
+                    ))
                 })
             })
             .collect()
@@ -108,7 +129,9 @@ impl NodeCx<'_> {
         let (x, y) = (self.dtype(a), self.dtype(b));
         let shift = matches!(kind, BinaryKind::Pow);
         if x != y && !shift {
-            return Err(Refusal::invalid(format!("its operands have the types {x} and {y}")));
+            return Err(Refusal::invalid(format!(
+                "its operands have the types {x} and {y}"
+            )));
         }
         let shape = self.broadcast(&self.shape(a), &self.shape(b))?;
         let dtype = match kind {
@@ -140,7 +163,14 @@ impl NodeCx<'_> {
     }
 
     /// Elements `start..end` by `step` of one axis; constant bounds within the axis.
-    pub fn slice(&mut self, v: ValueId, axis: usize, start: Dim, end: Dim, step: i32) -> Result<ValueId, Refusal> {
+    pub fn slice(
+        &mut self,
+        v: ValueId,
+        axis: usize,
+        start: Dim,
+        end: Dim,
+        step: i32,
+    ) -> Result<ValueId, Refusal> {
         let mut shape = self.shape(v);
         if step == 1 && start == Dim(0) && end == shape[axis] {
             return Ok(v);
@@ -148,19 +178,29 @@ impl NodeCx<'_> {
         if step == 0 {
             return Err(Refusal::invalid("a slice has a step of zero"));
         }
-        let (a, b, by) = if step > 0 { (end, start, step) } else { (start, end, -step) };
+        let (a, b, by) = if step > 0 {
+            (end, start, step)
+        } else {
+            (start, end, -step)
+        };
         let span = self.graph().dim_sub(a, b);
         shape[axis] = self.graph().dim_ceil_div(span, Dim(by));
         let rank = shape.len();
-        let starts: Dims = (0..rank).map(|i| if i == axis { start } else { Dim(0) }).collect();
-        let steps: Axes = (0..rank).map(|i| if i == axis { step } else { 1 }).collect();
+        let starts: Dims = (0..rank)
+            .map(|i| if i == axis { start } else { Dim(0) })
+            .collect();
+        let steps: Axes = (0..rank)
+            .map(|i| if i == axis { step } else { 1 })
+            .collect();
         let ty = self.typed(self.dtype(v), &shape)?;
         Ok(self.emit(Slice { starts, steps }, &[v], ty))
     }
 
     /// Values joined along an axis.
     pub fn concat(&mut self, values: &[ValueId], axis: usize) -> Result<ValueId, Refusal> {
-        let (&first, rest) = values.split_first().ok_or_else(|| Refusal::invalid("it has no inputs"))?;
+        let (&first, rest) = values
+            .split_first()
+            .ok_or_else(|| Refusal::invalid("it has no inputs"))?;
         if rest.is_empty() {
             return Ok(first);
         }
@@ -169,7 +209,9 @@ impl NodeCx<'_> {
         for &v in rest {
             let other = self.ty(v);
             if other.dtype != ty.dtype || other.rank() != ty.rank() {
-                return Err(Refusal::invalid(format!("its inputs differ: {ty:?} and {other:?}")));
+                return Err(Refusal::invalid(format!(
+                    "its inputs differ: {ty:?} and {other:?}"
+                )));
             }
             for i in 0..shape.len() {
                 if i == axis {
@@ -177,7 +219,9 @@ impl NodeCx<'_> {
                 } else if shape[i] != other.shape[i] {
                     match (shape[i].as_const(), other.shape[i].as_const()) {
                         (Some(x), Some(y)) => {
-                            return Err(Refusal::invalid(format!("its inputs differ on axis {i}: {x} and {y}")));
+                            return Err(Refusal::invalid(format!(
+                                "its inputs differ on axis {i}: {x} and {y}"
+                            )));
                         }
                         // A constant says more than an expression.
                         (None, Some(_)) => shape[i] = other.shape[i],
@@ -200,7 +244,13 @@ impl NodeCx<'_> {
     }
 
     /// A reduction over axes (none: over nothing).
-    pub fn reduce(&mut self, kind: ReduceKind, v: ValueId, over: &[usize], keep: bool) -> Result<ValueId, Refusal> {
+    pub fn reduce(
+        &mut self,
+        kind: ReduceKind,
+        v: ValueId,
+        over: &[usize],
+        keep: bool,
+    ) -> Result<ValueId, Refusal> {
         let mut shape = Vec::new();
         for (i, d) in self.shape(v).into_iter().enumerate() {
             match (over.contains(&i), keep) {
@@ -218,7 +268,11 @@ impl NodeCx<'_> {
     pub fn pack_b(&mut self, b: ValueId, trans: bool) -> Result<ValueId, Refusal> {
         let mut shape = self.shape(b);
         let rank = shape.len();
-        let (k, n) = if trans { (shape[rank - 1], shape[rank - 2]) } else { (shape[rank - 2], shape[rank - 1]) };
+        let (k, n) = if trans {
+            (shape[rank - 1], shape[rank - 2])
+        } else {
+            (shape[rank - 2], shape[rank - 1])
+        };
         shape.truncate(rank - 2);
         shape.push(self.graph().dim_ceil_div(n, Dim(16)));
         shape.extend([k, Dim(16)]);

@@ -93,7 +93,9 @@ impl Refusal {
     pub fn invalid(reason: impl Into<String>) -> Refusal {
         Refusal {
             reason: reason.into(),
-            remedy: "the model is not valid ONNX here: check it with onnx.checker and export it again".into(),
+            remedy:
+                "the model is not valid ONNX here: check it with onnx.checker and export it again"
+                    .into(),
             consequence: false,
         }
     }

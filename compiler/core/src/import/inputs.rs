@@ -79,11 +79,24 @@ impl Importer {
     pub(super) fn model_inputs(&mut self, graph: &GraphProto, options: &ImportOptions) {
         self.initialisers(graph);
         let is_input = |name: &str| graph.input.iter().any(|i| i.name == name);
-        let known = graph.input.iter().map(|i| short(&i.name)).collect::<Vec<_>>().join(", ");
-        let named = options.inputs.iter().map(|i| &i.name).chain(options.constants.iter().map(|c| &c.name));
+        let known = graph
+            .input
+            .iter()
+            .map(|i| short(&i.name))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let named = options
+            .inputs
+            .iter()
+            .map(|i| &i.name)
+            .chain(options.constants.iter().map(|c| &c.name));
         for name in named.chain(options.states.iter().map(|s| &s.0)) {
             if !is_input(name) {
-                self.input_problem(name, "the model has no such input", format!("its inputs are: {known}"));
+                self.input_problem(
+                    name,
+                    "the model has no such input",
+                    format!("its inputs are: {known}"),
+                );
             }
         }
         let batch = graph
@@ -94,7 +107,12 @@ impl Importer {
                 _ => None,
             })
             .collect();
-        let mut names = DimNames { options, batch, made: HashMap::new(), missing: BTreeSet::new() };
+        let mut names = DimNames {
+            options,
+            batch,
+            made: HashMap::new(),
+            missing: BTreeSet::new(),
+        };
         for (name, lo, hi) in &options.dims {
             if *lo < 0 || lo > hi || *hi > i32::MAX as i64 {
                 self.input_problem(
@@ -109,11 +127,18 @@ impl Importer {
             if let Some(constant) = options.constants.iter().find(|c| c.name == input.name) {
                 let dims: Vec<i64> = constant.shape.iter().map(|&d| d as i64).collect();
                 match tensor::shape(&dims) {
-                    Ok((shape, n)) if n * constant.dtype.size() as u64 == constant.bytes.len() as u64 => {
-                        let v = self.constant(Type::fixed(constant.dtype, &shape), constant.bytes.clone());
+                    Ok((shape, n))
+                        if n * constant.dtype.size() as u64 == constant.bytes.len() as u64 =>
+                    {
+                        let v = self
+                            .constant(Type::fixed(constant.dtype, &shape), constant.bytes.clone());
                         self.bind(&input.name, Entry::Value(v));
                     }
-                    _ => self.input_problem(&input.name, "the constant given for it has the wrong size", ""),
+                    _ => self.input_problem(
+                        &input.name,
+                        "the constant given for it has the wrong size",
+                        "",
+                    ),
                 }
                 continue;
             }
@@ -122,12 +147,22 @@ impl Importer {
             }
             match self.input_type(input, &mut names) {
                 Ok(Some(ty)) => {
-                    let v = self.graph.add_value(format!("input_{}", self.graph.values.len()), ty);
+                    let v = self
+                        .graph
+                        .add_value(format!("input_{}", self.graph.values.len()), ty);
                     self.bind(&input.name, Entry::Value(v));
                     if options.states.iter().any(|s| s.0 == input.name) {
-                        self.graph.states.push(State { name: input.name.clone(), current: v, next: v, init: None });
+                        self.graph.states.push(State {
+                            name: input.name.clone(),
+                            current: v,
+                            next: v,
+                            init: None,
+                        });
                     } else {
-                        self.graph.inputs.push(Port { name: input.name.clone(), value: v });
+                        self.graph.inputs.push(Port {
+                            name: input.name.clone(),
+                            value: v,
+                        });
                     }
                 }
                 Ok(None) => self.bind(&input.name, Entry::Poisoned),
@@ -138,23 +173,42 @@ impl Importer {
             }
         }
         if !names.missing.is_empty() {
-            let list: Vec<_> = names.missing.iter().map(|n| format!("'{}'", short(n))).collect();
-            let flags: Vec<_> = names.missing.iter().map(|n| format!("--dim {}=LO..HI", short(n))).collect();
+            let list: Vec<_> = names
+                .missing
+                .iter()
+                .map(|n| format!("'{}'", short(n)))
+                .collect();
+            let flags: Vec<_> = names
+                .missing
+                .iter()
+                .map(|n| format!("--dim {}=LO..HI", short(n)))
+                .collect();
             self.problem(Problem {
                 node: String::new(),
                 operator: String::new(),
                 reason: format!("the model leaves dimensions open: {}", list.join(", ")),
-                remedy: format!("give each a range or a value ({}), or fix the input's shape with --input", flags.join(" ")),
+                remedy: format!(
+                    "give each a range or a value ({}), or fix the input's shape with --input",
+                    flags.join(" ")
+                ),
             });
         }
     }
 
     /// The type of a model input; `None` when a dimension is missing, which is reported for all inputs together.
-    fn input_type(&mut self, input: &ValueInfoProto, names: &mut DimNames<'_>) -> Result<Option<Type>, Refusal> {
+    fn input_type(
+        &mut self,
+        input: &ValueInfoProto,
+        names: &mut DimNames<'_>,
+    ) -> Result<Option<Type>, Refusal> {
         let spec = names.options.inputs.iter().find(|s| s.name == input.name);
-        let Some(TypeValue::TensorType(declared)) = input.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
-            return Err(Refusal::unsupported("this input is not a tensor (a sequence, an optional or a map)")
-                .remedy("split it into tensors before export"));
+        let Some(TypeValue::TensorType(declared)) =
+            input.r#type.as_ref().and_then(|t| t.value.as_ref())
+        else {
+            return Err(Refusal::unsupported(
+                "this input is not a tensor (a sequence, an optional or a map)",
+            )
+            .remedy("split it into tensors before export"));
         };
         let dtype = match spec.and_then(|s| s.dtype) {
             Some(dtype) => dtype,
@@ -163,14 +217,19 @@ impl Importer {
         let wanted: Vec<DimSpec> = match (spec.and_then(|s| s.shape.clone()), dimensions(input)) {
             (Some(shape), declared) => {
                 if declared.is_some_and(|d| d.len() != shape.len()) {
-                    return Err(Refusal::unsupported("the shape given for it has another number of axes than the model's")
-                        .remedy("give one number or name for each axis"));
+                    return Err(Refusal::unsupported(
+                        "the shape given for it has another number of axes than the model's",
+                    )
+                    .remedy("give one number or name for each axis"));
                 }
                 shape
             }
             (None, None) => {
-                return Err(Refusal::unsupported("the model does not say this input's shape")
-                    .remedy(format!("give it: --input {}=1x3x224x224", short(&input.name))));
+                return Err(
+                    Refusal::unsupported("the model does not say this input's shape").remedy(
+                        format!("give it: --input {}=1x3x224x224", short(&input.name)),
+                    ),
+                );
             }
             (None, Some(dims)) => dims
                 .into_iter()
@@ -178,13 +237,17 @@ impl Importer {
                 .map(|(axis, dim)| match dim {
                     Some(DimValue::DimValue(v)) if *v >= 0 => DimSpec::Fixed(*v),
                     // Paddle writes "?" for every open dimension: no name at all.
-                    Some(DimValue::DimParam(name)) if !matches!(name.as_str(), "" | "?") => DimSpec::Symbol(name.clone()),
+                    Some(DimValue::DimParam(name)) if !matches!(name.as_str(), "" | "?") => {
+                        DimSpec::Symbol(name.clone())
+                    }
                     _ => DimSpec::Symbol(format!("{}.{axis}", input.name)),
                 })
                 .collect(),
         };
         if wanted.len() > MAX_RANK {
-            return Err(Refusal::unsupported(format!("it has more than {MAX_RANK} axes")));
+            return Err(Refusal::unsupported(format!(
+                "it has more than {MAX_RANK} axes"
+            )));
         }
         let mut shape = Vec::new();
         let mut complete = true;
@@ -192,7 +255,11 @@ impl Importer {
             match dim {
                 DimSpec::Fixed(v) => match i32::try_from(v) {
                     Ok(v) if v >= 0 => shape.push(Dim(v)),
-                    _ => return Err(Refusal::invalid(format!("a dimension of {v} is not usable"))),
+                    _ => {
+                        return Err(Refusal::invalid(format!(
+                            "a dimension of {v} is not usable"
+                        )));
+                    }
                 },
                 DimSpec::Symbol(name) => match self.named_dim(name, axis, names) {
                     Some(d) => shape.push(d),
@@ -231,11 +298,18 @@ impl Importer {
         for (state, output) in &options.states {
             match self.lookup(output) {
                 Ok(Entry::Value(next)) => {
-                    let Some(i) = self.graph.states.iter().position(|s| s.name == *state) else { continue };
+                    let Some(i) = self.graph.states.iter().position(|s| s.name == *state) else {
+                        continue;
+                    };
                     let current = self.graph.states[i].current;
                     if self.graph.ty(current) != self.graph.ty(next) {
-                        let types = format!("{:?} and {:?}", self.graph.ty(current), self.graph.ty(next));
-                        self.input_problem(state, format!("state and '{}' differ in type: {types}", short(output)), "");
+                        let types =
+                            format!("{:?} and {:?}", self.graph.ty(current), self.graph.ty(next));
+                        self.input_problem(
+                            state,
+                            format!("state and '{}' differ in type: {types}", short(output)),
+                            "",
+                        );
                     }
                     self.graph.states[i].next = self.own_value(next);
                 }
@@ -254,12 +328,20 @@ impl Importer {
             match self.lookup(&output.name) {
                 Ok(Entry::Value(v)) => {
                     let v = self.own_value(v);
-                    self.graph.outputs.push(Port { name: output.name.clone(), value: v });
+                    self.graph.outputs.push(Port {
+                        name: output.name.clone(),
+                        value: v,
+                    });
                 }
                 Ok(Entry::Optional(Some(inner))) if matches!(*inner, Entry::Value(_)) => {
-                    let Entry::Value(v) = *inner else { unreachable!("matched above") };
+                    let Entry::Value(v) = *inner else {
+                        unreachable!("matched above")
+                    };
                     let v = self.own_value(v);
-                    self.graph.outputs.push(Port { name: output.name.clone(), value: v });
+                    self.graph.outputs.push(Port {
+                        name: output.name.clone(),
+                        value: v,
+                    });
                 }
                 Ok(_) => self.input_problem(
                     &output.name,
@@ -270,7 +352,8 @@ impl Importer {
                 Err(refusal) => self.input_problem(&output.name, refusal.reason, refusal.remedy),
             }
         }
-        if self.graph.outputs.is_empty() && self.graph.states.is_empty() && self.problems.is_empty() {
+        if self.graph.outputs.is_empty() && self.graph.states.is_empty() && self.problems.is_empty()
+        {
             self.input_problem("", "the model has no outputs", "");
         }
     }
@@ -279,18 +362,32 @@ impl Importer {
     fn own_value(&mut self, v: ValueId) -> ValueId {
         let graph = &self.graph;
         let taken = graph.value(v).data.is_some()
-            || graph.inputs.iter().chain(&graph.outputs).any(|p| p.value == v)
+            || graph
+                .inputs
+                .iter()
+                .chain(&graph.outputs)
+                .any(|p| p.value == v)
             || graph.states.iter().any(|s| s.current == v || s.next == v);
         if !taken {
             return v;
         }
         let ty = graph.ty(v).clone();
-        self.graph.push(crate::ir::MAIN, "Identity", Reshape {}, &[v], ty)
+        self.graph
+            .push(crate::ir::MAIN, "Identity", Reshape {}, &[v], ty)
     }
 }
 
 /// The declared dimensions of an input, if its rank is declared.
 fn dimensions(input: &ValueInfoProto) -> Option<Vec<Option<&DimValue>>> {
-    let Some(TypeValue::TensorType(t)) = input.r#type.as_ref()?.value.as_ref() else { return None };
-    Some(t.shape.as_ref()?.dim.iter().map(|d| d.value.as_ref()).collect())
+    let Some(TypeValue::TensorType(t)) = input.r#type.as_ref()?.value.as_ref() else {
+        return None;
+    };
+    Some(
+        t.shape
+            .as_ref()?
+            .dim
+            .iter()
+            .map(|d| d.value.as_ref())
+            .collect(),
+    )
 }

@@ -100,7 +100,9 @@ fn domain(name: &str) -> &str {
 
 /// What a node is called in messages: its name, else its first output.
 fn label(node: &NodeProto) -> String {
-    let name = Some(&node.name).filter(|n| !n.is_empty()).or(node.output.iter().find(|o| !o.is_empty()));
+    let name = Some(&node.name)
+        .filter(|n| !n.is_empty())
+        .or(node.output.iter().find(|o| !o.is_empty()));
     tensor::short(name.map_or("", String::as_str))
 }
 
@@ -126,7 +128,12 @@ pub fn onnx(bytes: &[u8], options: &ImportOptions) -> Result<Graph, ImportError>
         return Err(ImportError::Problems(importer.problems));
     }
     let mut result = importer.graph;
-    result.metadata.extend(model.metadata_props.iter().map(|p| (p.key.clone(), p.value.clone())));
+    result.metadata.extend(
+        model
+            .metadata_props
+            .iter()
+            .map(|p| (p.key.clone(), p.value.clone())),
+    );
     prune::prune(&mut result);
     Ok(result)
 }
@@ -138,15 +145,24 @@ pub(crate) fn evaluate(graph: &Graph, node: &Node) -> Option<Vec<Option<Vec<u8>>
 
 /// Computes a node that only moves elements, without a run.
 fn rearranged(graph: &Graph, node: &Node) -> Option<Vec<Option<Vec<u8>>>> {
-    let [Some(input)] = node.inputs[..] else { return None };
-    let [Some(output)] = node.outputs[..] else { return None };
+    let [Some(input)] = node.inputs[..] else {
+        return None;
+    };
+    let [Some(output)] = node.outputs[..] else {
+        return None;
+    };
     let (value, ty) = (graph.value(input), graph.ty(output));
     let size = ty.dtype.size();
     if value.ty.dtype != ty.dtype {
         return None;
     }
     let data = value.data.as_ref()?;
-    let map = shape_values::movement(graph, &node.op, &value.ty.fixed_shape()?, &ty.fixed_shape()?)?;
+    let map = shape_values::movement(
+        graph,
+        &node.op,
+        &value.ty.fixed_shape()?,
+        &ty.fixed_shape()?,
+    )?;
     let mut bytes = Vec::with_capacity(map.len() * size);
     for i in map {
         bytes.extend_from_slice(data.get(i * size..(i + 1) * size)?);
@@ -180,11 +196,19 @@ impl Importer {
         }
         let mut functions = HashMap::new();
         if !model.functions.is_empty() {
-            let mut defaults = ModelFunctions::decode(bytes).map_err(|e| e.to_string())?.functions;
+            let mut defaults = ModelFunctions::decode(bytes)
+                .map_err(|e| e.to_string())?
+                .functions;
             for (body, defaults) in model.functions.iter().zip(&mut defaults) {
                 let key = (domain(body.domain()).to_owned(), body.name().to_owned());
                 let defaults = std::mem::take(&mut defaults.attribute);
-                functions.insert(key, Rc::new(Function { body: body.clone(), defaults }));
+                functions.insert(
+                    key,
+                    Rc::new(Function {
+                        body: body.clone(),
+                        defaults,
+                    }),
+                );
             }
         }
         let mut importer = Importer {
@@ -200,7 +224,10 @@ impl Importer {
             depth: 0,
             nodes: 0,
             stopped: false,
-            constant_budget: bytes.len().saturating_mul(2).saturating_add(MAX_CONSTANT_BYTES),
+            constant_budget: bytes
+                .len()
+                .saturating_mul(2)
+                .saturating_add(MAX_CONSTANT_BYTES),
             terms: Vec::new(),
         };
         let version = importer.opset("");
@@ -208,7 +235,9 @@ impl Importer {
             importer.problem(Problem {
                 node: String::new(),
                 operator: String::new(),
-                reason: format!("the model uses ONNX operator set {version}, newer than {NEWEST_OPSET}"),
+                reason: format!(
+                    "the model uses ONNX operator set {version}, newer than {NEWEST_OPSET}"
+                ),
                 remedy: "export it with an older operator set".into(),
             });
         }
@@ -249,7 +278,9 @@ impl Importer {
         match self.peek(name) {
             None => {
                 let name = tensor::short(name);
-                Err(Refusal::invalid(format!("its input '{name}' is made by no earlier node")))
+                Err(Refusal::invalid(format!(
+                    "its input '{name}' is made by no earlier node"
+                )))
             }
             Some(Entry::Poisoned) => Err(Refusal::consequence()),
             Some(Entry::Refused(refusal)) => Err((**refusal).clone()),
@@ -264,20 +295,32 @@ impl Importer {
         if let Entry::Value(v) = entry
             && self.graph.value(v).origin.is_none()
         {
-            let fits = name.len() <= 120 && name.chars().all(|c| c.is_ascii_alphanumeric() || "_./-:".contains(c));
+            let fits = name.len() <= 120
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "_./-:".contains(c));
             if fits && self.taken.insert(name.to_owned()) {
                 self.graph.value_mut(v).name = name.to_owned();
             }
-            self.graph.value_mut(v).origin = Some(Origin { name: name.to_owned(), perm: Vec::new() });
+            self.graph.value_mut(v).origin = Some(Origin {
+                name: name.to_owned(),
+                perm: Vec::new(),
+            });
         }
-        self.scopes.last_mut().expect("a scope is open").names.insert(name.to_owned(), entry);
+        self.scopes
+            .last_mut()
+            .expect("a scope is open")
+            .names
+            .insert(name.to_owned(), entry);
     }
 
     /// Reads the initialisers of a graph into the current scope.
     fn initialisers(&mut self, graph: &GraphProto) {
         for proto in &graph.initializer {
             let entry = match tensor::read(proto) {
-                Ok(raw) => Entry::Value(self.constant(Type::fixed(raw.dtype, &raw.shape), raw.bytes)),
+                Ok(raw) => {
+                    Entry::Value(self.constant(Type::fixed(raw.dtype, &raw.shape), raw.bytes))
+                }
                 Err(refusal) => Entry::Refused(Rc::new(refusal)),
             };
             self.bind(&proto.name, entry);
@@ -302,7 +345,9 @@ impl Importer {
             self.nodes += 1;
             if self.exhausted() {
                 if !std::mem::replace(&mut self.stopped, true) {
-                    let reason = format!("the model unrolls to more than {MAX_NODES} nodes or too many constants");
+                    let reason = format!(
+                        "the model unrolls to more than {MAX_NODES} nodes or too many constants"
+                    );
                     self.refuse(node, Refusal::unsupported(reason));
                 }
                 for name in &node.output {
@@ -323,8 +368,14 @@ impl Importer {
                             Some(entry) => self.bind(name, entry),
                             None if name.is_empty() => {}
                             None => {
-                                let reason = format!("its output '{}' is not supported", tensor::short(name));
-                                self.bind(name, Entry::Refused(Rc::new(Refusal::unsupported(reason))));
+                                let reason = format!(
+                                    "its output '{}' is not supported",
+                                    tensor::short(name)
+                                );
+                                self.bind(
+                                    name,
+                                    Entry::Refused(Rc::new(Refusal::unsupported(reason))),
+                                );
                             }
                         }
                     }
@@ -347,7 +398,10 @@ impl Importer {
         let mut most = 0;
         for i in self.terms.len()..self.graph.exprs.len() {
             use crate::ir::Expr;
-            let of = |d: cygnet_format::Dim| d.as_expr().map_or(1, |e| self.terms.get(e as usize).copied().unwrap_or(1));
+            let of = |d: cygnet_format::Dim| {
+                d.as_expr()
+                    .map_or(1, |e| self.terms.get(e as usize).copied().unwrap_or(1))
+            };
             let terms = match self.graph.exprs[i] {
                 Expr::Symbol(_) | Expr::Const(_) => 1,
                 Expr::Add(a, b)
@@ -363,8 +417,10 @@ impl Importer {
             self.terms.push(terms);
         }
         if most > MAX_TERMS || self.graph.exprs.len() > MAX_EXPRS {
-            return Err(Refusal::unsupported("the arithmetic on its dimensions grows beyond all bounds")
-                .remedy("fix the input shapes with --input NAME=SHAPE"));
+            return Err(Refusal::unsupported(
+                "the arithmetic on its dimensions grows beyond all bounds",
+            )
+            .remedy("fix the input shapes with --input NAME=SHAPE"));
         }
         Ok(())
     }
@@ -374,7 +430,12 @@ impl Importer {
             "" => tensor::short(&node.op_type),
             other => format!("{}.{}", tensor::short(other), tensor::short(&node.op_type)),
         };
-        self.problem(Problem { node: label(node), operator, reason: refusal.reason, remedy: refusal.remedy });
+        self.problem(Problem {
+            node: label(node),
+            operator,
+            reason: refusal.reason,
+            remedy: refusal.remedy,
+        });
     }
 
     /// Runs `body` in a new scope that holds `names`.
@@ -385,13 +446,18 @@ impl Importer {
         body: impl FnOnce(&mut Importer) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         if self.depth >= MAX_DEPTH {
-            return Err(Refusal::unsupported(format!("bodies and functions nest deeper than {MAX_DEPTH}")));
+            return Err(Refusal::unsupported(format!(
+                "bodies and functions nest deeper than {MAX_DEPTH}"
+            )));
         }
         if self.stopped {
             return Err(Refusal::consequence());
         }
         self.depth += 1;
-        self.scopes.push(Scope { names: HashMap::new(), opaque });
+        self.scopes.push(Scope {
+            names: HashMap::new(),
+            opaque,
+        });
         for (name, entry) in names {
             self.bind(&name, entry);
         }
@@ -438,7 +504,10 @@ fn substitute(node: &mut NodeProto, values: &[AttributeProto]) {
         match values.iter().find(|v| v.name == a.ref_attr_name) {
             None => false,
             Some(value) => {
-                *a = AttributeProto { name, ..value.clone() };
+                *a = AttributeProto {
+                    name,
+                    ..value.clone()
+                };
                 true
             }
         }
@@ -453,8 +522,13 @@ fn substitute(node: &mut NodeProto, values: &[AttributeProto]) {
 impl NodeCx<'_> {
     /// Translates the body of a function of the model in place of the node; `false` when there is no such function.
     fn call_function(&mut self) -> Result<bool, Refusal> {
-        let key = (domain(&self.node.domain).to_owned(), self.node.op_type.clone());
-        let Some(function) = self.imp.functions.get(&key).cloned() else { return Ok(false) };
+        let key = (
+            domain(&self.node.domain).to_owned(),
+            self.node.op_type.clone(),
+        );
+        let Some(function) = self.imp.functions.get(&key).cloned() else {
+            return Ok(false);
+        };
         let mut attributes = self.node.attribute.clone();
         for default in &function.defaults {
             if !attributes.iter().any(|a| a.name == default.name) {
@@ -468,12 +542,20 @@ impl NodeCx<'_> {
             }
         }
         let mut nodes = function.body.node.clone();
-        let absent: HashSet<&str> =
-            function.body.input.iter().map(String::as_str).filter(|n| !inputs.iter().any(|(m, _)| m == n)).collect();
+        let absent: HashSet<&str> = function
+            .body
+            .input
+            .iter()
+            .map(String::as_str)
+            .filter(|n| !inputs.iter().any(|(m, _)| m == n))
+            .collect();
         for node in &mut nodes {
             substitute(node, &attributes);
             // An optional input that the call leaves out is absent inside, too.
-            node.input.iter_mut().filter(|n| absent.contains(n.as_str())).for_each(String::clear);
+            node.input
+                .iter_mut()
+                .filter(|n| absent.contains(n.as_str()))
+                .for_each(String::clear);
         }
         let mut opsets = (*self.imp.opsets).clone();
         for set in &function.body.opset_import {
@@ -482,7 +564,12 @@ impl NodeCx<'_> {
         let outer = std::mem::replace(&mut self.imp.opsets, Rc::new(opsets));
         let result = self.imp.in_scope(inputs, true, |imp| {
             imp.run_nodes(&nodes);
-            Ok(function.body.output.iter().map(|name| imp.lookup(name)).collect::<Vec<_>>())
+            Ok(function
+                .body
+                .output
+                .iter()
+                .map(|name| imp.lookup(name))
+                .collect::<Vec<_>>())
         });
         self.imp.opsets = outer;
         for (i, output) in result?.into_iter().enumerate() {

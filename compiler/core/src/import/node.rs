@@ -26,7 +26,12 @@ pub(crate) struct NodeCx<'a> {
 impl<'a> NodeCx<'a> {
     pub(super) fn new(imp: &'a mut Importer, node: &'a NodeProto) -> Self {
         let results = vec![None; node.output.len()];
-        NodeCx { imp, node, results, deferred: None }
+        NodeCx {
+            imp,
+            node,
+            results,
+            deferred: None,
+        }
     }
 
     /// The operator's name.
@@ -74,7 +79,8 @@ impl<'a> NodeCx<'a> {
 
     /// Input `i`, a tensor.
     pub fn input(&mut self, i: usize) -> Result<ValueId, Refusal> {
-        self.opt_input(i)?.ok_or_else(|| Refusal::invalid(format!("its input {i} is missing")))
+        self.opt_input(i)?
+            .ok_or_else(|| Refusal::invalid(format!("its input {i} is missing")))
     }
 
     /// Input `i`, a tensor, if present.
@@ -112,7 +118,10 @@ impl<'a> NodeCx<'a> {
     /// A checked type: rank and dimensions that the program format can hold.
     pub fn typed(&self, dtype: DType, shape: &[Dim]) -> Result<Type, Refusal> {
         if shape.len() > MAX_RANK {
-            return Err(Refusal::unsupported(format!("a tensor would have {} axes, above {MAX_RANK}", shape.len())));
+            return Err(Refusal::unsupported(format!(
+                "a tensor would have {} axes, above {MAX_RANK}",
+                shape.len()
+            )));
         }
         let ty = Type::new(dtype, shape);
         self.imp.check_type(&ty)?;
@@ -123,7 +132,9 @@ impl<'a> NodeCx<'a> {
     pub fn axis(&self, axis: i64, rank: usize) -> Result<usize, Refusal> {
         let r = rank as i64;
         if axis < -r || axis >= r {
-            return Err(Refusal::invalid(format!("axis {axis} is outside of a tensor of {rank} axes")));
+            return Err(Refusal::invalid(format!(
+                "axis {axis} is outside of a tensor of {rank} axes"
+            )));
         }
         Ok((if axis < 0 { axis + r } else { axis }) as usize)
     }
@@ -145,7 +156,8 @@ impl<'a> NodeCx<'a> {
         for node in graph.blocks.iter().flat_map(|b| &b.nodes) {
             made.extend(node.outputs.iter().flatten().map(|o| (*o, node)));
         }
-        let (mut stack, mut seen, mut found) = (vec![v], std::collections::HashSet::new(), Vec::new());
+        let (mut stack, mut seen, mut found) =
+            (vec![v], std::collections::HashSet::new(), Vec::new());
         while let Some(v) = stack.pop() {
             if !seen.insert(v) {
                 continue;
@@ -165,7 +177,11 @@ impl<'a> NodeCx<'a> {
         if let Some(name) = self.root(v) {
             return short(name);
         }
-        let inputs = self.node.input.iter().find(|n| matches!(self.imp.peek(n), Some(Entry::Value(x)) if *x == v));
+        let inputs = self
+            .node
+            .input
+            .iter()
+            .find(|n| matches!(self.imp.peek(n), Some(Entry::Value(x)) if *x == v));
         short(inputs.unwrap_or(&self.imp.graph.value(v).name))
     }
 
@@ -184,10 +200,30 @@ impl<'a> NodeCx<'a> {
         let value = self.imp.graph.value(v);
         let data = value.data.as_ref()?;
         Some(match value.ty.dtype {
-            DType::F32 => data.as_chunks::<4>().0.iter().map(|c| f32::from_le_bytes(*c)).collect(),
-            DType::F64 => data.as_chunks::<8>().0.iter().map(|c| f64::from_le_bytes(*c) as f32).collect(),
-            DType::F16 => data.as_chunks::<2>().0.iter().map(|c| half::f16::from_le_bytes(*c).to_f32()).collect(),
-            DType::BF16 => data.as_chunks::<2>().0.iter().map(|c| half::bf16::from_le_bytes(*c).to_f32()).collect(),
+            DType::F32 => data
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|c| f32::from_le_bytes(*c))
+                .collect(),
+            DType::F64 => data
+                .as_chunks::<8>()
+                .0
+                .iter()
+                .map(|c| f64::from_le_bytes(*c) as f32)
+                .collect(),
+            DType::F16 => data
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .map(|c| half::f16::from_le_bytes(*c).to_f32())
+                .collect(),
+            DType::BF16 => data
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .map(|c| half::bf16::from_le_bytes(*c).to_f32())
+                .collect(),
             _ => return None,
         })
     }
@@ -206,7 +242,10 @@ impl<'a> NodeCx<'a> {
     pub fn constant(&mut self, ty: Type, mut bytes: Vec<u8>) -> ValueId {
         let size = ty.fixed_len().map(|n| n * ty.dtype.size());
         if size != Some(bytes.len()) {
-            self.deferred.get_or_insert(Refusal::invalid(format!("{} bytes do not make a constant {ty:?}", bytes.len())));
+            self.deferred.get_or_insert(Refusal::invalid(format!(
+                "{} bytes do not make a constant {ty:?}",
+                bytes.len()
+            )));
             bytes.clear();
             return self.imp.constant(Type::fixed(ty.dtype, &[0]), bytes);
         }
@@ -250,9 +289,15 @@ impl<'a> NodeCx<'a> {
         let source = self.source();
         let block = self.imp.block;
         let foldable = self.deferred.is_none() && self.foldable(&op, inputs, &types);
-        let outputs = self.imp.graph.push_node(block, &source, op, inputs.to_vec(), types);
+        let outputs = self
+            .imp
+            .graph
+            .push_node(block, &source, op, inputs.to_vec(), types);
         if foldable {
-            let node = self.imp.graph.blocks[block.0 as usize].nodes.pop().expect("just pushed");
+            let node = self.imp.graph.blocks[block.0 as usize]
+                .nodes
+                .pop()
+                .expect("just pushed");
             if !self.fold(&node) {
                 self.imp.graph.blocks[block.0 as usize].nodes.push(node);
             }
@@ -266,14 +311,25 @@ impl<'a> NodeCx<'a> {
         }
         // The evaluator knows no expressions.
         let plain = |dims: &cygnet_format::Dims| dims.iter().all(|d| d.as_const().is_some());
-        if matches!(op, Op::Slice(o) if !plain(&o.starts)) || matches!(op, Op::Pad(o) if !plain(&o.before)) {
+        if matches!(op, Op::Slice(o) if !plain(&o.starts))
+            || matches!(op, Op::Pad(o) if !plain(&o.before))
+        {
             return false;
         }
         let graph = &self.imp.graph;
         let size = |ty: &Type| ty.fixed_len().map(|n| n * ty.dtype.size());
-        let read: usize = inputs.iter().flatten().filter_map(|&v| size(graph.ty(v))).sum();
-        let Some(written) = types.iter().flatten().map(size).sum::<Option<usize>>() else { return false };
-        inputs.iter().flatten().all(|&v| graph.value(v).data.is_some())
+        let read: usize = inputs
+            .iter()
+            .flatten()
+            .filter_map(|&v| size(graph.ty(v)))
+            .sum();
+        let Some(written) = types.iter().flatten().map(size).sum::<Option<usize>>() else {
+            return false;
+        };
+        inputs
+            .iter()
+            .flatten()
+            .all(|&v| graph.value(v).data.is_some())
             && written <= MAX_FOLDED_BYTES.max(2 * read)
             && (cheap(op) || read + written <= MAX_HEAVY_BYTES)
             && self.imp.folded_bytes + written <= MAX_FOLDED_TOTAL
@@ -281,7 +337,9 @@ impl<'a> NodeCx<'a> {
 
     fn fold(&mut self, node: &Node) -> bool {
         let graph = &self.imp.graph;
-        let Some(data) = super::evaluate(graph, node) else { return false };
+        let Some(data) = super::evaluate(graph, node) else {
+            return false;
+        };
         let fits = |(out, bytes): (&Option<ValueId>, &Option<Vec<u8>>)| match (out, bytes) {
             (Some(v), Some(bytes)) => {
                 let ty = graph.ty(*v);
@@ -345,13 +403,17 @@ impl Importer {
         for &d in ty.shape.iter() {
             let (lo, hi) = self.graph.dim_bounds(d);
             if hi > i32::MAX as i64 || (lo == hi && lo < 0) || hi < 0 {
-                return Err(Refusal::invalid(format!("a tensor would have a dimension of {lo}..={hi}")));
+                return Err(Refusal::invalid(format!(
+                    "a tensor would have a dimension of {lo}..={hi}"
+                )));
             }
             bytes = bytes.saturating_mul(hi as i128);
         }
         if bytes > MAX_TENSOR_BYTES as i128 {
-            return Err(Refusal::unsupported(format!("a tensor would have {bytes} bytes"))
-                .remedy("give the inputs smaller shapes or bounds"));
+            return Err(
+                Refusal::unsupported(format!("a tensor would have {bytes} bytes"))
+                    .remedy("give the inputs smaller shapes or bounds"),
+            );
         }
         Ok(())
     }

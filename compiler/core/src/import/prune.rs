@@ -38,7 +38,11 @@ fn mark(graph: &Graph, block: BlockId, used: &mut [bool], kept: &mut [Vec<bool>]
 /// or values shaped by them are used.
 pub(super) fn prune(graph: &mut Graph) {
     let mut used = vec![false; graph.values.len()];
-    let mut kept: Vec<Vec<bool>> = graph.blocks.iter().map(|b| vec![false; b.nodes.len()]).collect();
+    let mut kept: Vec<Vec<bool>> = graph
+        .blocks
+        .iter()
+        .map(|b| vec![false; b.nodes.len()])
+        .collect();
     for port in graph.inputs.iter().chain(&graph.outputs) {
         used[port.value.0 as usize] = true;
     }
@@ -51,7 +55,9 @@ pub(super) fn prune(graph: &mut Graph) {
         for v in block.nodes.iter().flat_map(|n| n.outputs.iter().flatten()) {
             let runtime = graph.ty(*v).shape.iter().any(|d| {
                 d.as_expr().is_some_and(|e| match graph.exprs[e as usize] {
-                    crate::ir::Expr::Symbol(s) => graph.symbols[s as usize].kind == crate::ir::SymbolKind::Runtime,
+                    crate::ir::Expr::Symbol(s) => {
+                        graph.symbols[s as usize].kind == crate::ir::SymbolKind::Runtime
+                    }
                     _ => false,
                 })
             });
@@ -73,10 +79,8 @@ pub(super) fn prune(graph: &mut Graph) {
         }
     }
     let mut block_map = vec![BlockId(0); graph.blocks.len()];
-    let mut count = 0;
-    for (i, _) in reached.iter().enumerate().filter(|(_, r)| **r) {
-        block_map[i] = BlockId(count);
-        count += 1;
+    for (count, (i, _)) in reached.iter().enumerate().filter(|(_, r)| **r).enumerate() {
+        block_map[i] = BlockId(count as u32);
     }
     let mut values = HashMap::new();
     let mut wanted = Vec::new();
@@ -94,10 +98,17 @@ pub(super) fn prune(graph: &mut Graph) {
             continue;
         }
         let mut keep = kept[i].iter();
-        block.nodes.retain(|_| *keep.next().expect("one flag a node"));
+        block
+            .nodes
+            .retain(|_| *keep.next().expect("one flag a node"));
         for node in &mut block.nodes {
-            node.inputs.iter_mut().flatten().for_each(|v| *v = values[v]);
-            node.outputs.iter_mut().for_each(|v| *v = v.and_then(|v| values.get(&v).copied()));
+            node.inputs
+                .iter_mut()
+                .flatten()
+                .for_each(|v| *v = values[v]);
+            node.outputs
+                .iter_mut()
+                .for_each(|v| *v = v.and_then(|v| values.get(&v).copied()));
             match &mut node.op {
                 Op::If(o) => {
                     o.then_block = block_map[o.then_block.0 as usize];
@@ -108,7 +119,11 @@ pub(super) fn prune(graph: &mut Graph) {
                 _ => {}
             }
         }
-        block.inputs.iter_mut().chain(&mut block.outputs).for_each(|v| *v = values[v]);
+        block
+            .inputs
+            .iter_mut()
+            .chain(&mut block.outputs)
+            .for_each(|v| *v = values[v]);
         blocks.push(block);
     }
     graph.blocks = blocks;

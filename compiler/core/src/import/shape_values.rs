@@ -16,17 +16,42 @@ pub(super) fn const_ints(graph: &Graph, v: ValueId) -> Option<Vec<i64>> {
     let value = graph.value(v);
     let data = value.data.as_ref()?;
     Some(match value.ty.dtype {
-        DType::I64 => data.as_chunks::<8>().0.iter().map(|c| i64::from_le_bytes(*c)).collect(),
-        DType::I32 => data.as_chunks::<4>().0.iter().map(|c| i32::from_le_bytes(*c) as i64).collect(),
-        DType::U32 => data.as_chunks::<4>().0.iter().map(|c| u32::from_le_bytes(*c) as i64).collect(),
+        DType::I64 => data
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .map(|c| i64::from_le_bytes(*c))
+            .collect(),
+        DType::I32 => data
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|c| i32::from_le_bytes(*c) as i64)
+            .collect(),
+        DType::U32 => data
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|c| u32::from_le_bytes(*c) as i64)
+            .collect(),
         DType::U64 => data
             .as_chunks::<8>()
             .0
             .iter()
             .map(|c| i64::try_from(u64::from_le_bytes(*c)).ok())
             .collect::<Option<_>>()?,
-        DType::I16 => data.as_chunks::<2>().0.iter().map(|c| i16::from_le_bytes(*c) as i64).collect(),
-        DType::U16 => data.as_chunks::<2>().0.iter().map(|c| u16::from_le_bytes(*c) as i64).collect(),
+        DType::I16 => data
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|c| i16::from_le_bytes(*c) as i64)
+            .collect(),
+        DType::U16 => data
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|c| u16::from_le_bytes(*c) as i64)
+            .collect(),
         DType::I8 | DType::I4 | DType::I2 => data.iter().map(|&b| b as i8 as i64).collect(),
         DType::U8 | DType::Bool | DType::U4 | DType::U2 => data.iter().map(|&b| b as i64).collect(),
         _ => return None,
@@ -66,7 +91,12 @@ impl Importer {
     }
 
     /// A value of known elements: a constant, or `DimValues` for what depends on input shapes.
-    pub(super) fn from_dims(&mut self, values: Vec<Dim>, ty: &Type, source: &str) -> Option<ValueId> {
+    pub(super) fn from_dims(
+        &mut self,
+        values: Vec<Dim>,
+        ty: &Type,
+        source: &str,
+    ) -> Option<ValueId> {
         let constants: Option<Vec<i64>> = values.iter().map(|&d| self.graph.dim_value(d)).collect();
         if let Some(ints) = constants {
             let bytes = int_bytes(ty.dtype, &ints)?;
@@ -75,20 +105,45 @@ impl Importer {
         let block = self.block;
         let mut parts = Vec::new();
         for chunk in values.chunks(MAX_RANK) {
-            let op = DimValues { values: Dims::new(chunk)? };
-            parts.push(self.graph.push(block, source, op, &[], Type::fixed(DType::I64, &[chunk.len()])));
+            let op = DimValues {
+                values: Dims::new(chunk)?,
+            };
+            parts.push(self.graph.push(
+                block,
+                source,
+                op,
+                &[],
+                Type::fixed(DType::I64, &[chunk.len()]),
+            ));
         }
         let mut v = parts[0];
         if parts.len() > 1 {
             let op = cygnet_format::op::Concat { axis: 0 };
-            v = self.graph.push(block, source, op, &parts, Type::fixed(DType::I64, &[values.len()]));
+            v = self.graph.push(
+                block,
+                source,
+                op,
+                &parts,
+                Type::fixed(DType::I64, &[values.len()]),
+            );
         }
         if ty.rank() != 1 {
-            let flat = Type { dtype: DType::I64, shape: ty.shape };
-            v = self.graph.push(block, source, cygnet_format::op::Reshape {}, &[v], flat);
+            let flat = Type {
+                dtype: DType::I64,
+                shape: ty.shape,
+            };
+            v = self
+                .graph
+                .push(block, source, cygnet_format::op::Reshape {}, &[v], flat);
         }
         if ty.dtype != DType::I64 {
-            v = self.graph.push(block, source, cygnet_format::op::Cast { saturate: true }, &[v], ty.clone());
+            v = self.graph.push(
+                block,
+                source,
+                cygnet_format::op::Cast { saturate: true },
+                &[v],
+                ty.clone(),
+            );
         }
         self.known.insert(v, values);
         Some(v)
@@ -96,7 +151,12 @@ impl Importer {
 }
 
 /// Follows a node over known values; `None` when it is to be emitted.
-pub(super) fn track(imp: &mut Importer, op: &Op, inputs: &[Option<ValueId>], ty: &Type) -> Option<ValueId> {
+pub(super) fn track(
+    imp: &mut Importer,
+    op: &Op,
+    inputs: &[Option<ValueId>],
+    ty: &Type,
+) -> Option<ValueId> {
     tracked(ty)?;
     let mut values = Vec::new();
     let mut shapes = Vec::new();
@@ -138,30 +198,54 @@ fn positions(shape: &[usize], mut f: impl FnMut(&[usize])) {
 }
 
 /// For every output element the flat index of the input element it equals, where the operator only moves elements.
-pub(super) fn movement(graph: &Graph, op: &Op, shape: &[usize], out: &[usize]) -> Option<Vec<usize>> {
+pub(super) fn movement(
+    graph: &Graph,
+    op: &Op,
+    shape: &[usize],
+    out: &[usize],
+) -> Option<Vec<usize>> {
     let from = strides(shape);
     let mut map = Vec::new();
     match op {
         Op::Reshape(_) => map.extend(0..shape.iter().product()),
         Op::Transpose(t) => {
-            positions(out, |at| map.push(at.iter().zip(t.perm.iter()).map(|(i, &p)| i * from[p as usize]).sum()));
+            positions(out, |at| {
+                map.push(
+                    at.iter()
+                        .zip(t.perm.iter())
+                        .map(|(i, &p)| i * from[p as usize])
+                        .sum(),
+                )
+            });
         }
         Op::Slice(s) => {
-            let starts: Vec<i64> = s.starts.iter().map(|&d| graph.dim_value(d)).collect::<Option<_>>()?;
+            let starts: Vec<i64> = s
+                .starts
+                .iter()
+                .map(|&d| graph.dim_value(d))
+                .collect::<Option<_>>()?;
             positions(out, |at| {
-                let flat: i64 =
-                    (0..out.len()).map(|a| (starts[a] + at[a] as i64 * s.steps[a] as i64) * from[a] as i64).sum();
+                let flat: i64 = (0..out.len())
+                    .map(|a| (starts[a] + at[a] as i64 * s.steps[a] as i64) * from[a] as i64)
+                    .sum();
                 map.push(flat as usize);
             });
         }
         Op::Expand(_) => {
             let lead = out.len().checked_sub(shape.len())?;
             positions(out, |at| {
-                map.push((0..shape.len()).filter(|&a| shape[a] != 1).map(|a| at[lead + a] * from[a]).sum());
+                map.push(
+                    (0..shape.len())
+                        .filter(|&a| shape[a] != 1)
+                        .map(|a| at[lead + a] * from[a])
+                        .sum(),
+                );
             });
         }
         Op::Tile(_) => {
-            positions(out, |at| map.push((0..out.len()).map(|a| at[a] % shape[a] * from[a]).sum()));
+            positions(out, |at| {
+                map.push((0..out.len()).map(|a| at[a] % shape[a] * from[a]).sum())
+            });
         }
         _ => return None,
     }
@@ -192,7 +276,9 @@ fn apply(
                     k += 1;
                 }
                 let s = strides(&shapes[k]);
-                let flat: usize = (0..out.len()).map(|a| if a == axis { i } else { at[a] } * s[a]).sum();
+                let flat: usize = (0..out.len())
+                    .map(|a| if a == axis { i } else { at[a] } * s[a])
+                    .sum();
                 result.push(values[k][flat]);
             });
             Some(result)
@@ -200,14 +286,19 @@ fn apply(
         Op::Gather(op) => {
             let axis = op.axis as usize;
             let (s, n) = (strides(&shapes[0]), shapes[0][axis] as i64);
-            let index: Vec<i64> = values[1].iter().map(|&d| g.dim_value(d)).collect::<Option<_>>()?;
+            let index: Vec<i64> = values[1]
+                .iter()
+                .map(|&d| g.dim_value(d))
+                .collect::<Option<_>>()?;
             let (si, ri) = (strides(&shapes[1]), shapes[1].len());
             let mut result = Some(Vec::new());
             positions(out, |at| {
                 let k: usize = (0..ri).map(|a| at[axis + a] * si[a]).sum();
                 let i = if index[k] < 0 { index[k] + n } else { index[k] };
                 let before: usize = (0..axis).map(|a| at[a] * s[a]).sum();
-                let after: usize = (axis + 1..shapes[0].len()).map(|a| at[a + ri - 1] * s[a]).sum();
+                let after: usize = (axis + 1..shapes[0].len())
+                    .map(|a| at[a + ri - 1] * s[a])
+                    .sum();
                 match (&mut result, (0..n).contains(&i)) {
                     (Some(r), true) => r.push(values[0][before + after + i as usize * s[axis]]),
                     (r, _) => *r = None,
@@ -223,7 +314,9 @@ fn apply(
                 UnaryKind::Neg => Some(g.dim_sub(Dim(0), d)),
                 UnaryKind::Abs => {
                     let (lo, hi) = g.dim_bounds(d);
-                    (lo >= 0).then_some(d).or_else(|| (hi <= 0).then(|| g.dim_sub(Dim(0), d)))
+                    (lo >= 0)
+                        .then_some(d)
+                        .or_else(|| (hi <= 0).then(|| g.dim_sub(Dim(0), d)))
                 }
                 UnaryKind::Not => g.dim_value(d).map(|v| Dim((v == 0) as i32)),
                 _ => None,
@@ -235,7 +328,10 @@ fn apply(
                 let map = movement(g, &Op::Expand(Default::default()), &shapes[k], out)?;
                 v.extend(map.into_iter().map(|i| values[k][i]));
             }
-            x.into_iter().zip(y).map(|(a, b2)| binary(g, b.kind, a, b2)).collect()
+            x.into_iter()
+                .zip(y)
+                .map(|(a, b2)| binary(g, b.kind, a, b2))
+                .collect()
         }
         Op::Where(_) => {
             let mut parts = Vec::new();
@@ -248,7 +344,8 @@ fn apply(
                     if parts[1][i] == parts[2][i] {
                         return Some(parts[1][i]);
                     }
-                    g.dim_value(parts[0][i]).map(|c| parts[if c != 0 { 1 } else { 2 }][i])
+                    g.dim_value(parts[0][i])
+                        .map(|c| parts[if c != 0 { 1 } else { 2 }][i])
                 })
                 .collect()
         }
@@ -269,7 +366,10 @@ fn apply(
                 ReduceKind::Prod => Dim::ONE,
                 _ => *values[0].first()?,
             };
-            values[0].iter().try_fold(first, |acc, &d| fold(g, r.kind, acc, d)).map(|d| vec![d])
+            values[0]
+                .iter()
+                .try_fold(first, |acc, &d| fold(g, r.kind, acc, d))
+                .map(|d| vec![d])
         }
         _ => None,
     }
@@ -303,7 +403,10 @@ fn binary(g: &mut Graph, kind: BinaryKind, a: Dim, b: Dim) -> Option<Dim> {
         BinaryKind::Mod if bl > 0 => Some(g.dim_mod(a, b)),
         BinaryKind::Min => Some(g.dim_min(a, b)),
         BinaryKind::Max => Some(g.dim_max(a, b)),
-        BinaryKind::Equal => decide(a == b || (al == ah && bl == bh && al == bl), ah < bl || bh < al),
+        BinaryKind::Equal => decide(
+            a == b || (al == ah && bl == bh && al == bl),
+            ah < bl || bh < al,
+        ),
         BinaryKind::Less => decide(ah < bl, al >= bh),
         BinaryKind::LessOrEqual => decide(ah <= bl, al > bh),
         BinaryKind::Greater => decide(al > bh, ah <= bl),

@@ -40,10 +40,18 @@ pub(super) fn dtype(code: i32) -> Result<DType, Refusal> {
         24 => DType::F8E8M0,
         25 => DType::U2,
         26 => DType::I2,
-        8 => return Err(Refusal::unsupported("text (string) tensors are not supported")),
+        8 => {
+            return Err(Refusal::unsupported(
+                "text (string) tensors are not supported",
+            ));
+        }
         14 | 15 => return Err(Refusal::unsupported("complex tensors are not supported")),
         0 => return Err(Refusal::invalid("a tensor has no element type")),
-        other => return Err(Refusal::unsupported(format!("element type number {other} is unknown"))),
+        other => {
+            return Err(Refusal::unsupported(format!(
+                "element type number {other} is unknown"
+            )));
+        }
     })
 }
 
@@ -66,7 +74,11 @@ fn unpack(dtype: DType, packed: &[u8], count: usize) -> Vec<u8> {
         .map(|i| {
             let v = (packed[i / per_byte] >> (i % per_byte * bits)) & mask;
             let shift = 8 - bits;
-            if signed { (((v << shift) as i8) >> shift) as u8 } else { v }
+            if signed {
+                (((v << shift) as i8) >> shift) as u8
+            } else {
+                v
+            }
         })
         .collect()
 }
@@ -74,7 +86,10 @@ fn unpack(dtype: DType, packed: &[u8], count: usize) -> Vec<u8> {
 /// Shape of checked dimensions; every one fits the program format.
 pub(super) fn shape(dims: &[i64]) -> Result<(Vec<usize>, u64), Refusal> {
     if dims.len() > MAX_RANK {
-        return Err(Refusal::unsupported(format!("a tensor has {} axes, above {MAX_RANK}", dims.len())));
+        return Err(Refusal::unsupported(format!(
+            "a tensor has {} axes, above {MAX_RANK}",
+            dims.len()
+        )));
     }
     let mut count = 1u64;
     let mut shape = Vec::with_capacity(dims.len());
@@ -87,7 +102,9 @@ pub(super) fn shape(dims: &[i64]) -> Result<(Vec<usize>, u64), Refusal> {
         shape.push(d as usize);
     }
     if count > MAX_TENSOR_BYTES {
-        return Err(Refusal::unsupported(format!("a tensor of {count} elements is too large")));
+        return Err(Refusal::unsupported(format!(
+            "a tensor of {count} elements is too large"
+        )));
     }
     Ok((shape, count))
 }
@@ -97,7 +114,11 @@ pub(super) fn read(proto: &TensorProto) -> Result<RawTensor, Refusal> {
     let dtype = dtype(proto.data_type)?;
     let (shape, count) = shape(&proto.dims)?;
     if proto.data_location == Some(1) || !proto.external_data.is_empty() {
-        let file = proto.external_data.iter().find(|e| e.key == "location").map_or("", |e| &e.value);
+        let file = proto
+            .external_data
+            .iter()
+            .find(|e| e.key == "location")
+            .map_or("", |e| &e.value);
         return Err(Refusal::unsupported(format!(
             "the tensor '{}' lies in another file ('{file}')",
             short(&proto.name)
@@ -120,7 +141,11 @@ pub(super) fn read(proto: &TensorProto) -> Result<RawTensor, Refusal> {
         if raw.len() as u64 != packed_len {
             return wrong(raw.len(), "bytes");
         }
-        if packed_bits(dtype) < 8 { unpack(dtype, raw, count as usize) } else { raw.clone() }
+        if packed_bits(dtype) < 8 {
+            unpack(dtype, raw, count as usize)
+        } else {
+            raw.clone()
+        }
     } else {
         let fits = |len: usize, per_entry: u64| len as u64 == count.div_ceil(per_entry);
         match dtype {
@@ -128,43 +153,74 @@ pub(super) fn read(proto: &TensorProto) -> Result<RawTensor, Refusal> {
                 if !fits(proto.float_data.len(), 1) {
                     return wrong(proto.float_data.len(), "values");
                 }
-                proto.float_data.iter().flat_map(|v| v.to_le_bytes()).collect()
+                proto
+                    .float_data
+                    .iter()
+                    .flat_map(|v| v.to_le_bytes())
+                    .collect()
             }
             DType::F64 => {
                 if !fits(proto.double_data.len(), 1) {
                     return wrong(proto.double_data.len(), "values");
                 }
-                proto.double_data.iter().flat_map(|v| v.to_le_bytes()).collect()
+                proto
+                    .double_data
+                    .iter()
+                    .flat_map(|v| v.to_le_bytes())
+                    .collect()
             }
             DType::I64 => {
                 if !fits(proto.int64_data.len(), 1) {
                     return wrong(proto.int64_data.len(), "values");
                 }
-                proto.int64_data.iter().flat_map(|v| v.to_le_bytes()).collect()
+                proto
+                    .int64_data
+                    .iter()
+                    .flat_map(|v| v.to_le_bytes())
+                    .collect()
             }
             DType::U64 | DType::U32 => {
                 if !fits(proto.uint64_data.len(), 1) {
                     return wrong(proto.uint64_data.len(), "values");
                 }
                 let size = dtype.size();
-                proto.uint64_data.iter().flat_map(|v| v.to_le_bytes().into_iter().take(size)).collect()
+                proto
+                    .uint64_data
+                    .iter()
+                    .flat_map(|v| v.to_le_bytes().into_iter().take(size))
+                    .collect()
             }
             _ => {
-                let per_entry = if packed_bits(dtype) < 8 { 8 / packed_bits(dtype) } else { 1 };
+                let per_entry = if packed_bits(dtype) < 8 {
+                    8 / packed_bits(dtype)
+                } else {
+                    1
+                };
                 if !fits(proto.int32_data.len(), per_entry) {
                     return wrong(proto.int32_data.len(), "values");
                 }
                 let size = dtype.size();
-                let entries: Vec<u8> =
-                    proto.int32_data.iter().flat_map(|v| v.to_le_bytes().into_iter().take(size)).collect();
-                if per_entry > 1 { unpack(dtype, &entries, count as usize) } else { entries }
+                let entries: Vec<u8> = proto
+                    .int32_data
+                    .iter()
+                    .flat_map(|v| v.to_le_bytes().into_iter().take(size))
+                    .collect();
+                if per_entry > 1 {
+                    unpack(dtype, &entries, count as usize)
+                } else {
+                    entries
+                }
             }
         }
     };
     if dtype == DType::Bool {
         bytes.iter_mut().for_each(|b| *b = (*b != 0) as u8);
     }
-    Ok(RawTensor { dtype, shape, bytes })
+    Ok(RawTensor {
+        dtype,
+        shape,
+        bytes,
+    })
 }
 
 /// A name cut to a length that fits a message.
@@ -181,19 +237,51 @@ mod tests {
 
     #[test]
     fn packed_types_unpack_low_bits_first() {
-        let t = TensorProto { data_type: 22, dims: vec![3], raw_data: vec![0x7f, 0x08], ..Default::default() };
-        assert_eq!(read(&t).unwrap_or_else(|r| panic!("{}", r.reason)).bytes, [0xff, 7, 0xf8]);
-        let t = TensorProto { data_type: 25, dims: vec![5], int32_data: vec![0b11_10_01_00, 2], ..Default::default() };
-        assert_eq!(read(&t).unwrap_or_else(|r| panic!("{}", r.reason)).bytes, [0, 1, 2, 3, 2]);
+        let t = TensorProto {
+            data_type: 22,
+            dims: vec![3],
+            raw_data: vec![0x7f, 0x08],
+            ..Default::default()
+        };
+        assert_eq!(
+            read(&t).unwrap_or_else(|r| panic!("{}", r.reason)).bytes,
+            [0xff, 7, 0xf8]
+        );
+        let t = TensorProto {
+            data_type: 25,
+            dims: vec![5],
+            int32_data: vec![0b11_10_01_00, 2],
+            ..Default::default()
+        };
+        assert_eq!(
+            read(&t).unwrap_or_else(|r| panic!("{}", r.reason)).bytes,
+            [0, 1, 2, 3, 2]
+        );
     }
 
     #[test]
     fn absurd_shapes_are_refused_without_memory() {
-        for dims in [vec![i64::MAX, i64::MAX], vec![1 << 31], vec![-1], vec![1; 9], vec![1 << 30]] {
-            let t = TensorProto { data_type: 1, dims, raw_data: vec![0; 4], ..Default::default() };
+        for dims in [
+            vec![i64::MAX, i64::MAX],
+            vec![1 << 31],
+            vec![-1],
+            vec![1; 9],
+            vec![1 << 30],
+        ] {
+            let t = TensorProto {
+                data_type: 1,
+                dims,
+                raw_data: vec![0; 4],
+                ..Default::default()
+            };
             assert!(read(&t).is_err());
         }
-        let t = TensorProto { data_type: 1, dims: vec![1], data_location: Some(1), ..Default::default() };
+        let t = TensorProto {
+            data_type: 1,
+            dims: vec![1],
+            data_location: Some(1),
+            ..Default::default()
+        };
         assert!(read(&t).is_err_and(|r| r.remedy.contains("one file")));
     }
 }

@@ -308,7 +308,7 @@ fn dim(text: &str) -> Parsed<Dim> {
 
 fn hex(text: &str) -> Parsed<Vec<u8>> {
     let bad = || format!("'{text}' is no hexadecimal data");
-    if !text.is_ascii() || text.len() % 2 != 0 {
+    if !text.is_ascii() || !text.len().is_multiple_of(2) {
         return Err(bad());
     }
     (0..text.len())

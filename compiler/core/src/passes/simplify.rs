@@ -173,10 +173,10 @@ fn simplify_binary(
         (Min, Some(c), None) if !c.is_nan() => {
             Some((unary(UnaryKind::Clip, f32::NEG_INFINITY, c), q))
         }
-        (Pow, None, Some(c)) if c == 2.0 => Some((unary(UnaryKind::Square, 0.0, 0.0), p)),
-        (Pow, None, Some(c)) if c == 0.5 => Some((unary(UnaryKind::Sqrt, 0.0, 0.0), p)),
-        (Pow, None, Some(c)) if c == -0.5 => Some((unary(UnaryKind::Rsqrt, 0.0, 0.0), p)),
-        (Pow, None, Some(c)) if c == 1.0 => Some((affine(1.0, 0.0), p)),
+        (Pow, None, Some(2.0)) => Some((unary(UnaryKind::Square, 0.0, 0.0), p)),
+        (Pow, None, Some(0.5)) => Some((unary(UnaryKind::Sqrt, 0.0, 0.0), p)),
+        (Pow, None, Some(-0.5)) => Some((unary(UnaryKind::Rsqrt, 0.0, 0.0), p)),
+        (Pow, None, Some(1.0)) => Some((affine(1.0, 0.0), p)),
         (Mul, None, None) if p == q => Some((unary(UnaryKind::Square, 0.0, 0.0), p)),
         _ => None,
     };

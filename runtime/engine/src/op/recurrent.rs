@@ -40,9 +40,10 @@ pub(super) fn run(
         c0: float(6)?,
         peepholes: float(7)?,
     };
-    let mut results = Results::default();
-    results.y = cx.opt_output(0)?.map(|t| t.into_mut_slice()).transpose()?;
-    results.h = cx.opt_output(1)?.map(|t| t.into_mut_slice()).transpose()?;
-    results.c = cx.opt_output(2)?.map(|t| t.into_mut_slice()).transpose()?;
+    let results = Results {
+        y: cx.opt_output(0)?.map(|t| t.into_mut_slice()).transpose()?,
+        h: cx.opt_output(1)?.map(|t| t.into_mut_slice()).transpose()?,
+        c: cx.opt_output(2)?.map(|t| t.into_mut_slice()).transpose()?,
+    };
     Ok(recurrent::run(cell, &sizes, gates, &operands, results)?)
 }

@@ -48,7 +48,7 @@ fn divides(kind: BinaryKind) -> bool {
 }
 
 fn check_divisor<T: Element>(kind: BinaryKind, divisor: &[T]) -> Result<(), KernelError> {
-    if T::INTEGER && divides(kind) && divisor.iter().any(|v| *v == T::ZERO) {
+    if T::INTEGER && divides(kind) && divisor.contains(&T::ZERO) {
         return Err(KernelError::DivisionByZero);
     }
     Ok(())

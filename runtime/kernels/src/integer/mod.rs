@@ -99,7 +99,11 @@ pub fn conv<X: Narrow, W: Narrow>(
     w_zero: &[W],
     y: &mut [i32],
 ) -> Result<(), KernelError> {
-    if g.group == 0 || g.channels % g.group != 0 || g.outputs % g.group != 0 || x_zero.len() > 1 {
+    if g.group == 0
+        || !g.channels.is_multiple_of(g.group)
+        || !g.outputs.is_multiple_of(g.group)
+        || x_zero.len() > 1
+    {
         return Err(KernelError::Parameter);
     }
     let (group_in, group_out) = (g.channels / g.group, g.outputs / g.group);

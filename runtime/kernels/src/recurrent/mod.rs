@@ -162,11 +162,11 @@ pub fn run(
         return Err(KernelError::Parameter);
     }
     let exactly = |have: usize, sizes: &[usize]| {
-        Ok(if have == product(sizes)? {
-            ()
+        if have == product(sizes)? {
+            Ok(())
         } else {
-            return Err(KernelError::Length);
-        })
+            Err(KernelError::Length)
+        }
     };
     let state = [s.directions, s.batch, hidden];
     exactly(o.x.len(), &[s.steps, s.batch, s.input])?;

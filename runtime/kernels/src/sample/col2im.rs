@@ -30,11 +30,10 @@ impl Col2ImGeometry<'_> {
             .zip(reach)
             .and_then(|(n, r)| n.checked_sub(r))
             .ok_or(KernelError::Parameter)?;
-        if self.strides[axis] == 0 {
-            Err(KernelError::Parameter)
-        } else {
-            Ok(free / self.strides[axis] + 1)
-        }
+        let steps = free
+            .checked_div(self.strides[axis])
+            .ok_or(KernelError::Parameter)?;
+        Ok(steps + 1)
     }
 }
 

@@ -33,7 +33,7 @@ pub fn deform_conv(
     mask: Option<&[f32]>,
     y: &mut [f32],
 ) -> Result<(), KernelError> {
-    let divides = |n: usize, by: usize| by > 0 && n % by == 0;
+    let divides = |n: usize, by: usize| by > 0 && n.is_multiple_of(by);
     if !divides(g.channels, g.group)
         || !divides(g.outputs, g.group)
         || !divides(g.channels, g.offset_group)

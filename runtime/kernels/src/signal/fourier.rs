@@ -23,7 +23,7 @@ fn largest_factor(mut n: usize) -> usize {
         if p * p > n {
             return largest.max(n);
         }
-        while n % p == 0 {
+        while n.is_multiple_of(p) {
             n /= p;
             largest = p;
         }
@@ -33,14 +33,21 @@ fn largest_factor(mut n: usize) -> usize {
 }
 
 fn smallest_factor(n: usize) -> usize {
-    if n % 4 == 0 {
+    if n.is_multiple_of(4) {
         return 4;
     }
-    (2..=RADIX).find(|p| n % p == 0).unwrap_or(n)
+    (2..=RADIX).find(|p| n.is_multiple_of(*p)).unwrap_or(n)
 }
 
 /// Decimation in time (Cooley and Tukey): `out[0..n]` from `get(first + i * step)`.
-fn fast(n: usize, first: usize, step: usize, out: &mut [Complex], table: &[Complex], get: &impl Fn(usize) -> Complex) {
+fn fast(
+    n: usize,
+    first: usize,
+    step: usize,
+    out: &mut [Complex],
+    table: &[Complex],
+    get: &impl Fn(usize) -> Complex,
+) {
     if n == 1 {
         out[0] = get(first);
         return;
@@ -48,7 +55,14 @@ fn fast(n: usize, first: usize, step: usize, out: &mut [Complex], table: &[Compl
     let p = smallest_factor(n);
     let m = n / p;
     for q in 0..p {
-        fast(m, first + q * step, step * p, &mut out[q * m..(q + 1) * m], table, get);
+        fast(
+            m,
+            first + q * step,
+            step * p,
+            &mut out[q * m..(q + 1) * m],
+            table,
+            get,
+        );
     }
     // The table holds the roots of the whole length; those of `n` are `stride` apart.
     let stride = table.len() / n;
@@ -94,7 +108,11 @@ impl Plan {
         get: impl Fn(usize, usize) -> (f64, f64),
         mut put: impl FnMut(usize, usize, f64, f64),
     ) {
-        let scale = if self.inverse { 1.0 / self.n as f64 } else { 1.0 };
+        let scale = if self.inverse {
+            1.0 / self.n as f64
+        } else {
+            1.0
+        };
         if self.fast {
             let (mut table, mut out) = ([(0f32, 0f32); STACK], [(0f32, 0f32); STACK]);
             let (table, out) = (&mut table[..self.n], &mut out[..self.n]);
@@ -149,7 +167,13 @@ pub struct Dft {
 ///
 /// # Errors
 /// [`KernelError`] when lengths do not fit or the axis is the last one.
-pub fn dft<T: Element>(p: Dft, x: &[T], x_shape: &[usize], y: &mut [T], y_shape: &[usize]) -> Result<(), KernelError> {
+pub fn dft<T: Element>(
+    p: Dft,
+    x: &[T],
+    x_shape: &[usize],
+    y: &mut [T],
+    y_shape: &[usize],
+) -> Result<(), KernelError> {
     let (Some((&xc, xs)), Some((&yc, ys))) = (x_shape.split_last(), y_shape.split_last()) else {
         return Err(KernelError::Parameter);
     };
@@ -176,7 +200,10 @@ pub fn dft<T: Element>(p: Dft, x: &[T], x_shape: &[usize], y: &mut [T], y_shape:
             return (0.0, 0.0);
         }
         let at = at(line, i, given) * xc;
-        (x[at].to_f64(), if xc == 2 { x[at + 1].to_f64() } else { 0.0 })
+        (
+            x[at].to_f64(),
+            if xc == 2 { x[at + 1].to_f64() } else { 0.0 },
+        )
     };
     let get = |line: usize, i: usize| {
         // The upper half of a real signal's spectrum mirrors the lower one.
@@ -187,7 +214,11 @@ pub fn dft<T: Element>(p: Dft, x: &[T], x_shape: &[usize], y: &mut [T], y_shape:
             read(line, i)
         }
     };
-    let plan = Plan { n, inverse: p.inverse, fast: fits(n) };
+    let plan = Plan {
+        n,
+        inverse: p.inverse,
+        fast: fits(n),
+    };
     plan.run(outer * inner, m, get, |line, k, re, im| {
         let at = at(line, k, m) * yc;
         y[at] = T::from_f64(re);
@@ -224,20 +255,42 @@ pub fn stft<T: Element>(
     if y.is_empty() {
         return Ok(());
     }
-    let reach = (frames - 1).checked_mul(step).and_then(|s| s.checked_add(n)).ok_or(KernelError::Overflow)?;
-    if n == 0 || !matches!(parts, 1 | 2) || bins > n || reach > length || window.is_some_and(|w| w.len() > n) {
+    let reach = (frames - 1)
+        .checked_mul(step)
+        .and_then(|s| s.checked_add(n))
+        .ok_or(KernelError::Overflow)?;
+    if n == 0
+        || !matches!(parts, 1 | 2)
+        || bins > n
+        || reach > length
+        || window.is_some_and(|w| w.len() > n)
+    {
         return Err(KernelError::Parameter);
     }
     let shift = window.map_or(0, |w| (n - w.len()) / 2);
     let get = |line: usize, i: usize| {
         let at = (line / frames * length + line % frames * step + i) * parts;
         let w = match window {
-            Some(w) => i.checked_sub(shift).and_then(|i| w.get(i)).map_or(0.0, |w| w.to_f64()),
+            Some(w) => i
+                .checked_sub(shift)
+                .and_then(|i| w.get(i))
+                .map_or(0.0, |w| w.to_f64()),
             None => 1.0,
         };
-        (signal[at].to_f64() * w, if parts == 2 { signal[at + 1].to_f64() * w } else { 0.0 })
+        (
+            signal[at].to_f64() * w,
+            if parts == 2 {
+                signal[at + 1].to_f64() * w
+            } else {
+                0.0
+            },
+        )
     };
-    let plan = Plan { n, inverse: false, fast: fits(n) };
+    let plan = Plan {
+        n,
+        inverse: false,
+        fast: fits(n),
+    };
     plan.run(batch * frames, bins, get, |line, k, re, im| {
         let at = (line * bins + k) * 2;
         y[at] = T::from_f64(re);
@@ -255,7 +308,10 @@ mod tests {
         (0..bins)
             .flat_map(|k| {
                 let term = |f: fn(f64) -> f64| {
-                    x.iter().enumerate().map(|(i, v)| v * f(core::f64::consts::TAU * (k * i) as f64 / n as f64)).sum::<f64>()
+                    x.iter()
+                        .enumerate()
+                        .map(|(i, v)| v * f(core::f64::consts::TAU * (k * i) as f64 / n as f64))
+                        .sum::<f64>()
                 };
                 [term(f64::cos), -term(f64::sin)]
             })
@@ -267,21 +323,68 @@ mod tests {
         for n in [1, 2, 3, 4, 5, 8, 12, 30, 37, 64, 100, 201] {
             let x: std::vec::Vec<f64> = (0..n).map(|i| ((i * i * 7) % 13) as f64 - 6.0).collect();
             let mut y = std::vec![0f64; 2 * n];
-            dft(Dft { axis: 1, inverse: false, onesided: false }, &x, &[1, n, 1], &mut y, &[1, n, 2]).unwrap();
+            dft(
+                Dft {
+                    axis: 1,
+                    inverse: false,
+                    onesided: false,
+                },
+                &x,
+                &[1, n, 1],
+                &mut y,
+                &[1, n, 2],
+            )
+            .unwrap();
             for (a, b) in y.iter().zip(direct(&x, n)) {
                 assert!((a - b).abs() < 2e-3, "{n}: {a} {b}");
             }
             let mut back = std::vec![0f64; 2 * n];
-            dft(Dft { axis: 1, inverse: true, onesided: false }, &y, &[1, n, 2], &mut back, &[1, n, 2]).unwrap();
+            dft(
+                Dft {
+                    axis: 1,
+                    inverse: true,
+                    onesided: false,
+                },
+                &y,
+                &[1, n, 2],
+                &mut back,
+                &[1, n, 2],
+            )
+            .unwrap();
             for (i, v) in x.iter().enumerate() {
-                assert!((back[2 * i] - v).abs() < 1e-4 && back[2 * i + 1].abs() < 1e-4, "{n}");
+                assert!(
+                    (back[2 * i] - v).abs() < 1e-4 && back[2 * i + 1].abs() < 1e-4,
+                    "{n}"
+                );
             }
             let bins = n / 2 + 1;
             let mut half = std::vec![0f64; 2 * bins];
-            dft(Dft { axis: 1, inverse: false, onesided: true }, &x, &[1, n, 1], &mut half, &[1, bins, 2]).unwrap();
+            dft(
+                Dft {
+                    axis: 1,
+                    inverse: false,
+                    onesided: true,
+                },
+                &x,
+                &[1, n, 1],
+                &mut half,
+                &[1, bins, 2],
+            )
+            .unwrap();
             assert_eq!(half, y[..2 * bins]);
             let mut real = std::vec![0f64; n];
-            dft(Dft { axis: 1, inverse: true, onesided: true }, &half, &[1, bins, 2], &mut real, &[1, n, 1]).unwrap();
+            dft(
+                Dft {
+                    axis: 1,
+                    inverse: true,
+                    onesided: true,
+                },
+                &half,
+                &[1, bins, 2],
+                &mut real,
+                &[1, n, 1],
+            )
+            .unwrap();
             for (a, b) in real.iter().zip(&x) {
                 assert!((a - b).abs() < 1e-4, "{n}");
             }

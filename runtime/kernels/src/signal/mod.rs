@@ -22,10 +22,18 @@ pub fn determinant<T: Element>(x: &[T], n: usize, y: &mut [T]) -> Result<(), Ker
     let mut buffer = [0f64; MAX_DETERMINANT * MAX_DETERMINANT];
     for (i, y) in y.iter_mut().enumerate() {
         let m = &mut buffer[..n * n];
-        m.iter_mut().zip(&x[i * n * n..]).for_each(|(m, x)| *m = x.to_f64());
+        m.iter_mut()
+            .zip(&x[i * n * n..])
+            .for_each(|(m, x)| *m = x.to_f64());
         let mut det = 1.0;
         for k in 0..n {
-            let pivot = (k..n).fold(k, |best, r| if m[r * n + k].abs() > m[best * n + k].abs() { r } else { best });
+            let pivot = (k..n).fold(k, |best, r| {
+                if m[r * n + k].abs() > m[best * n + k].abs() {
+                    r
+                } else {
+                    best
+                }
+            });
             if pivot != k {
                 for c in 0..n {
                     m.swap(k * n + c, pivot * n + c);

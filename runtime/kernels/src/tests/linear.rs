@@ -247,7 +247,7 @@ fn check_conv(kernels: &crate::Kernels, p: &Conv, rng: &mut Random, case: usize)
     let weight = |o: usize, t: usize, i: usize| w[(o * taps + t) * ig + i];
     let bias = rng.vec(p.out_channels);
     let row = p.output[2] * p.out_channels;
-    let residual = (case % 4 == 0).then(|| rng.vec(p.rows() * row));
+    let residual = case.is_multiple_of(4).then(|| rng.vec(p.rows() * row));
     let want = reference::conv(p, &x, weight, &bias, residual.as_deref());
     let mut packed = vec![0.0; p.packed_len()];
     conv::pack_weights(p, weight, &mut packed).unwrap();
@@ -342,7 +342,7 @@ fn check_depthwise(kernels: &crate::Kernels, p: &Conv, rng: &mut Random, case: u
     let w = rng.vec(taps * c);
     let bias = rng.vec(c);
     let row = p.output[2] * c;
-    let residual = (case % 4 == 0).then(|| rng.vec(p.rows() * row));
+    let residual = case.is_multiple_of(4).then(|| rng.vec(p.rows() * row));
     let want = reference::conv(p, &x, |o, t, _| w[t * c + o], &bias, residual.as_deref());
     let mut y = vec![f32::NAN; p.rows() * row];
     let half = p.rows() / 2;

@@ -12,22 +12,43 @@ pub(super) fn constant(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         cx.set_output(0, v);
         return Ok(());
     }
-    let f32_bytes = |list: &[f32]| list.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
-    let i64_bytes = |list: &[i64]| list.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let f32_bytes = |list: &[f32]| {
+        list.iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect::<Vec<u8>>()
+    };
+    let i64_bytes = |list: &[i64]| {
+        list.iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect::<Vec<u8>>()
+    };
     let (ty, bytes) = if cx.has_attribute("value_float") {
-        (Type::fixed(DType::F32, &[]), f32_bytes(&[cx.float_or("value_float", 0.0)?]))
+        (
+            Type::fixed(DType::F32, &[]),
+            f32_bytes(&[cx.float_or("value_float", 0.0)?]),
+        )
     } else if cx.has_attribute("value_floats") {
         let list = cx.floats("value_floats")?.unwrap_or_default();
         (Type::fixed(DType::F32, &[list.len()]), f32_bytes(&list))
     } else if cx.has_attribute("value_int") {
-        (Type::fixed(DType::I64, &[]), i64_bytes(&[cx.int_or("value_int", 0)?]))
+        (
+            Type::fixed(DType::I64, &[]),
+            i64_bytes(&[cx.int_or("value_int", 0)?]),
+        )
     } else if cx.has_attribute("value_ints") {
         let list = cx.ints("value_ints")?.unwrap_or_default();
         (Type::fixed(DType::I64, &[list.len()]), i64_bytes(&list))
-    } else if let Some(sparse) = cx.node.attribute.iter().find_map(|a| a.sparse_tensor.as_ref()) {
+    } else if let Some(sparse) = cx
+        .node
+        .attribute
+        .iter()
+        .find_map(|a| a.sparse_tensor.as_ref())
+    {
         super::sparse_bytes(sparse)?
     } else if cx.has_attribute("value_string") || cx.has_attribute("value_strings") {
-        return Err(Refusal::unsupported("text (string) tensors are not supported"));
+        return Err(Refusal::unsupported(
+            "text (string) tensors are not supported",
+        ));
     } else {
         return Err(Refusal::invalid("it holds no value"));
     };
@@ -59,7 +80,11 @@ pub(super) fn eye_like(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         None => cx.dtype(x),
     };
     let k = cx.int_or("k", 0)?;
-    let Some([rows, columns]) = cx.ty(x).fixed_shape().and_then(|s| <[usize; 2]>::try_from(s).ok()) else {
+    let Some([rows, columns]) = cx
+        .ty(x)
+        .fixed_shape()
+        .and_then(|s| <[usize; 2]>::try_from(s).ok())
+    else {
         return Err(Refusal::needs_constant("shape"));
     };
     let ty = cx.typed(dtype, &[Dim(rows as i32), Dim(columns as i32)])?;
@@ -88,7 +113,10 @@ pub(super) fn range(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let count = if dtype.is_float() {
         let mut v = [0f64; 3];
         for (out, &input) in v.iter_mut().zip(&inputs) {
-            *out = *cx.const_f32(input)?.first().ok_or_else(|| Refusal::invalid("an empty bound"))? as f64;
+            *out = *cx
+                .const_f32(input)?
+                .first()
+                .ok_or_else(|| Refusal::invalid("an empty bound"))? as f64;
         }
         let n = ((v[1] - v[0]) / v[2]).ceil().max(0.0);
         if n.is_nan() || n > i32::MAX as f64 {
@@ -100,23 +128,37 @@ pub(super) fn range(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         for (out, &input) in v.iter_mut().zip(&inputs) {
             *out = match cx.const_i64(input) {
                 Ok(list) => {
-                    let first = *list.first().ok_or_else(|| Refusal::invalid("an empty bound"))?;
+                    let first = *list
+                        .first()
+                        .ok_or_else(|| Refusal::invalid("an empty bound"))?;
                     cx.graph().dim_const(first)
                 }
-                Err(_) => *cx.dim_list(input)?.first().ok_or_else(|| Refusal::invalid("an empty bound"))?,
+                Err(_) => *cx
+                    .dim_list(input)?
+                    .first()
+                    .ok_or_else(|| Refusal::invalid("an empty bound"))?,
             };
         }
         let [start, limit, delta] = v;
-        let Some(by) = cx.graph().dim_value(delta) else { return Err(Refusal::needs_constant("delta")) };
+        let Some(by) = cx.graph().dim_value(delta) else {
+            return Err(Refusal::needs_constant("delta"));
+        };
         if by == 0 || by == i64::MIN {
             return Err(Refusal::invalid("its step is zero"));
         }
-        let (a, b) = if by > 0 { (limit, start) } else { (start, limit) };
+        let (a, b) = if by > 0 {
+            (limit, start)
+        } else {
+            (start, limit)
+        };
         let span = cx.graph().dim_sub(a, b);
         let by_len = cx.graph().dim_const(by.abs());
         let n = cx.graph().dim_ceil_div(span, by_len);
         let n = cx.graph().dim_max(n, Dim(0));
-        if let Some(n) = n.as_const().filter(|&n| n > 0 && n <= 64 && dtype == DType::I64) {
+        if let Some(n) = n
+            .as_const()
+            .filter(|&n| n > 0 && n <= 64 && dtype == DType::I64)
+        {
             let mut values = vec![start];
             for _ in 1..n {
                 let next = cx.graph().dim_add(values[values.len() - 1], delta);
@@ -150,10 +192,13 @@ pub(super) fn cast(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
 
 fn named_type(name: &str) -> Result<DType, Refusal> {
     const NAMES: [&str; 13] = [
-        "FLOAT", "UINT8", "INT8", "UINT16", "INT16", "INT32", "INT64", "STRING", "BOOL", "FLOAT16", "DOUBLE", "UINT32",
-        "UINT64",
+        "FLOAT", "UINT8", "INT8", "UINT16", "INT16", "INT32", "INT64", "STRING", "BOOL", "FLOAT16",
+        "DOUBLE", "UINT32", "UINT64",
     ];
-    let code = NAMES.iter().position(|n| n.eq_ignore_ascii_case(name)).map_or(-1, |i| i as i32 + 1);
+    let code = NAMES
+        .iter()
+        .position(|n| n.eq_ignore_ascii_case(name))
+        .map_or(-1, |i| i as i32 + 1);
     tensor::dtype(code)
 }
 
@@ -175,12 +220,17 @@ pub(super) fn bit_cast(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let y = match cx.const_bytes(x) {
         _ if to == from => x,
         Some(bytes) => {
-            let ty = Type { dtype: to, shape: cx.ty(x).shape };
+            let ty = Type {
+                dtype: to,
+                shape: cx.ty(x).shape,
+            };
             cx.constant(ty, bytes.to_vec())
         }
         None => {
-            return Err(Refusal::unsupported("the bits of a value computed at run time are read as another type")
-                .remedy("replace it by a Cast or by arithmetic"));
+            return Err(Refusal::unsupported(
+                "the bits of a value computed at run time are read as another type",
+            )
+            .remedy("replace it by a Cast or by arithmetic"));
         }
     };
     cx.set_output(0, y);

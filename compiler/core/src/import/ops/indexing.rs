@@ -4,14 +4,18 @@ use super::super::NodeCx;
 use super::super::error::Refusal;
 use crate::ir::{SymbolKind, Type, ValueId};
 use cygnet_format::op::{
-    Compress, Gather, GatherElements, GatherNd, NonMaxSuppression, NonZero, OneHot, ScatterElements, ScatterNd,
-    ScatterReduction, TopK, Unique,
+    Compress, Gather, GatherElements, GatherNd, NonMaxSuppression, NonZero, OneHot,
+    ScatterElements, ScatterNd, ScatterReduction, TopK, Unique,
 };
 use cygnet_format::{DType, Dim};
 
 /// Indices as i32 or i64.
 fn indices(cx: &mut NodeCx<'_>, v: ValueId) -> ValueId {
-    if cx.dtype(v) == DType::I32 { v } else { cx.cast(v, DType::I64) }
+    if cx.dtype(v) == DType::I32 {
+        v
+    } else {
+        cx.cast(v, DType::I64)
+    }
 }
 
 /// A dimension that a step sets while it runs.
@@ -35,7 +39,9 @@ fn gather_at(cx: &mut NodeCx<'_>, x: ValueId, i: ValueId, axis: usize) -> Result
     if let (Ok(list), Some(n)) = (cx.const_i64(i), cx.shape(x)[axis].as_const()) {
         let n = n as i64;
         if let Some(bad) = list.iter().find(|&&v| v < -n || v >= n) {
-            return Err(Refusal::invalid(format!("index {bad} is outside of an axis of length {n}")));
+            return Err(Refusal::invalid(format!(
+                "index {bad} is outside of an axis of length {n}"
+            )));
         }
     }
     let mut shape = cx.shape(x);
@@ -53,7 +59,10 @@ pub(super) fn gather_elements(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     if cx.rank(i) != cx.rank(x) {
         return Err(Refusal::invalid("its data and its indices differ in rank"));
     }
-    let ty = Type { dtype: cx.dtype(x), shape: cx.ty(i).shape };
+    let ty = Type {
+        dtype: cx.dtype(x),
+        shape: cx.ty(i).shape,
+    };
     let y = cx.emit(GatherElements { axis: axis as i32 }, &[x, i], ty);
     cx.set_output(0, y);
     Ok(())
@@ -64,14 +73,23 @@ pub(super) fn gather_nd(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let i = indices(cx, i);
     let batch = usize::try_from(cx.int_or("batch_dims", 0)?).unwrap_or(usize::MAX);
     let (xs, is) = (cx.shape(x), cx.shape(i));
-    let last = is.last().and_then(|d| d.as_const()).ok_or_else(|| Refusal::needs_constant("indices' last dimension"))?;
+    let last = is
+        .last()
+        .and_then(|d| d.as_const())
+        .ok_or_else(|| Refusal::needs_constant("indices' last dimension"))?;
     if batch >= is.len() || batch.saturating_add(last) > xs.len() {
         return Err(Refusal::invalid("its indices do not fit its data"));
     }
     let mut shape = is[..is.len() - 1].to_vec();
     shape.extend_from_slice(&xs[batch + last..]);
     let ty = cx.typed(cx.dtype(x), &shape)?;
-    let y = cx.emit(GatherNd { batch_dims: batch as u32 }, &[x, i], ty);
+    let y = cx.emit(
+        GatherNd {
+            batch_dims: batch as u32,
+        },
+        &[x, i],
+        ty,
+    );
     cx.set_output(0, y);
     Ok(())
 }
@@ -83,7 +101,11 @@ fn reduction(cx: &mut NodeCx<'_>) -> Result<ScatterReduction, Refusal> {
         "mul" => ScatterReduction::Mul,
         "max" => ScatterReduction::Max,
         "min" => ScatterReduction::Min,
-        other => return Err(Refusal::unsupported(format!("the reduction '{other}' is unknown"))),
+        other => {
+            return Err(Refusal::unsupported(format!(
+                "the reduction '{other}' is unknown"
+            )));
+        }
     })
 }
 
@@ -93,9 +115,14 @@ pub(super) fn scatter_elements(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let axis = cx.int_or("axis", 0)?;
     let axis = cx.axis(axis, cx.rank(x))?;
     if cx.rank(i) != cx.rank(x) || cx.rank(u) != cx.rank(x) || cx.dtype(u) != cx.dtype(x) {
-        return Err(Refusal::invalid("its data, indices and updates do not match"));
+        return Err(Refusal::invalid(
+            "its data, indices and updates do not match",
+        ));
     }
-    let op = ScatterElements { axis: axis as i32, reduction: reduction(cx)? };
+    let op = ScatterElements {
+        axis: axis as i32,
+        reduction: reduction(cx)?,
+    };
     let ty = cx.ty(x);
     let y = cx.emit(op, &[x, i, u], ty);
     cx.set_output(0, y);
@@ -106,9 +133,13 @@ pub(super) fn scatter_nd(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let (x, i, u) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
     let i = indices(cx, i);
     if cx.rank(i) == 0 || cx.dtype(u) != cx.dtype(x) {
-        return Err(Refusal::invalid("its data, indices and updates do not match"));
+        return Err(Refusal::invalid(
+            "its data, indices and updates do not match",
+        ));
     }
-    let op = ScatterNd { reduction: reduction(cx)? };
+    let op = ScatterNd {
+        reduction: reduction(cx)?,
+    };
     let ty = cx.ty(x);
     let y = cx.emit(op, &[x, i, u], ty);
     cx.set_output(0, y);
@@ -128,7 +159,9 @@ pub(super) fn compress(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     }
     let along = axis.max(0) as usize;
     if let Ok(flags) = cx.const_i64(condition) {
-        let chosen: Vec<i64> = (0..flags.len() as i64).filter(|&i| flags[i as usize] != 0).collect();
+        let chosen: Vec<i64> = (0..flags.len() as i64)
+            .filter(|&i| flags[i as usize] != 0)
+            .collect();
         let chosen = cx.const_list(&chosen);
         let y = gather_at(cx, x, chosen, along)?;
         cx.set_output(0, y);
@@ -150,7 +183,9 @@ pub(super) fn non_zero(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let rank = shape.len().max(1);
     let flags: Option<Vec<bool>> = match cx.const_i64(x) {
         Ok(v) => Some(v.iter().map(|&v| v != 0).collect()),
-        Err(_) => cx.as_const_f32(x).map(|v| v.iter().map(|&v| v != 0.0).collect()),
+        Err(_) => cx
+            .as_const_f32(x)
+            .map(|v| v.iter().map(|&v| v != 0.0).collect()),
     };
     if let (Some(flags), Some(fixed)) = (flags, cx.ty(x).fixed_shape()) {
         let fixed = if fixed.is_empty() { vec![1] } else { fixed };
@@ -214,7 +249,9 @@ pub(super) fn top_k(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         Some(k) => cx.graph().dim_const(k),
         None => {
             let k = cx.input(1)?;
-            *cx.dim_list(k)?.first().ok_or_else(|| Refusal::invalid("its k is empty"))?
+            *cx.dim_list(k)?
+                .first()
+                .ok_or_else(|| Refusal::invalid("its k is empty"))?
         }
     };
     let mut shape = cx.shape(x);
@@ -229,7 +266,10 @@ pub(super) fn top_k(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         largest: cx.int_or("largest", 1)? != 0,
         sorted: cx.int_or("sorted", 1)? != 0,
     };
-    let types = [Some(cx.typed(cx.dtype(x), &shape)?), Some(cx.typed(DType::I64, &shape)?)];
+    let types = [
+        Some(cx.typed(cx.dtype(x), &shape)?),
+        Some(cx.typed(DType::I64, &shape)?),
+    ];
     for (i, v) in cx.emit_n(op, &[Some(x)], &types).into_iter().enumerate() {
         if let Some(v) = v {
             cx.set_output(i, v);
@@ -241,21 +281,37 @@ pub(super) fn top_k(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
 pub(super) fn non_max_suppression(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let (boxes, scores) = (cx.input(0)?, cx.input(1)?);
     let (b, s) = (cx.shape(boxes), cx.shape(scores));
-    if b.len() != 3 || s.len() != 3 || cx.dtype(boxes) != DType::F32 || cx.dtype(scores) != DType::F32 {
-        return Err(Refusal::invalid("its boxes and scores are not [B,N,4] and [B,C,N] of f32"));
+    if b.len() != 3
+        || s.len() != 3
+        || cx.dtype(boxes) != DType::F32
+        || cx.dtype(scores) != DType::F32
+    {
+        return Err(Refusal::invalid(
+            "its boxes and scores are not [B,N,4] and [B,C,N] of f32",
+        ));
     }
     let per_class = cx.opt_input(2)?;
     let mut most = b[1];
     if let Some(v) = per_class
         && let Ok(list) = cx.const_i64(v)
     {
-        let k = cx.graph().dim_const(list.first().copied().unwrap_or(0).clamp(0, i32::MAX as i64));
+        let k = cx
+            .graph()
+            .dim_const(list.first().copied().unwrap_or(0).clamp(0, i32::MAX as i64));
         most = cx.graph().dim_min(most, k);
     }
     let bound = cx.graph().dim_product(&[s[0], s[1], most]);
     let count = runtime_dim(cx, bound);
-    let inputs = [Some(boxes), Some(scores), per_class, cx.opt_input(3)?, cx.opt_input(4)?];
-    let op = NonMaxSuppression { center_point_box: cx.int_or("center_point_box", 0)? != 0 };
+    let inputs = [
+        Some(boxes),
+        Some(scores),
+        per_class,
+        cx.opt_input(3)?,
+        cx.opt_input(4)?,
+    ];
+    let op = NonMaxSuppression {
+        center_point_box: cx.int_or("center_point_box", 0)? != 0,
+    };
     let ty = cx.typed(DType::I64, &[count, Dim(3)])?;
     let y = cx.emit_n(op, &inputs, &[Some(ty)])[0].expect("one output is asked for");
     cx.set_output(0, y);
@@ -267,7 +323,10 @@ pub(super) fn one_hot(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let i = indices(cx, i);
     let depth = match cx.as_const_f32(depth) {
         Some(list) => cx.graph().dim_const(list.first().map_or(0, |&d| d as i64)),
-        None => *cx.dim_list(depth)?.first().ok_or_else(|| Refusal::invalid("its depth is empty"))?,
+        None => *cx
+            .dim_list(depth)?
+            .first()
+            .ok_or_else(|| Refusal::invalid("its depth is empty"))?,
     };
     let mut shape = cx.shape(i);
     let axis = cx.int_or("axis", -1)?;

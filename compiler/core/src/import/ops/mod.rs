@@ -12,8 +12,8 @@ mod loss;
 mod lower;
 mod matmul;
 mod ml;
-mod ngram;
 mod movement;
+mod ngram;
 mod norm;
 mod optim;
 mod pool;
@@ -49,7 +49,10 @@ pub(super) fn translate(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     if cx.call_function()? {
         return Ok(());
     }
-    Err(Refusal::unsupported(format!("the operator '{}' is not supported", short(cx.op_type()))))
+    Err(Refusal::unsupported(format!(
+        "the operator '{}' is not supported",
+        short(cx.op_type())
+    )))
 }
 
 /// The registry.
@@ -161,18 +164,28 @@ pub(super) fn sparse_bytes(sparse: &SparseTensorProto) -> Result<(Type, Vec<u8>)
     }
     let size = values.dtype.size();
     let mut bytes = vec![0; count as usize * size];
-    let positions: Vec<i64> = indices.bytes.as_chunks::<8>().0.iter().map(|c| i64::from_le_bytes(*c)).collect();
+    let positions: Vec<i64> = indices
+        .bytes
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .map(|c| i64::from_le_bytes(*c))
+        .collect();
     let wide = indices.shape.len() == 2;
     let step = if wide { shape.len().max(1) } else { 1 };
     if positions.len() != values.bytes.len() / size * step {
-        return Err(Refusal::invalid("a sparse tensor has another number of indices than of values"));
+        return Err(Refusal::invalid(
+            "a sparse tensor has another number of indices than of values",
+        ));
     }
     for (position, value) in positions.chunks(step).zip(values.bytes.chunks(size)) {
         let mut flat = 0usize;
         if wide {
             for (&i, &d) in position.iter().zip(&shape) {
                 if i < 0 || i as usize >= d {
-                    return Err(Refusal::invalid("an index of a sparse tensor is outside of its shape"));
+                    return Err(Refusal::invalid(
+                        "an index of a sparse tensor is outside of its shape",
+                    ));
                 }
                 flat = flat * d + i as usize;
             }

@@ -5,7 +5,9 @@ use super::super::build::axes;
 use super::super::error::Refusal;
 use super::shape::axes_of;
 use crate::ir::{Type, ValueId};
-use cygnet_format::op::{Cumulative, Pad, PadMode, ReverseSequence, Slice, TensorScatter, Trilu, Where};
+use cygnet_format::op::{
+    Cumulative, Pad, PadMode, ReverseSequence, Slice, TensorScatter, Trilu, Where,
+};
 use cygnet_format::{DType, Dim, Dims};
 
 /// Start or end of a slice as a position: negatives count from the end. The sign must be known.
@@ -16,7 +18,9 @@ fn position(cx: &mut NodeCx<'_>, at: Dim, length: Dim, what: &str) -> Result<Dim
     } else if hi < 0 {
         Ok(cx.graph().dim_add(at, length))
     } else {
-        Err(Refusal::unsupported(format!("the sign of its {what} is not known at compile time")))
+        Err(Refusal::unsupported(format!(
+            "the sign of its {what} is not known at compile time"
+        )))
     }
 }
 
@@ -26,7 +30,9 @@ pub(super) fn slice(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let (starts, ends, over, steps);
     if cx.opset() < 10 {
         let list = |cx: &mut NodeCx<'_>, name: &str| -> Result<Vec<Dim>, Refusal> {
-            let list = cx.ints(name)?.ok_or_else(|| Refusal::invalid(format!("its attribute '{name}' is missing")))?;
+            let list = cx
+                .ints(name)?
+                .ok_or_else(|| Refusal::invalid(format!("its attribute '{name}' is missing")))?;
             Ok(list.into_iter().map(|v| cx.graph().dim_const(v)).collect())
         };
         (starts, ends) = (list(cx, "starts")?, list(cx, "ends")?);
@@ -41,7 +47,9 @@ pub(super) fn slice(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let over = over.unwrap_or_else(|| (0..starts.len() as i64).collect());
     let steps = steps.unwrap_or_else(|| vec![1; starts.len()]);
     if ends.len() != starts.len() || over.len() != starts.len() || steps.len() != starts.len() {
-        return Err(Refusal::invalid("its starts, ends, axes and steps differ in length"));
+        return Err(Refusal::invalid(
+            "its starts, ends, axes and steps differ in length",
+        ));
     }
     let mut shape = cx.shape(x);
     let mut from = vec![Dim(0); rank];
@@ -89,7 +97,14 @@ pub(super) fn slice(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     }
     let ty = cx.typed(cx.dtype(x), &shape)?;
     let starts = Dims::new(&from).ok_or_else(|| Refusal::unsupported("too many axes"))?;
-    let y = cx.emit(Slice { starts, steps: axes(by)? }, &[x], ty);
+    let y = cx.emit(
+        Slice {
+            starts,
+            steps: axes(by)?,
+        },
+        &[x],
+        ty,
+    );
     cx.set_output(0, y);
     Ok(())
 }
@@ -115,11 +130,17 @@ pub(super) fn split(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
             let before = cx.graph().dim_const(n - 1);
             let before = cx.graph().dim_mul(part, before);
             let last = cx.graph().dim_sub(length, before);
-            (0..n).map(|i| if i == n - 1 { last } else { part }).collect()
+            (0..n)
+                .map(|i| if i == n - 1 { last } else { part })
+                .collect()
         }
     };
     if parts.len() < cx.n_outputs() {
-        return Err(Refusal::invalid(format!("{} parts for {} outputs", parts.len(), cx.n_outputs())));
+        return Err(Refusal::invalid(format!(
+            "{} parts for {} outputs",
+            parts.len(),
+            cx.n_outputs()
+        )));
     }
     let sum = parts.iter().fold(Dim(0), |a, &p| cx.graph().dim_add(a, p));
     if let (Some(a), Some(b)) = (cx.graph().dim_value(sum), cx.graph().dim_value(length))
@@ -145,8 +166,13 @@ pub(super) fn pad(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let (pads, value, over);
     if cx.opset() < 11 {
         let name = if cx.opset() < 2 { "paddings" } else { "pads" };
-        let list = cx.ints(name)?.ok_or_else(|| Refusal::invalid("its pads are missing"))?;
-        pads = list.into_iter().map(|v| cx.graph().dim_const(v)).collect::<Vec<_>>();
+        let list = cx
+            .ints(name)?
+            .ok_or_else(|| Refusal::invalid("its pads are missing"))?;
+        pads = list
+            .into_iter()
+            .map(|v| cx.graph().dim_const(v))
+            .collect::<Vec<_>>();
         let fill = cx.float_or("value", 0.0)?;
         value = (fill != 0.0).then(|| cx.scalar(fill, cx.dtype(x)));
         over = None;
@@ -158,14 +184,22 @@ pub(super) fn pad(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     }
     let over = over.unwrap_or_else(|| (0..rank).collect());
     if pads.len() != 2 * over.len() {
-        return Err(Refusal::invalid(format!("{} pads for {} axes", pads.len(), over.len())));
+        return Err(Refusal::invalid(format!(
+            "{} pads for {} axes",
+            pads.len(),
+            over.len()
+        )));
     }
     let mode = match cx.str_or("mode", "constant")?.as_str() {
         "constant" => PadMode::Constant,
         "edge" => PadMode::Edge,
         "reflect" => PadMode::Reflect,
         "wrap" => PadMode::Wrap,
-        other => return Err(Refusal::unsupported(format!("the padding mode '{other}' is unknown"))),
+        other => {
+            return Err(Refusal::unsupported(format!(
+                "the padding mode '{other}' is unknown"
+            )));
+        }
     };
     let mut before = vec![Dim(0); rank];
     let mut after = vec![Dim(0); rank];
@@ -178,7 +212,9 @@ pub(super) fn pad(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
                 return Ok(Dim(0));
             }
             if hi > 0 {
-                return Err(Refusal::unsupported("the sign of its pads is not known at compile time"));
+                return Err(Refusal::unsupported(
+                    "the sign of its pads is not known at compile time",
+                ));
             }
             let cut = cx.graph().dim_sub(Dim(0), *d);
             *d = Dim(0);
@@ -215,7 +251,9 @@ pub(super) fn pad(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
 pub(super) fn where_select(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let (c, x, y) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
     if cx.dtype(c) != DType::Bool || cx.dtype(x) != cx.dtype(y) {
-        return Err(Refusal::invalid("its condition is not boolean, or its operands differ in type"));
+        return Err(Refusal::invalid(
+            "its condition is not boolean, or its operands differ in type",
+        ));
     }
     let shape = cx.broadcast(&cx.shape(x), &cx.shape(y))?;
     let shape = cx.broadcast(&shape, &cx.shape(c))?;
@@ -243,7 +281,10 @@ pub(super) fn reverse_sequence(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let (x, lengths) = (cx.input(0)?, cx.input(1)?);
     let (batch, time) = (cx.int_or("batch_axis", 1)?, cx.int_or("time_axis", 0)?);
     let (batch, time) = (cx.axis(batch, cx.rank(x))?, cx.axis(time, cx.rank(x))?);
-    let op = ReverseSequence { batch_axis: batch as i32, time_axis: time as i32 };
+    let op = ReverseSequence {
+        batch_axis: batch as i32,
+        time_axis: time as i32,
+    };
     let ty = cx.ty(x);
     let y = cx.emit(op, &[x, lengths], ty);
     cx.set_output(0, y);
@@ -252,7 +293,10 @@ pub(super) fn reverse_sequence(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
 
 pub(super) fn cumulative(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let (x, axis) = (cx.input(0)?, cx.input(1)?);
-    let axis = *cx.const_i64(axis)?.first().ok_or_else(|| Refusal::invalid("its axis is empty"))?;
+    let axis = *cx
+        .const_i64(axis)?
+        .first()
+        .ok_or_else(|| Refusal::invalid("its axis is empty"))?;
     let op = Cumulative {
         axis: cx.axis(axis, cx.rank(x))? as i32,
         exclusive: cx.int_or("exclusive", 0)? != 0,
@@ -275,12 +319,23 @@ pub(super) fn tensor_scatter(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let circular = match cx.str_or("mode", "linear")?.as_str() {
         "linear" => false,
         "circular" => true,
-        other => return Err(Refusal::unsupported(format!("the mode '{other}' is unknown"))),
+        other => {
+            return Err(Refusal::unsupported(format!(
+                "the mode '{other}' is unknown"
+            )));
+        }
     };
     let mut inputs = vec![x, update];
     inputs.extend(cx.opt_input(2)?);
     let ty = cx.ty(x);
-    let y = cx.emit(TensorScatter { axis: axis as i32, circular }, &inputs, ty);
+    let y = cx.emit(
+        TensorScatter {
+            axis: axis as i32,
+            circular,
+        },
+        &inputs,
+        ty,
+    );
     cx.set_output(0, y);
     Ok(())
 }
@@ -313,7 +368,11 @@ pub(super) fn depth_to_space(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let (shape, perm) = match cx.str_or("mode", "DCR")?.as_str() {
         "DCR" => ([n, b, b, depth, h, w], [0, 3, 4, 1, 5, 2]),
         "CRD" => ([n, depth, b, b, h, w], [0, 1, 4, 2, 5, 3]),
-        other => return Err(Refusal::unsupported(format!("the mode '{other}' is unknown"))),
+        other => {
+            return Err(Refusal::unsupported(format!(
+                "the mode '{other}' is unknown"
+            )));
+        }
     };
     let y = cx.reshape(x, &shape);
     let y = cx.transpose(y, &perm);
@@ -338,11 +397,18 @@ pub(super) fn center_crop_pad(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let target = cx.dim_list(target)?;
     let rank = cx.rank(x);
     let over = match cx.ints("axes")? {
-        Some(list) => list.into_iter().map(|a| cx.axis(a, rank)).collect::<Result<Vec<_>, _>>()?,
+        Some(list) => list
+            .into_iter()
+            .map(|a| cx.axis(a, rank))
+            .collect::<Result<Vec<_>, _>>()?,
         None => (0..rank).collect(),
     };
     if over.len() != target.len() {
-        return Err(Refusal::invalid(format!("{} lengths for {} axes", target.len(), over.len())));
+        return Err(Refusal::invalid(format!(
+            "{} lengths for {} axes",
+            target.len(),
+            over.len()
+        )));
     }
     let mut y = x;
     for (&axis, &want) in over.iter().zip(&target) {
@@ -358,11 +424,22 @@ pub(super) fn center_crop_pad(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
             let spare = cx.graph().dim_sub(want, have);
             let lead = cx.graph().dim_floor_div(spare, Dim(2));
             shape[axis] = want;
-            let before: Dims = (0..rank).map(|i| if i == axis { lead } else { Dim(0) }).collect();
+            let before: Dims = (0..rank)
+                .map(|i| if i == axis { lead } else { Dim(0) })
+                .collect();
             let ty = cx.typed(cx.dtype(y), &shape)?;
-            y = cx.emit(Pad { before, mode: PadMode::Constant }, &[y], ty);
+            y = cx.emit(
+                Pad {
+                    before,
+                    mode: PadMode::Constant,
+                },
+                &[y],
+                ty,
+            );
         } else {
-            return Err(Refusal::unsupported(format!("whether axis {axis} is cropped or padded depends on the input")));
+            return Err(Refusal::unsupported(format!(
+                "whether axis {axis} is cropped or padded depends on the input"
+            )));
         }
     }
     cx.set_output(0, y);
@@ -386,18 +463,26 @@ pub(super) fn dropout(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
             None => 0.5,
         };
         if ratio != 0.0 {
-            return Err(Refusal::unsupported("it drops elements at random: the model was exported for training")
-                .remedy("export the model in evaluation mode"));
+            return Err(Refusal::unsupported(
+                "it drops elements at random: the model was exported for training",
+            )
+            .remedy("export the model in evaluation mode"));
         }
     }
     cx.set_output(0, x);
     if cx.has_output(1) {
-        let dtype = if cx.opset() >= 10 { DType::Bool } else { cx.dtype(x) };
+        let dtype = if cx.opset() >= 10 {
+            DType::Bool
+        } else {
+            cx.dtype(x)
+        };
         let one = cx.scalar(1.0, dtype);
-        let ty = Type { dtype, shape: cx.ty(x).shape };
+        let ty = Type {
+            dtype,
+            shape: cx.ty(x).shape,
+        };
         let mask = fill(cx, one, &ty)?;
         cx.set_output(1, mask);
     }
     Ok(())
 }
-

@@ -6,14 +6,18 @@ use super::super::tensor;
 use super::window::{Window, axes, channels_last, kernel_of, spatial_rank};
 use crate::ir::{Type, ValueId};
 use cygnet_format::op::{
-    BinaryKind, ConvInteger, DequantizeLinear, DynamicQuantizeLinear, MatMulInteger, QuantizeLinear, ReduceKind,
-    Requantize, UnaryKind,
+    BinaryKind, ConvInteger, DequantizeLinear, DynamicQuantizeLinear, MatMulInteger,
+    QuantizeLinear, ReduceKind, Requantize, UnaryKind,
 };
 use cygnet_format::{DType, Dim};
 
 /// Scales and zero points of one element are scalars, whatever their rank.
 fn parameter(cx: &mut NodeCx<'_>, v: ValueId) -> ValueId {
-    if cx.ty(v).fixed_len() == Some(1) { cx.reshape(v, &[]) } else { v }
+    if cx.ty(v).fixed_len() == Some(1) {
+        cx.reshape(v, &[])
+    } else {
+        v
+    }
 }
 
 /// Axis and block size of quantisation parameters.
@@ -23,40 +27,76 @@ fn layout(cx: &mut NodeCx<'_>, x: ValueId, scale: ValueId) -> Result<(i32, u32),
     }
     let axis = cx.int_or("axis", 1)?;
     let axis = cx.axis(axis, cx.rank(x))?;
-    let block = u32::try_from(cx.int_or("block_size", 0)?).map_err(|_| Refusal::invalid("its block size is negative"))?;
+    let block = u32::try_from(cx.int_or("block_size", 0)?)
+        .map_err(|_| Refusal::invalid("its block size is negative"))?;
     let (xs, ss) = (cx.shape(x), cx.shape(scale));
     if block == 0 {
         if ss.len() != 1 || ss[0] != xs[axis] {
-            return Err(Refusal::invalid(format!("its scales {ss:?} do not fit axis {axis} of {xs:?}")));
+            return Err(Refusal::invalid(format!(
+                "its scales {ss:?} do not fit axis {axis} of {xs:?}"
+            )));
         }
     } else if ss.len() != xs.len() {
-        return Err(Refusal::invalid("its blocked scales have another rank than its input"));
+        return Err(Refusal::invalid(
+            "its blocked scales have another rank than its input",
+        ));
     }
     Ok((axis as i32, block))
 }
 
-fn quantize(cx: &mut NodeCx<'_>, x: ValueId, scale: ValueId, zero: Option<ValueId>, to: DType) -> Result<ValueId, Refusal> {
-    let x = if cx.dtype(x) == DType::I32 { x } else { cx.cast(x, DType::F32) };
+fn quantize(
+    cx: &mut NodeCx<'_>,
+    x: ValueId,
+    scale: ValueId,
+    zero: Option<ValueId>,
+    to: DType,
+) -> Result<ValueId, Refusal> {
+    let x = if cx.dtype(x) == DType::I32 {
+        x
+    } else {
+        cx.cast(x, DType::F32)
+    };
     let scale = parameter(cx, scale);
     let scale = cx.cast(scale, DType::F32);
     let zero = zero.map(|z| parameter(cx, z));
     let (axis, block) = layout(cx, x, scale)?;
     let saturate = cx.int_or("saturate", 1)? != 0;
-    let ty = Type { dtype: to, shape: cx.ty(x).shape };
+    let ty = Type {
+        dtype: to,
+        shape: cx.ty(x).shape,
+    };
     let inputs: Vec<_> = [x, scale].into_iter().chain(zero).collect();
-    Ok(cx.emit(QuantizeLinear { axis, block, saturate }, &inputs, ty))
+    Ok(cx.emit(
+        QuantizeLinear {
+            axis,
+            block,
+            saturate,
+        },
+        &inputs,
+        ty,
+    ))
 }
 
 /// Gives f32.
-fn dequantize(cx: &mut NodeCx<'_>, x: ValueId, scale: ValueId, zero: Option<ValueId>) -> Result<ValueId, Refusal> {
+fn dequantize(
+    cx: &mut NodeCx<'_>,
+    x: ValueId,
+    scale: ValueId,
+    zero: Option<ValueId>,
+) -> Result<ValueId, Refusal> {
     let scale = parameter(cx, scale);
     let scale = cx.cast(scale, DType::F32);
     let zero = zero.map(|z| parameter(cx, z));
     if zero.is_some_and(|z| cx.dtype(z) != cx.dtype(x)) {
-        return Err(Refusal::invalid("its input and its zero point differ in type"));
+        return Err(Refusal::invalid(
+            "its input and its zero point differ in type",
+        ));
     }
     let (axis, block) = layout(cx, x, scale)?;
-    let ty = Type { dtype: DType::F32, shape: cx.ty(x).shape };
+    let ty = Type {
+        dtype: DType::F32,
+        shape: cx.ty(x).shape,
+    };
     let inputs: Vec<_> = [x, scale].into_iter().chain(zero).collect();
     Ok(cx.emit(DequantizeLinear { axis, block }, &inputs, ty))
 }
@@ -88,36 +128,57 @@ pub(super) fn dequantize_linear(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
 pub(super) fn dynamic_quantize_linear(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let x = cx.input(0)?;
     let types = dynamic_types(cx, x);
-    for (i, v) in cx.emit_n(DynamicQuantizeLinear {}, &[Some(x)], &types).into_iter().enumerate() {
+    for (i, v) in cx
+        .emit_n(DynamicQuantizeLinear {}, &[Some(x)], &types)
+        .into_iter()
+        .enumerate()
+    {
         cx.set_output(i, v.expect("asked for"));
     }
     Ok(())
 }
 
 fn dynamic_types(cx: &mut NodeCx<'_>, x: ValueId) -> [Option<Type>; 3] {
-    let y = Type { dtype: DType::U8, shape: cx.ty(x).shape };
-    [Some(y), Some(Type::fixed(DType::F32, &[])), Some(Type::fixed(DType::U8, &[]))]
+    let y = Type {
+        dtype: DType::U8,
+        shape: cx.ty(x).shape,
+    };
+    [
+        Some(y),
+        Some(Type::fixed(DType::F32, &[])),
+        Some(Type::fixed(DType::U8, &[])),
+    ]
 }
 
 fn eight_bits(cx: &NodeCx<'_>, v: ValueId) -> Result<(), Refusal> {
     match cx.dtype(v) {
         DType::I8 | DType::U8 => Ok(()),
-        other => Err(Refusal::unsupported(format!("an integer product of {other} operands"))
-            .remedy("quantise to 8-bit integers")),
+        other => Err(
+            Refusal::unsupported(format!("an integer product of {other} operands"))
+                .remedy("quantise to 8-bit integers"),
+        ),
     }
 }
 
 /// A zero point: a scalar, or a vector along the operand's own rows or columns.
-fn zero_point(cx: &mut NodeCx<'_>, zero: Option<ValueId>, length: Dim) -> Result<Option<ValueId>, Refusal> {
-    let Some(z) = zero.map(|z| parameter(cx, z)) else { return Ok(None) };
+fn zero_point(
+    cx: &mut NodeCx<'_>,
+    zero: Option<ValueId>,
+    length: Dim,
+) -> Result<Option<ValueId>, Refusal> {
+    let Some(z) = zero.map(|z| parameter(cx, z)) else {
+        return Ok(None);
+    };
     if cx.rank(z) == 0 {
         return Ok(Some(z));
     }
     let shape = cx.shape(z);
     let count = cx.graph().dim_product(&shape);
     if count != length {
-        return Err(Refusal::unsupported(format!("zero points of shape {shape:?}"))
-            .remedy("use one zero point a tensor, or one a row or column"));
+        return Err(
+            Refusal::unsupported(format!("zero points of shape {shape:?}"))
+                .remedy("use one zero point a tensor, or one a row or column"),
+        );
     }
     Ok(Some(cx.reshape(z, &[length])))
 }
@@ -144,13 +205,25 @@ fn integer_product(
         y.push(Dim::ONE);
     }
     let (a, b) = (cx.reshape(a, &x), cx.reshape(b, &y));
-    let (m, k, l, n) = (x[x.len() - 2], x[x.len() - 1], y[y.len() - 2], y[y.len() - 1]);
+    let (m, k, l, n) = (
+        x[x.len() - 2],
+        x[x.len() - 1],
+        y[y.len() - 2],
+        y[y.len() - 1],
+    );
     if k != l && k.as_const().is_some() && l.as_const().is_some() {
-        return Err(Refusal::invalid(format!("its operands do not match: {x:?} and {y:?}")));
+        return Err(Refusal::invalid(format!(
+            "its operands do not match: {x:?} and {y:?}"
+        )));
     }
     let mut shape = cx.broadcast(&x[..x.len() - 2], &y[..y.len() - 2])?;
     shape.extend([m, n]);
-    let inputs = [Some(a), Some(b), zero_point(cx, a_zero, m)?, zero_point(cx, b_zero, n)?];
+    let inputs = [
+        Some(a),
+        Some(b),
+        zero_point(cx, a_zero, m)?,
+        zero_point(cx, b_zero, n)?,
+    ];
     let ty = cx.typed(DType::I32, &shape)?;
     let y = cx.emit_n(MatMulInteger {}, &inputs, &[Some(ty)])[0].expect("asked for");
     if row {
@@ -163,7 +236,12 @@ fn integer_product(
 }
 
 pub(super) fn mat_mul_integer(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
-    let (a, b, az, bz) = (cx.input(0)?, cx.input(1)?, cx.opt_input(2)?, cx.opt_input(3)?);
+    let (a, b, az, bz) = (
+        cx.input(0)?,
+        cx.input(1)?,
+        cx.opt_input(2)?,
+        cx.opt_input(3)?,
+    );
     let y = integer_product(cx, a, b, az, bz)?;
     cx.set_output(0, y);
     Ok(())
@@ -190,15 +268,26 @@ fn requantize(
     multiplier: ValueId,
     zero: ValueId,
 ) -> Result<ValueId, Refusal> {
-    let ty = Type { dtype: cx.dtype(zero), shape: cx.ty(acc).shape };
+    let ty = Type {
+        dtype: cx.dtype(zero),
+        shape: cx.ty(acc).shape,
+    };
     if !matches!(ty.dtype, DType::I8 | DType::U8 | DType::I16 | DType::U16) {
-        return Err(Refusal::unsupported(format!("a quantised result of type {}", ty.dtype)));
+        return Err(Refusal::unsupported(format!(
+            "a quantised result of type {}",
+            ty.dtype
+        )));
     }
     let zero = parameter(cx, zero);
     if cx.rank(zero) != 0 {
         return Err(Refusal::unsupported("an output zero point a channel"));
     }
-    Ok(cx.emit_n(Requantize {}, &[Some(acc), bias, Some(multiplier), Some(zero)], &[Some(ty)])[0].expect("asked for"))
+    Ok(cx.emit_n(
+        Requantize {},
+        &[Some(acc), bias, Some(multiplier), Some(zero)],
+        &[Some(ty)],
+    )[0]
+    .expect("asked for"))
 }
 
 pub(super) fn qlinear_mat_mul(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
@@ -231,20 +320,32 @@ fn integer_conv(
     spatial_rank(cx, x)?;
     let (xs, ws) = (cx.shape(x), cx.shape(w));
     if ws.len() != xs.len() {
-        return Err(Refusal::invalid("its weights have another rank than its input"));
+        return Err(Refusal::invalid(
+            "its weights have another rank than its input",
+        ));
     }
     let kernel = kernel_of(cx, w, 2)?;
     let window = Window::read(cx, kernel)?;
     let group = cx.int_or("group", 1)?;
     let extent = window.extent(cx, &xs[2..], false)?;
     if extent.explicit.is_some() {
-        return Err(Refusal::unsupported("the padding of auto_pad depends on an input size that is not fixed")
-            .remedy("fix the input shape with --input NAME=SHAPE"));
+        return Err(Refusal::unsupported(
+            "the padding of auto_pad depends on an input size that is not fixed",
+        )
+        .remedy("fix the input shape with --input NAME=SHAPE"));
     }
     let (c, per, o) = (xs[1].as_const(), ws[1].as_const(), ws[0].as_const());
-    let (Some(c), Some(per), Some(o)) = (c, per, o) else { return Err(Refusal::needs_constant("number of channels")) };
-    let g = usize::try_from(group).ok().filter(|&g| g > 0 && g.checked_mul(per) == Some(c) && o % g == 0);
-    let g = g.ok_or_else(|| Refusal::invalid(format!("{c} channels in {group} groups do not fit weights {ws:?}")))?;
+    let (Some(c), Some(per), Some(o)) = (c, per, o) else {
+        return Err(Refusal::needs_constant("number of channels"));
+    };
+    let g = usize::try_from(group)
+        .ok()
+        .filter(|&g| g > 0 && g.checked_mul(per) == Some(c) && o % g == 0);
+    let g = g.ok_or_else(|| {
+        Refusal::invalid(format!(
+            "{c} channels in {group} groups do not fit weights {ws:?}"
+        ))
+    })?;
     let x_zero = zero_point(cx, x_zero, Dim::ONE)?;
     let w_zero = zero_point(cx, w_zero, ws[0])?;
     let perm: Vec<usize> = std::iter::once(0).chain(2..ws.len()).chain([1]).collect();
@@ -263,7 +364,12 @@ fn integer_conv(
 }
 
 pub(super) fn conv_integer(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
-    let (x, w, xz, wz) = (cx.input(0)?, cx.input(1)?, cx.opt_input(2)?, cx.opt_input(3)?);
+    let (x, w, xz, wz) = (
+        cx.input(0)?,
+        cx.input(1)?,
+        cx.opt_input(2)?,
+        cx.opt_input(3)?,
+    );
     let y = integer_conv(cx, x, w, xz, wz)?;
     let y = cx.to_channels_first(y);
     cx.set_output(0, y);
@@ -295,7 +401,11 @@ fn back(cx: &mut NodeCx<'_>, y: ValueId, scale: usize, like: ValueId) -> Result<
 
 /// `QLinearAdd` and `QLinearMul` of `com.microsoft`.
 pub(super) fn qlinear_binary(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
-    let kind = if cx.op_type() == "QLinearAdd" { BinaryKind::Add } else { BinaryKind::Mul };
+    let kind = if cx.op_type() == "QLinearAdd" {
+        BinaryKind::Add
+    } else {
+        BinaryKind::Mul
+    };
     let (a, a_scale, a_zero) = (cx.input(0)?, cx.input(1)?, cx.opt_input(2)?);
     let (b, b_scale, b_zero) = (cx.input(3)?, cx.input(4)?, cx.opt_input(5)?);
     let x = dequantize(cx, a, a_scale, a_zero)?;
@@ -320,8 +430,10 @@ pub(super) fn qlinear_unary(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
 
 /// `QLinearConcat` of `com.microsoft`: the output's parameters first, then triples.
 pub(super) fn qlinear_concat(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
-    if cx.n_inputs() < 5 || (cx.n_inputs() - 2) % 3 != 0 {
-        return Err(Refusal::invalid("its inputs are no triples of tensor, scale and zero point"));
+    if cx.n_inputs() < 5 || !(cx.n_inputs() - 2).is_multiple_of(3) {
+        return Err(Refusal::invalid(
+            "its inputs are no triples of tensor, scale and zero point",
+        ));
     }
     let mut parts = Vec::new();
     let first = cx.input(2)?;
@@ -335,9 +447,23 @@ pub(super) fn qlinear_concat(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let (s, z) = (cx.input(0)?, cx.opt_input(1)?);
     let to = z.map_or(cx.dtype(first), |z| cx.dtype(z));
     let scale = parameter(cx, s);
-    let ty = Type { dtype: to, shape: cx.ty(y).shape };
-    let inputs: Vec<_> = [y, scale].into_iter().chain(z.map(|z| parameter(cx, z))).collect();
-    let y = cx.emit(QuantizeLinear { axis: 0, block: 0, saturate: true }, &inputs, ty);
+    let ty = Type {
+        dtype: to,
+        shape: cx.ty(y).shape,
+    };
+    let inputs: Vec<_> = [y, scale]
+        .into_iter()
+        .chain(z.map(|z| parameter(cx, z)))
+        .collect();
+    let y = cx.emit(
+        QuantizeLinear {
+            axis: 0,
+            block: 0,
+            saturate: true,
+        },
+        &inputs,
+        ty,
+    );
     cx.set_output(0, y);
     Ok(())
 }
@@ -351,7 +477,11 @@ pub(super) fn qlinear_global_average_pool(cx: &mut NodeCx<'_>) -> Result<(), Ref
     let (x, scale, zero) = (cx.input(0)?, cx.input(1)?, cx.opt_input(2)?);
     spatial_rank(cx, x)?;
     let rank = cx.rank(x);
-    let over: Vec<usize> = if channels_last_attribute(cx)? { (1..rank - 1).collect() } else { (2..rank).collect() };
+    let over: Vec<usize> = if channels_last_attribute(cx)? {
+        (1..rank - 1).collect()
+    } else {
+        (2..rank).collect()
+    };
     let y = dequantize(cx, x, scale, zero)?;
     let y = cx.reduce(ReduceKind::Mean, y, &over, true)?;
     back(cx, y, 3, x)
@@ -368,15 +498,21 @@ pub(super) fn qlinear_average_pool(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         y = cx.to_channels_last(y);
     }
     let kernel = cx.ints("kernel_shape")?.filter(|k| k.len() == spatial);
-    let kernel = kernel.ok_or_else(|| Refusal::invalid("its kernel_shape does not fit its input"))?;
-    let kernel = kernel.into_iter().map(|k| i32::try_from(k).unwrap_or(0)).collect();
+    let kernel =
+        kernel.ok_or_else(|| Refusal::invalid("its kernel_shape does not fit its input"))?;
+    let kernel = kernel
+        .into_iter()
+        .map(|k| i32::try_from(k).unwrap_or(0))
+        .collect();
     let window = Window::read(cx, kernel)?;
     let shape = cx.shape(y);
     let ceil = cx.int_or("ceil_mode", 0)? != 0;
     let extent = window.extent(cx, &shape[1..=spatial], ceil)?;
     if extent.explicit.is_some() {
-        return Err(Refusal::unsupported("the padding of auto_pad depends on an input size that is not fixed")
-            .remedy("fix the input shape with --input NAME=SHAPE"));
+        return Err(Refusal::unsupported(
+            "the padding of auto_pad depends on an input size that is not fixed",
+        )
+        .remedy("fix the input shape with --input NAME=SHAPE"));
     }
     let op = Pool {
         kind: PoolKind::Average,
@@ -387,7 +523,10 @@ pub(super) fn qlinear_average_pool(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         count_include_pad: cx.int_or("count_include_pad", 0)? != 0,
         ..Default::default()
     };
-    let ty = cx.typed(DType::F32, &channels_last(shape[0], &extent.out, shape[spatial + 1]))?;
+    let ty = cx.typed(
+        DType::F32,
+        &channels_last(shape[0], &extent.out, shape[spatial + 1]),
+    )?;
     y = cx.emit(op, &[y], ty);
     if !last {
         y = cx.to_channels_first(y);
@@ -400,7 +539,12 @@ pub(super) fn mat_mul_to_float(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let (a, b, a_scale, b_scale, a_zero, b_zero, bias);
     if cx.op_type() == "DynamicQuantizeMatMul" {
         let x = cx.input(0)?;
-        (b, b_scale, b_zero, bias) = (cx.input(1)?, cx.input(2)?, cx.opt_input(3)?, cx.opt_input(4)?);
+        (b, b_scale, b_zero, bias) = (
+            cx.input(1)?,
+            cx.input(2)?,
+            cx.opt_input(3)?,
+            cx.opt_input(4)?,
+        );
         let types = dynamic_types(cx, x);
         let q = cx.emit_n(DynamicQuantizeLinear {}, &[Some(x)], &types);
         (a, a_scale, a_zero) = (q[0].expect("asked for"), q[1].expect("asked for"), q[2]);

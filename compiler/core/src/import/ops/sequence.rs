@@ -20,13 +20,29 @@ fn sequence(cx: &mut NodeCx<'_>, i: usize) -> Result<Vec<Entry>, Refusal> {
 }
 
 /// A position counted from either end; `most` is the largest one allowed.
-fn position(cx: &mut NodeCx<'_>, i: usize, length: usize, most: usize) -> Result<Option<usize>, Refusal> {
-    let Some(v) = cx.opt_input(i)? else { return Ok(None) };
-    let at = *cx.const_i64(v)?.first().ok_or_else(|| Refusal::invalid("its position is empty"))?;
-    let at = if at < 0 { at.saturating_add(length as i64) } else { at };
+fn position(
+    cx: &mut NodeCx<'_>,
+    i: usize,
+    length: usize,
+    most: usize,
+) -> Result<Option<usize>, Refusal> {
+    let Some(v) = cx.opt_input(i)? else {
+        return Ok(None);
+    };
+    let at = *cx
+        .const_i64(v)?
+        .first()
+        .ok_or_else(|| Refusal::invalid("its position is empty"))?;
+    let at = if at < 0 {
+        at.saturating_add(length as i64)
+    } else {
+        at
+    };
     match usize::try_from(at) {
         Ok(at) if at <= most => Ok(Some(at)),
-        _ => Err(Refusal::invalid(format!("position {at} is outside of a sequence of {length}"))),
+        _ => Err(Refusal::invalid(format!(
+            "position {at} is outside of a sequence of {length}"
+        ))),
     }
 }
 
@@ -58,7 +74,10 @@ pub(super) fn insert(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
 
 pub(super) fn erase(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let mut list = sequence(cx, 0)?;
-    let last = list.len().checked_sub(1).ok_or_else(|| Refusal::invalid("it erases from an empty sequence"))?;
+    let last = list
+        .len()
+        .checked_sub(1)
+        .ok_or_else(|| Refusal::invalid("it erases from an empty sequence"))?;
     let at = position(cx, 1, list.len(), last)?.unwrap_or(last);
     list.remove(at);
     cx.set_entry(0, Entry::Sequence(list));
@@ -67,8 +86,12 @@ pub(super) fn erase(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
 
 pub(super) fn at(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let list = sequence(cx, 0)?;
-    let last = list.len().checked_sub(1).ok_or_else(|| Refusal::invalid("it reads from an empty sequence"))?;
-    let at = position(cx, 1, list.len(), last)?.ok_or_else(|| Refusal::invalid("its position is missing"))?;
+    let last = list
+        .len()
+        .checked_sub(1)
+        .ok_or_else(|| Refusal::invalid("it reads from an empty sequence"))?;
+    let at = position(cx, 1, list.len(), last)?
+        .ok_or_else(|| Refusal::invalid("its position is missing"))?;
     cx.set_entry(0, list[at].clone());
     Ok(())
 }
@@ -84,7 +107,9 @@ pub(super) fn split(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let x = cx.input(0)?;
     let axis = cx.int_or("axis", 0)?;
     let axis = cx.axis(axis, cx.rank(x))?;
-    let total = cx.shape(x)[axis].as_const().ok_or_else(|| Refusal::needs_constant("length of the split axis"))?;
+    let total = cx.shape(x)[axis]
+        .as_const()
+        .ok_or_else(|| Refusal::needs_constant("length of the split axis"))?;
     let mut keep = true;
     let parts: Vec<usize> = match cx.opt_input(1)? {
         None => {
@@ -98,9 +123,14 @@ pub(super) fn split(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
                 if part < 1 || total as i64 / part > MAX_LENGTH as i64 {
                     return Err(Refusal::invalid(format!("it splits into parts of {part}")));
                 }
-                (0..total).step_by(part as usize).map(|s| (total - s).min(part as usize)).collect()
+                (0..total)
+                    .step_by(part as usize)
+                    .map(|s| (total - s).min(part as usize))
+                    .collect()
             } else {
-                list.into_iter().map(|p| usize::try_from(p).unwrap_or(usize::MAX)).collect()
+                list.into_iter()
+                    .map(|p| usize::try_from(p).unwrap_or(usize::MAX))
+                    .collect()
             }
         }
     };
@@ -132,7 +162,9 @@ pub(super) fn concat(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
             _ => return Err(Refusal::invalid("it joins a sequence of no tensors")),
         }
     }
-    let &first = values.first().ok_or_else(|| Refusal::unsupported("it joins an empty sequence"))?;
+    let &first = values
+        .first()
+        .ok_or_else(|| Refusal::unsupported("it joins an empty sequence"))?;
     let axis = cx.int_or("axis", 0)?;
     let new = cx.int_or("new_axis", 0)? != 0;
     let axis = cx.axis(axis, cx.rank(first) + new as usize)?;
@@ -195,7 +227,9 @@ pub(super) fn has_element(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
 pub(super) fn get_element(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let entry = match cx.entry(0)? {
         Some(Entry::Optional(Some(inner))) => *inner,
-        None | Some(Entry::Optional(None)) => return Err(Refusal::invalid("it opens an empty optional")),
+        None | Some(Entry::Optional(None)) => {
+            return Err(Refusal::invalid("it opens an empty optional"));
+        }
         Some(other) => other,
     };
     cx.set_entry(0, entry);

@@ -7,7 +7,11 @@ use cygnet_format::op::{Reshape, Tile};
 use cygnet_format::{DType, Dim};
 
 /// Axes from the attribute (old operator sets) or from input `i`; `None` when neither is given.
-pub(super) fn axes_of(cx: &mut NodeCx<'_>, i: usize, rank: usize) -> Result<Option<Vec<usize>>, Refusal> {
+pub(super) fn axes_of(
+    cx: &mut NodeCx<'_>,
+    i: usize,
+    rank: usize,
+) -> Result<Option<Vec<usize>>, Refusal> {
     let axes = match cx.ints("axes")? {
         Some(axes) => axes,
         None => match cx.opt_input(i)? {
@@ -27,7 +31,9 @@ pub(super) fn axes_of(cx: &mut NodeCx<'_>, i: usize, rank: usize) -> Result<Opti
 }
 
 pub(super) fn identity(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
-    let entry = cx.entry(0)?.ok_or_else(|| Refusal::invalid("its input is missing"))?;
+    let entry = cx
+        .entry(0)?
+        .ok_or_else(|| Refusal::invalid("its input is missing"))?;
     cx.set_entry(0, entry);
     Ok(())
 }
@@ -48,15 +54,22 @@ pub(super) fn reshape(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
 }
 
 /// Reshape with ONNX's 0 (copy) and -1 (infer).
-fn reshape_to(cx: &mut NodeCx<'_>, x: ValueId, target: &[Dim], allow_zero: bool) -> Result<ValueId, Refusal> {
+fn reshape_to(
+    cx: &mut NodeCx<'_>,
+    x: ValueId,
+    target: &[Dim],
+    allow_zero: bool,
+) -> Result<ValueId, Refusal> {
     let from = cx.shape(x);
     let mut shape = Vec::new();
     let mut open = None;
     for (i, &d) in target.iter().enumerate() {
         match cx.graph().dim_value(d) {
-            Some(0) if !allow_zero => shape.push(
-                *from.get(i).ok_or_else(|| Refusal::invalid(format!("dimension {i} of its new shape copies an axis that is not there")))?,
-            ),
+            Some(0) if !allow_zero => shape.push(*from.get(i).ok_or_else(|| {
+                Refusal::invalid(format!(
+                    "dimension {i} of its new shape copies an axis that is not there"
+                ))
+            })?),
             Some(-1) if open.is_none() => {
                 open = Some(i);
                 shape.push(Dim::ONE);
@@ -65,19 +78,30 @@ fn reshape_to(cx: &mut NodeCx<'_>, x: ValueId, target: &[Dim], allow_zero: bool)
             _ => shape.push(d),
         }
     }
-    let clash = || Refusal::invalid(format!("{from:?} elements cannot take the shape {target:?}"));
+    let clash = || {
+        Refusal::invalid(format!(
+            "{from:?} elements cannot take the shape {target:?}"
+        ))
+    };
     if let Some(open) = open {
         let d = remaining(cx, &from, &shape, open).ok_or_else(clash)?;
         shape[open] = d;
     }
-    let (a, b) = (cx.graph().dim_product(&from), cx.graph().dim_product(&shape));
+    let (a, b) = (
+        cx.graph().dim_product(&from),
+        cx.graph().dim_product(&shape),
+    );
     if let (Some(a), Some(b)) = (cx.graph().dim_value(a), cx.graph().dim_value(b))
         && a != b
     {
         return Err(clash());
     }
     let ty = cx.typed(cx.dtype(x), &shape)?;
-    Ok(if cx.shape(x) == shape { x } else { cx.emit(Reshape {}, &[x], ty) })
+    Ok(if cx.shape(x) == shape {
+        x
+    } else {
+        cx.emit(Reshape {}, &[x], ty)
+    })
 }
 
 /// The dimension that -1 stands for: what is left after equal dimensions cancel.
@@ -93,7 +117,10 @@ fn remaining(cx: &mut NodeCx<'_>, from: &[Dim], shape: &[Dim], open: usize) -> O
             None => divide.push(d),
         }
     }
-    let (a, b) = (cx.graph().dim_product(&left), cx.graph().dim_product(&divide));
+    let (a, b) = (
+        cx.graph().dim_product(&left),
+        cx.graph().dim_product(&divide),
+    );
     match (cx.graph().dim_value(a), cx.graph().dim_value(b)) {
         (Some(0), Some(0)) => Some(Dim(0)),
         (_, Some(0)) => None,
@@ -109,7 +136,9 @@ pub(super) fn flatten(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let r = shape.len() as i64;
     let at = if axis < 0 { axis + r } else { axis };
     if !(0..=r).contains(&at) {
-        return Err(Refusal::invalid(format!("axis {axis} is outside of a tensor of {r} axes")));
+        return Err(Refusal::invalid(format!(
+            "axis {axis} is outside of a tensor of {r} axes"
+        )));
     }
     let (a, b) = shape.split_at(at as usize);
     let dims = [cx.graph().dim_product(a), cx.graph().dim_product(b)];
@@ -130,10 +159,18 @@ pub(super) fn squeeze(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
             (0..shape.len()).filter(|&i| shape[i] == Dim::ONE).collect()
         }
     };
-    if let Some(&bad) = axes.iter().find(|&&a| shape[a].as_const().is_some_and(|d| d != 1)) {
-        return Err(Refusal::invalid(format!("axis {bad} of {shape:?} is not of length one")));
+    if let Some(&bad) = axes
+        .iter()
+        .find(|&&a| shape[a].as_const().is_some_and(|d| d != 1))
+    {
+        return Err(Refusal::invalid(format!(
+            "axis {bad} of {shape:?} is not of length one"
+        )));
     }
-    let kept: Vec<Dim> = (0..shape.len()).filter(|i| !axes.contains(i)).map(|i| shape[i]).collect();
+    let kept: Vec<Dim> = (0..shape.len())
+        .filter(|i| !axes.contains(i))
+        .map(|i| shape[i])
+        .collect();
     let y = cx.reshape(x, &kept);
     cx.set_output(0, y);
     Ok(())
@@ -152,8 +189,15 @@ pub(super) fn unsqueeze(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let rank = shape.len() + count;
     let axes = axes_of(cx, 1, rank)?.unwrap_or_default();
     let mut rest = shape.into_iter();
-    let dims: Vec<Dim> =
-        (0..rank).map(|i| if axes.contains(&i) { Dim::ONE } else { rest.next().unwrap_or(Dim::ONE) }).collect();
+    let dims: Vec<Dim> = (0..rank)
+        .map(|i| {
+            if axes.contains(&i) {
+                Dim::ONE
+            } else {
+                rest.next().unwrap_or(Dim::ONE)
+            }
+        })
+        .collect();
     cx.typed(DType::F32, &dims)?;
     let y = cx.reshape(x, &dims);
     cx.set_output(0, y);
@@ -166,9 +210,14 @@ pub(super) fn transpose(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let perm = match cx.ints("perm")? {
         None => (0..rank).rev().collect(),
         Some(perm) => {
-            let perm: Vec<usize> = perm.into_iter().map(|p| cx.axis(p, rank)).collect::<Result<_, _>>()?;
+            let perm: Vec<usize> = perm
+                .into_iter()
+                .map(|p| cx.axis(p, rank))
+                .collect::<Result<_, _>>()?;
             if perm.len() != rank || (0..rank).any(|i| !perm.contains(&i)) {
-                return Err(Refusal::invalid(format!("{perm:?} is no permutation of {rank} axes")));
+                return Err(Refusal::invalid(format!(
+                    "{perm:?} is no permutation of {rank} axes"
+                )));
             }
             perm
         }
@@ -185,7 +234,9 @@ pub(super) fn shape(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let clamp = |v: i64| (if v < 0 { v.saturating_add(r) } else { v }).clamp(0, r) as usize;
     let (start, end) = (clamp(cx.int_or("start", 0)?), clamp(cx.int_or("end", r)?));
     let part = dims.get(start..end).unwrap_or_default().to_vec();
-    let y = cx.dims_value(part, &[]).ok_or_else(|| Refusal::unsupported("a shape too long to follow"))?;
+    let y = cx
+        .dims_value(part, &[])
+        .ok_or_else(|| Refusal::unsupported("a shape too long to follow"))?;
     cx.set_output(0, y);
     Ok(())
 }
@@ -194,7 +245,9 @@ pub(super) fn size(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     let x = cx.input(0)?;
     let dims = cx.shape(x);
     let count = cx.graph().dim_product(&dims);
-    let y = cx.dims_value(vec![count], &[1]).ok_or_else(|| Refusal::unsupported("a size too large"))?;
+    let y = cx
+        .dims_value(vec![count], &[1])
+        .ok_or_else(|| Refusal::unsupported("a size too large"))?;
     let y = cx.reshape(y, &[]);
     cx.set_output(0, y);
     Ok(())
@@ -202,10 +255,19 @@ pub(super) fn size(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
 
 impl NodeCx<'_> {
     /// An i64 value of these dimensions; `shape` empty means a list.
-    pub(in super::super) fn dims_value(&mut self, values: Vec<Dim>, shape: &[usize]) -> Option<ValueId> {
-        let shape = if shape.is_empty() { vec![values.len()] } else { shape.to_vec() };
+    pub(in super::super) fn dims_value(
+        &mut self,
+        values: Vec<Dim>,
+        shape: &[usize],
+    ) -> Option<ValueId> {
+        let shape = if shape.is_empty() {
+            vec![values.len()]
+        } else {
+            shape.to_vec()
+        };
         let source = self.source();
-        self.imp.from_dims(values, &Type::fixed(DType::I64, &shape), &source)
+        self.imp
+            .from_dims(values, &Type::fixed(DType::I64, &shape), &source)
     }
 }
 
@@ -228,17 +290,30 @@ pub(super) fn tile(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
         // Operator set 1: a number of tiles and the axis.
         let axis = cx.input(2)?;
         let axis = cx.const_i64(axis)?.first().copied().unwrap_or(0);
-        let (axis, count) = (cx.axis(axis, shape.len())?, repeats.first().copied().unwrap_or(Dim::ONE));
-        repeats = (0..shape.len()).map(|i| if i == axis { count } else { Dim::ONE }).collect();
+        let (axis, count) = (
+            cx.axis(axis, shape.len())?,
+            repeats.first().copied().unwrap_or(Dim::ONE),
+        );
+        repeats = (0..shape.len())
+            .map(|i| if i == axis { count } else { Dim::ONE })
+            .collect();
     }
     if repeats.len() != shape.len() {
-        return Err(Refusal::invalid(format!("{} repeats for {} axes", repeats.len(), shape.len())));
+        return Err(Refusal::invalid(format!(
+            "{} repeats for {} axes",
+            repeats.len(),
+            shape.len()
+        )));
     }
     for (d, r) in shape.iter_mut().zip(repeats) {
         *d = cx.graph().dim_mul(*d, r);
     }
     let ty = cx.typed(cx.dtype(x), &shape)?;
-    let y = if cx.shape(x) == shape { x } else { cx.emit(Tile {}, &[x], ty) };
+    let y = if cx.shape(x) == shape {
+        x
+    } else {
+        cx.emit(Tile {}, &[x], ty)
+    };
     cx.set_output(0, y);
     Ok(())
 }
@@ -248,7 +323,9 @@ pub(super) fn concat(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
     for i in 0..cx.n_inputs() {
         values.push(cx.input(i)?);
     }
-    let first = *values.first().ok_or_else(|| Refusal::invalid("it has no inputs"))?;
+    let first = *values
+        .first()
+        .ok_or_else(|| Refusal::invalid("it has no inputs"))?;
     let axis = cx.int_or("axis", 1)?;
     let axis = cx.axis(axis, cx.rank(first))?;
     let y = cx.concat(&values, axis)?;
