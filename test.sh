@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests. On Debian and Ubuntu it installs what it needs, elsewhere it names what is missing.
 #
-#   ./test.sh                  all that CI runs: format, lints, unit tests, conformance, real models, other machines
+#   ./test.sh                  everything: format, lints, unit tests, conformance, real models, other machines
 #   ./test.sh --quick          format, lints and unit tests; needs no downloads beyond crates
 #   ./test.sh --data           only fetch and make the test data (the tests need it; cargo test alone does not make it)
 #   ./test.sh --conformance    only the ONNX node tests

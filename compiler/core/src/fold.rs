@@ -14,7 +14,12 @@ pub fn evaluate(graph: &Graph, node: &Node) -> Option<Vec<Option<Vec<u8>>>> {
     if !bodies(&node.op).is_empty() {
         return None;
     }
-    let mut alone = Graph::default();
+    // Attributes may name expressions; those over symbols have no value here and the run is refused.
+    let mut alone = Graph {
+        symbols: graph.symbols.clone(),
+        exprs: graph.exprs.clone(),
+        ..Graph::default()
+    };
     let mut take = |v: ValueId, constant: bool| -> Option<ValueId> {
         let value = graph.value(v);
         value.ty.fixed_shape()?;

@@ -414,7 +414,8 @@ fn in_place_steps() {
 #[test]
 fn wrong_shapes_are_errors() {
     let f = DType::F32;
-    let cases: Vec<(Op, Vec<Vec<usize>>, DType, Vec<usize>)> = vec![
+    type Case = (Op, Vec<Vec<usize>>, DType, Vec<usize>);
+    let cases: Vec<Case> = vec![
         (Reshape {}.into(), vec![vec![2, 3]], f, vec![5]),
         (
             Transpose {
