@@ -29,14 +29,22 @@ fn panic(info: &core::panic::PanicInfo) -> ! {
 
 fn end(good: bool) -> ! {
     loop {
-        debug::exit(if good { debug::EXIT_SUCCESS } else { debug::EXIT_FAILURE });
+        debug::exit(if good {
+            debug::EXIT_SUCCESS
+        } else {
+            debug::EXIT_FAILURE
+        });
     }
 }
 
 #[entry]
 fn main() -> ! {
-    let Some(arena) = cortex_m::singleton!(: Aligned<[u8; ARENA]> = Aligned([0; ARENA])) else { end(false) };
-    let Some(core) = cortex_m::Peripherals::take() else { end(false) };
+    let Some(arena) = cortex_m::singleton!(: Aligned<[u8; ARENA]> = Aligned([0; ARENA])) else {
+        end(false)
+    };
+    let Some(core) = cortex_m::Peripherals::take() else {
+        end(false)
+    };
     let mut clock = core.SYST;
     clock.set_clock_source(SystClkSource::Core);
     clock.set_reload(0x00FF_FFFF);
@@ -50,7 +58,11 @@ fn main() -> ! {
             end(false)
         }
     };
-    hprintln!("program {} bytes, arena {} bytes", PROGRAM.0.len(), program.arena_bytes());
+    hprintln!(
+        "program {} bytes, arena {} bytes",
+        PROGRAM.0.len(),
+        program.arena_bytes()
+    );
     let used = program.arena_bytes() as usize;
     let Some(arena) = arena.0.get_mut(..used) else {
         hprintln!("the arena has {} bytes", ARENA);
@@ -62,7 +74,8 @@ fn main() -> ! {
             for digit in 0..CLASSES {
                 let begin = cortex_m::peripheral::SYST::get_current();
                 let good = check(&mut session, digit);
-                let ticks = begin.wrapping_sub(cortex_m::peripheral::SYST::get_current()) & 0x00FF_FFFF;
+                let ticks =
+                    begin.wrapping_sub(cortex_m::peripheral::SYST::get_current()) & 0x00FF_FFFF;
                 match good {
                     Ok(true) => hprintln!("digit {}: ok, {} ticks", digit, ticks),
                     Ok(false) => failed += 1,
@@ -79,7 +92,12 @@ fn main() -> ! {
         }
     }
     let word = if failed == 0 { "ok" } else { "FAILED" };
-    hprintln!("test result: {}. {} passed; {} failed", word, CLASSES - failed, failed);
+    hprintln!(
+        "test result: {}. {} passed; {} failed",
+        word,
+        CLASSES - failed,
+        failed
+    );
     end(failed == 0)
 }
 
@@ -93,13 +111,20 @@ fn check(session: &mut Session<'_>, digit: usize) -> Result<bool, RunError> {
     session.run()?;
     let output = session.output(0)?;
     let got = output.as_slice::<f32>()?;
-    let expected = &EXPECTED[EXPECTED.len() - CLASSES * CLASSES * 4..][digit * CLASSES * 4..][..CLASSES * 4];
+    let expected =
+        &EXPECTED[EXPECTED.len() - CLASSES * CLASSES * 4..][digit * CLASSES * 4..][..CLASSES * 4];
     let mut good = got.len() == CLASSES;
     for (class, (&got, bytes)) in got.iter().zip(expected.chunks_exact(4)).enumerate() {
         let expected = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         // Not a number fails too.
         if !((got - expected).abs() <= TOLERANCE) {
-            hprintln!("digit {}: class {} is {} in place of {}", digit, class, got, expected);
+            hprintln!(
+                "digit {}: class {} is {} in place of {}",
+                digit,
+                class,
+                got,
+                expected
+            );
             good = false;
         }
     }

@@ -9,7 +9,8 @@ pub(crate) fn run(op: &op::Attention, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (q, k, v, mask) = (cx.input(0)?, cx.input(1)?, cx.input(2)?, cx.opt_input(3)?);
     let kernels = cx.kernels();
     let mut y = cx.output(0)?;
-    let wrong = || RunError::shape("attention takes q[..,S,D], k[..,T,D], v[..,T,E] and gives [..,S,E]");
+    let wrong =
+        || RunError::shape("attention takes q[..,S,D], k[..,T,D], v[..,T,E] and gives [..,S,E]");
     let rank = q.shape.rank();
     if rank < 2 || [k.shape.rank(), v.shape.rank(), y.shape.rank()] != [rank; 3] {
         return Err(wrong());
@@ -17,7 +18,12 @@ pub(crate) fn run(op: &op::Attention, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let lead = rank - 2;
     let shape = y.shape;
     let batch = &shape[..lead];
-    let (s, d, t, e) = (q.shape[lead], q.shape[lead + 1], k.shape[lead], v.shape[lead + 1]);
+    let (s, d, t, e) = (
+        q.shape[lead],
+        q.shape[lead + 1],
+        k.shape[lead],
+        v.shape[lead + 1],
+    );
     let same = q.shape[..lead] == *batch && k.shape[..lead] == *batch && v.shape[..lead] == *batch;
     if !same || k.shape[lead + 1] != d || v.shape[lead] != t || shape[lead..] != [s, e] {
         return Err(wrong());
@@ -25,7 +31,10 @@ pub(crate) fn run(op: &op::Attention, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let mask = match mask {
         Some(m) => {
             let mr = m.shape.rank();
-            let (rows, columns) = (mr.checked_sub(2).map_or(1, |i| m.shape[i]), mr.checked_sub(1).map_or(1, |i| m.shape[i]));
+            let (rows, columns) = (
+                mr.checked_sub(2).map_or(1, |i| m.shape[i]),
+                mr.checked_sub(1).map_or(1, |i| m.shape[i]),
+            );
             let dims = m.shape;
             let lead_dims = mr.saturating_sub(2);
             batch_position(batch, &dims[..lead_dims], 0).ok_or_else(wrong)?;
@@ -36,7 +45,12 @@ pub(crate) fn run(op: &op::Attention, cx: &mut Cx<'_>) -> Result<(), RunError> {
         }
         None => None,
     };
-    let (q, k, v, y) = (q.as_slice::<f32>()?, k.as_slice::<f32>()?, v.as_slice::<f32>()?, y.as_mut_slice::<f32>()?);
+    let (q, k, v, y) = (
+        q.as_slice::<f32>()?,
+        k.as_slice::<f32>()?,
+        v.as_slice::<f32>()?,
+        y.as_mut_slice::<f32>()?,
+    );
     if y.is_empty() {
         return Ok(());
     }
@@ -55,7 +69,11 @@ pub(crate) fn run(op: &op::Attention, cx: &mut Cx<'_>) -> Result<(), RunError> {
         causal: op.causal.then_some(0),
     };
     cx.parallel_chunks(y, s * e, &|i, y| {
-        let (q, k, v) = (&q[i * s * d..][..s * d], &k[i * t * d..][..t * d], &v[i * t * e..][..t * e]);
+        let (q, k, v) = (
+            &q[i * s * d..][..s * d],
+            &k[i * t * d..][..t * d],
+            &v[i * t * e..][..t * e],
+        );
         let mask = match &mask {
             Some((values, dims, lead, rows, columns)) => {
                 let at = batch_position(&shape[..rank - 2], &dims[..*lead], i).ok_or_else(wrong)?;
@@ -92,7 +110,9 @@ fn capped(
             if softcap > 0.0 {
                 s = softcap * libm::tanhf(s / softcap);
             }
-            let add = |(m, columns): (&[f32], usize)| m[i * p.mask_stride + if columns == 1 { 0 } else { j }];
+            let add = |(m, columns): (&[f32], usize)| {
+                m[i * p.mask_stride + if columns == 1 { 0 } else { j }]
+            };
             s + mask.map_or(0.0, add)
         };
         let top = (0..keys).map(score).fold(f32::NEG_INFINITY, f32::max);

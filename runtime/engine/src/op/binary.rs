@@ -19,7 +19,11 @@ pub(crate) fn run(op: &Binary, cx: &mut Cx<'_>) -> Result<(), RunError> {
     }
     strides(&x_shape, &z.shape)?;
     strides(&y_shape, &z.shape)?;
-    let own = if lies_on == Some(1) { &y_shape } else { &x_shape };
+    let own = if lies_on == Some(1) {
+        &y_shape
+    } else {
+        &x_shape
+    };
     if lies_on.is_some() && *own != z.shape {
         return Err(RunError::shape("an operation in place keeps the shape"));
     }
@@ -28,7 +32,9 @@ pub(crate) fn run(op: &Binary, cx: &mut Cx<'_>) -> Result<(), RunError> {
         return to_booleans(op.kind, &x, &y, &mut z);
     }
     if z.dtype != dtype {
-        return Err(RunError::dtype("the result has the element type of the operands"));
+        return Err(RunError::dtype(
+            "the result has the element type of the operands",
+        ));
     }
     let other = lies_on.map(|i| cx.input(1 - i)).transpose()?;
     if let (DType::F32, Some(f)) = (dtype, binary(op.kind)) {
@@ -41,7 +47,10 @@ pub(crate) fn run(op: &Binary, cx: &mut Cx<'_>) -> Result<(), RunError> {
                 (Some(0), Some(y)) => kernels.binary_inplace(f, &b, z, y.as_slice()?)?,
                 (_, Some(x)) => kernels.binary_inplace_right(f, &b, x.as_slice()?, z)?,
                 _ => {
-                    let (x, y) = (cx.input(0)?.as_slice::<f32>()?, cx.input(1)?.as_slice::<f32>()?);
+                    let (x, y) = (
+                        cx.input(0)?.as_slice::<f32>()?,
+                        cx.input(1)?.as_slice::<f32>()?,
+                    );
                     let dense = x_shape == shape && y_shape == shape;
                     if !dense || z.len().saturating_mul(4) < PARALLEL_WORK || cx.threads() == 1 {
                         return Ok(kernels.binary(f, &b, x, y, z)?);
@@ -61,7 +70,14 @@ pub(crate) fn run(op: &Binary, cx: &mut Cx<'_>) -> Result<(), RunError> {
     if dtype == DType::Bool {
         let other = other.ok_or(RunError::dtype("booleans"))?;
         let swapped = lies_on == Some(1);
-        return Ok(generic::logic_in_place(op.kind, z.bytes, &shape, other.bytes, &other.shape, swapped)?);
+        return Ok(generic::logic_in_place(
+            op.kind,
+            z.bytes,
+            &shape,
+            other.bytes,
+            &other.shape,
+            swapped,
+        )?);
     }
     with_number!(dtype, T => {
         let z = z.as_mut_slice::<T>()?;
@@ -83,13 +99,20 @@ fn is_comparison(kind: BinaryKind) -> bool {
     matches!(kind, Equal | Less | LessOrEqual | Greater | GreaterOrEqual)
 }
 
-fn to_booleans(kind: BinaryKind, x: &Tensor<'_>, y: &Tensor<'_>, z: &mut TensorMut<'_>) -> Result<(), RunError> {
+fn to_booleans(
+    kind: BinaryKind,
+    x: &Tensor<'_>,
+    y: &Tensor<'_>,
+    z: &mut TensorMut<'_>,
+) -> Result<(), RunError> {
     if z.dtype != DType::Bool {
         return Err(RunError::dtype("comparisons and logic give booleans"));
     }
     let shape = z.shape;
     if x.dtype == DType::Bool {
-        return Ok(generic::logic(kind, x.bytes, &x.shape, y.bytes, &y.shape, z.bytes, &shape)?);
+        return Ok(generic::logic(
+            kind, x.bytes, &x.shape, y.bytes, &y.shape, z.bytes, &shape,
+        )?);
     }
     with_number!(x.dtype, T => {
         Ok(generic::compare::<T>(kind, x.as_slice()?, &x.shape, y.as_slice()?, &y.shape, z.bytes, &shape)?)

@@ -19,14 +19,17 @@ fn function(micro: &Micro) -> Result<Function, RunError> {
     let found = match micro.kind {
         MicroKind::Unary => {
             let kind = UnaryKind::ALL.get(code).filter(|&&k| k as usize == code);
-            kind.and_then(|&k| unary(k, micro.a, micro.b)).map(Function::Unary)
+            kind.and_then(|&k| unary(k, micro.a, micro.b))
+                .map(Function::Unary)
         }
         _ => {
             let kind = BinaryKind::ALL.get(code).filter(|&&k| k as usize == code);
             kind.and_then(|&k| binary(k)).map(Function::Binary)
         }
     };
-    found.ok_or(RunError::attribute("a chain holds functions with an f32 kernel"))
+    found.ok_or(RunError::attribute(
+        "a chain holds functions with an f32 kernel",
+    ))
 }
 
 pub(crate) fn run(op: &Chain, cx: &mut Cx<'_>) -> Result<(), RunError> {
@@ -84,7 +87,16 @@ pub(crate) fn run(op: &Chain, cx: &mut Cx<'_>) -> Result<(), RunError> {
     if let Some(x) = &x {
         let from = strides(&x.shape, &shape)?.map(|s| s as isize);
         let to = row_major(&shape);
-        let (from, to) = (Side { offset: 0, strides: &from }, Side { offset: 0, strides: &to });
+        let (from, to) = (
+            Side {
+                offset: 0,
+                strides: &from,
+            },
+            Side {
+                offset: 0,
+                strides: &to,
+            },
+        );
         strided_copy(4, &shape, x.bytes, from, y.bytes, to)?;
     }
     let y = y.as_mut_slice::<f32>()?;
@@ -95,7 +107,12 @@ pub(crate) fn run(op: &Chain, cx: &mut Cx<'_>) -> Result<(), RunError> {
 }
 
 /// The steps for the blocked kernel; false when an operand broadcasts in a way it does not have.
-fn fill_steps<'a>(op: &Chain, cx: &Cx<'a>, shape: &Shape, steps: &mut [Step<'a>; 16]) -> Result<bool, RunError> {
+fn fill_steps<'a>(
+    op: &Chain,
+    cx: &Cx<'a>,
+    shape: &Shape,
+    steps: &mut [Step<'a>; 16],
+) -> Result<bool, RunError> {
     for (to, micro) in steps.iter_mut().zip(op.steps.iter()) {
         let f = match function(micro)? {
             Function::Unary(f) => {
@@ -122,13 +139,25 @@ fn fill_steps<'a>(op: &Chain, cx: &Cx<'a>, shape: &Shape, steps: &mut [Step<'a>;
 
 /// True when the operand repeats whole over the leading axes.
 fn is_suffix(t: &Tensor<'_>, shape: &Shape) -> bool {
-    let Some(lead) = shape.rank().checked_sub(t.shape.rank()) else { return false };
-    let first = t.shape.iter().position(|&d| d != 1).unwrap_or(t.shape.rank());
+    let Some(lead) = shape.rank().checked_sub(t.shape.rank()) else {
+        return false;
+    };
+    let first = t
+        .shape
+        .iter()
+        .position(|&d| d != 1)
+        .unwrap_or(t.shape.rank());
     first < t.shape.rank() && t.shape[first..] == shape[lead + first..]
 }
 
 /// One step over the whole tensor.
-fn one(micro: &Micro, cx: &Cx<'_>, kernels: &Kernels, shape: &Shape, y: &mut [f32]) -> Result<(), RunError> {
+fn one(
+    micro: &Micro,
+    cx: &Cx<'_>,
+    kernels: &Kernels,
+    shape: &Shape,
+    y: &mut [f32],
+) -> Result<(), RunError> {
     match function(micro)? {
         Function::Unary(f) => kernels.unary_inplace(f, y),
         Function::Binary(f) => {

@@ -11,7 +11,11 @@ pub(crate) fn run(op: &Col2Im, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let rank = op.kernel.len();
     check_axes(y.shape.len() == rank + 2 && op.pads.len() == 2 * rank && op.strides.len() == rank)?;
     check_axes(op.dilations.len() == rank)?;
-    let (kernel, strides, dilations) = (sizes(&op.kernel)?, sizes(&op.strides)?, sizes(&op.dilations)?);
+    let (kernel, strides, dilations) = (
+        sizes(&op.kernel)?,
+        sizes(&op.strides)?,
+        sizes(&op.dilations)?,
+    );
     let (before, after) = (sizes(&op.pads[..rank])?, sizes(&op.pads[rank..])?);
     let shape = y.shape;
     let g = Col2ImGeometry {

@@ -6,7 +6,10 @@ use cygnet_format::op::Concat;
 pub(crate) fn run(op: &Concat, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let y = cx.output(0)?;
     let wrong = || RunError::shape("concatenated tensors agree in all axes but one");
-    let (outer, total, inner) = y.shape.split(op.axis).ok_or(RunError::attribute("the axis is out of range"))?;
+    let (outer, total, inner) = y
+        .shape
+        .split(op.axis)
+        .ok_or(RunError::attribute("the axis is out of range"))?;
     let axis = op.axis as usize;
     let size = y.dtype.size();
     let row = total * inner * size;
@@ -14,7 +17,8 @@ pub(crate) fn run(op: &Concat, cx: &mut Cx<'_>) -> Result<(), RunError> {
     for i in 0..cx.inputs() {
         let x = cx.input(i)?;
         let same = |a: usize| a == axis || x.shape.get(a) == y.shape.get(a);
-        if x.dtype != y.dtype || x.shape.rank() != y.shape.rank() || !(0..y.shape.rank()).all(same) {
+        if x.dtype != y.dtype || x.shape.rank() != y.shape.rank() || !(0..y.shape.rank()).all(same)
+        {
             return Err(wrong());
         }
         let run = x.shape[axis] * inner * size;
@@ -28,5 +32,9 @@ pub(crate) fn run(op: &Concat, cx: &mut Cx<'_>) -> Result<(), RunError> {
         }
         at += run;
     }
-    if at == row || outer == 0 { Ok(()) } else { Err(wrong()) }
+    if at == row || outer == 0 {
+        Ok(())
+    } else {
+        Err(wrong())
+    }
 }

@@ -16,15 +16,33 @@ pub(crate) fn run(op: &op::Conv, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (xi, yi) = (Image::new(&x.shape)?, Image::new(&y.shape)?);
     let groups = op.group as usize;
     let divides = groups > 0 && xi.channels % groups == 0 && yi.channels % groups == 0;
-    let depth = window.taps().and_then(|t| t.checked_mul(xi.channels)).ok_or(RunError::overflow())?;
+    let depth = window
+        .taps()
+        .and_then(|t| t.checked_mul(xi.channels))
+        .ok_or(RunError::overflow())?;
     if x.shape.rank() != y.shape.rank() || xi.batch != yi.batch || !divides {
-        return Err(RunError::shape("a convolution keeps the batch, and the groups divide the channels"));
+        return Err(RunError::shape(
+            "a convolution keeps the batch, and the groups divide the channels",
+        ));
     }
-    if *w.shape != [groups, (yi.channels / groups).div_ceil(16), depth / groups, 16] {
-        return Err(RunError::shape("convolution weights are [G, ceil(O/G/16), taps*C/G, 16]"));
+    if *w.shape
+        != [
+            groups,
+            (yi.channels / groups).div_ceil(16),
+            depth / groups,
+            16,
+        ]
+    {
+        return Err(RunError::shape(
+            "convolution weights are [G, ceil(O/G/16), taps*C/G, 16]",
+        ));
     }
-    if bias.is_some_and(|b| b.shape.count() != yi.channels) || residual.is_some_and(|r| r.shape != y.shape) {
-        return Err(RunError::shape("the bias has an element a channel, the residual the shape of the result"));
+    if bias.is_some_and(|b| b.shape.count() != yi.channels)
+        || residual.is_some_and(|r| r.shape != y.shape)
+    {
+        return Err(RunError::shape(
+            "the bias has an element a channel, the residual the shape of the result",
+        ));
     }
     let p = Conv {
         batch: xi.batch,
@@ -41,17 +59,28 @@ pub(crate) fn run(op: &op::Conv, cx: &mut Cx<'_>) -> Result<(), RunError> {
     };
     let bias = bias.map(|t| t.as_slice::<f32>()).transpose()?;
     let residual = residual.map(|t| t.as_slice::<f32>()).transpose()?;
-    let (x, w, y) = (x.as_slice::<f32>()?, w.as_slice::<f32>()?, y.as_mut_slice::<f32>()?);
+    let (x, w, y) = (
+        x.as_slice::<f32>()?,
+        w.as_slice::<f32>()?,
+        y.as_mut_slice::<f32>()?,
+    );
     if y.is_empty() {
         return Ok(());
     }
     if p.is_pointwise() {
-        let g = Gemm { activation: p.activation, ..Gemm::new(xi.batch * xi.pixels(), yi.channels, xi.channels) };
+        let g = Gemm {
+            activation: p.activation,
+            ..Gemm::new(xi.batch * xi.pixels(), yi.channels, xi.channels)
+        };
         return gemm(cx, &g, x, w, bias, residual, y);
     }
     let (rows, row) = (p.rows(), yi.size[2] * yi.channels);
     let work = y.len().saturating_mul(depth / groups);
-    let part = if work < PARALLEL_WORK { rows } else { rows.div_ceil(cx.threads() * 4) };
+    let part = if work < PARALLEL_WORK {
+        rows
+    } else {
+        rows.div_ceil(cx.threads() * 4)
+    };
     if cx.threads() == 1 || part >= rows {
         return Ok(kernels.conv(&p, x, w, bias, residual, y, 0..rows)?);
     }

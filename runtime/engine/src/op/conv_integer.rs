@@ -19,9 +19,13 @@ pub(crate) fn run(op: &ConvInteger, cx: &mut Cx<'_>) -> Result<(), RunError> {
 /// The spatial axes as three, with ones in front.
 fn spatial<T: Copy + TryInto<usize>>(values: &[T], fill: usize) -> Result<[usize; 3], RunError> {
     let mut all = [fill; 3];
-    let lead = 3usize.checked_sub(values.len()).ok_or(RunError::attribute("more than three spatial axes"))?;
+    let lead = 3usize
+        .checked_sub(values.len())
+        .ok_or(RunError::attribute("more than three spatial axes"))?;
     for (out, v) in all[lead..].iter_mut().zip(values) {
-        *out = (*v).try_into().map_err(|_| RunError::attribute("negative geometry"))?;
+        *out = (*v)
+            .try_into()
+            .map_err(|_| RunError::attribute("negative geometry"))?;
     }
     Ok(all)
 }
@@ -35,7 +39,11 @@ fn typed<X: Narrow + Element, W: Narrow + Element>(
 ) -> Result<(), RunError> {
     let rank = x.shape.len();
     let axes = op.kernel.len();
-    if rank != axes + 2 || y.shape.len() != rank || x.shape[0] != y.shape[0] || op.pads.len() != 2 * axes {
+    if rank != axes + 2
+        || y.shape.len() != rank
+        || x.shape[0] != y.shape[0]
+        || op.pads.len() != 2 * axes
+    {
         return Err(RunError::shape("convolution operands do not agree"));
     }
     let geometry = ConvGeometry {
@@ -52,5 +60,12 @@ fn typed<X: Narrow + Element, W: Narrow + Element>(
     };
     let x_zero = x_zero.map_or(Ok(&[][..]), |z| z.as_slice::<X>())?;
     let w_zero = w_zero.map_or(Ok(&[][..]), |z| z.as_slice::<W>())?;
-    Ok(integer::conv(&geometry, x.as_slice()?, x_zero, w.as_slice()?, w_zero, y.into_mut_slice()?)?)
+    Ok(integer::conv(
+        &geometry,
+        x.as_slice()?,
+        x_zero,
+        w.as_slice()?,
+        w_zero,
+        y.into_mut_slice()?,
+    )?)
 }

@@ -26,5 +26,13 @@ pub(crate) fn run(op: &DeformConv, cx: &mut Cx<'_>) -> Result<(), RunError> {
     };
     let bias = bias.map(|b| b.as_slice::<f32>()).transpose()?;
     let mask = mask.map(|m| m.as_slice::<f32>()).transpose()?;
-    Ok(deform_conv(&g, x.as_slice()?, w.as_slice()?, offset.as_slice()?, bias, mask, y.into_mut_slice()?)?)
+    Ok(deform_conv(
+        &g,
+        x.as_slice()?,
+        w.as_slice()?,
+        offset.as_slice()?,
+        bias,
+        mask,
+        y.into_mut_slice()?,
+    )?)
 }

@@ -12,7 +12,14 @@ pub(crate) fn run(op: &DequantizeLinear, cx: &mut Cx<'_>) -> Result<(), RunError
     macro_rules! integer {
         ($t:ty) => {{
             let zero = zero.map_or(Ok(&[][..]), |z| z.as_slice::<$t>())?;
-            Ok(quantize::dequantize(&layout, x.as_slice::<$t>()?, scale, zero, 0, y)?)
+            Ok(quantize::dequantize(
+                &layout,
+                x.as_slice::<$t>()?,
+                scale,
+                zero,
+                0,
+                y,
+            )?)
         }};
     }
     match x.dtype {
@@ -36,6 +43,8 @@ pub(crate) fn run(op: &DequantizeLinear, cx: &mut Cx<'_>) -> Result<(), RunError
             })?;
             Ok(failed?)
         }
-        _ => Err(RunError::dtype("dequantisation of this type is not defined")),
+        _ => Err(RunError::dtype(
+            "dequantisation of this type is not defined",
+        )),
     }
 }

@@ -1,12 +1,20 @@
 //! `gather_nd`: slices by index tuples.
 
 use crate::{Cx, RunError};
-use cygnet_kernels::index;
 use cygnet_format::op::GatherNd;
+use cygnet_kernels::index;
 
 pub(crate) fn run(op: &GatherNd, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (x, indices, y) = (cx.input(0)?, cx.input(1)?, cx.output(0)?);
     super::types::same_type(&x, &y)?;
     let batch = op.batch_dims as usize;
-    with_indices!(indices, |i| Ok(index::gather_nd(x.bytes, &x.shape, batch, i, &indices.shape, y.bytes, x.dtype.size())?))
+    with_indices!(indices, |i| Ok(index::gather_nd(
+        x.bytes,
+        &x.shape,
+        batch,
+        i,
+        &indices.shape,
+        y.bytes,
+        x.dtype.size()
+    )?))
 }

@@ -10,7 +10,11 @@ pub(crate) fn run(op: &GridSample, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let rank = x.shape.len();
     check_axes(rank >= 3 && grid.shape.len() >= 2 && y.shape.len() == grid.shape.len())?;
     let last = grid.shape.len() - 1;
-    check_axes(grid.shape[last] == rank - 2 && grid.shape[0] == x.shape[0] && y.shape[..last] == grid.shape[..last])?;
+    check_axes(
+        grid.shape[last] == rank - 2
+            && grid.shape[0] == x.shape[0]
+            && y.shape[..last] == grid.shape[..last],
+    )?;
     check_axes(y.shape[last] == x.shape[rank - 1])?;
     let geometry = GridGeometry {
         batch: x.shape[0],
@@ -21,5 +25,10 @@ pub(crate) fn run(op: &GridSample, cx: &mut Cx<'_>) -> Result<(), RunError> {
         padding: op.padding,
         align_corners: op.align_corners,
     };
-    Ok(grid_sample(&geometry, x.as_slice()?, grid.as_slice()?, y.into_mut_slice()?)?)
+    Ok(grid_sample(
+        &geometry,
+        x.as_slice()?,
+        grid.as_slice()?,
+        y.into_mut_slice()?,
+    )?)
 }

@@ -18,7 +18,11 @@ pub(crate) fn run(op: &GroupNorm, cx: &mut Cx<'_>) -> Result<(), RunError> {
     if groups == 0 || c % groups != 0 {
         return Err(RunError::attribute("the groups divide the channels"));
     }
-    if [&scale, &bias].into_iter().flatten().any(|t| t.shape.count() != c) {
+    if [&scale, &bias]
+        .into_iter()
+        .flatten()
+        .any(|t| t.shape.count() != c)
+    {
         return Err(RunError::shape("scale and bias have an element a channel"));
     }
     let scale = scale.map(|t| t.as_slice::<f32>()).transpose()?;
@@ -28,7 +32,11 @@ pub(crate) fn run(op: &GroupNorm, cx: &mut Cx<'_>) -> Result<(), RunError> {
     if y.is_empty() {
         return Ok(());
     }
-    let part = if y.len() < PARALLEL_WORK { y.len() } else { image };
+    let part = if y.len() < PARALLEL_WORK {
+        y.len()
+    } else {
+        image
+    };
     cx.parallel_chunks(y, part, &|i, y| {
         let x = &x[i * part..][..y.len()];
         for (x, y) in x.chunks_exact(image).zip(y.chunks_exact_mut(image)) {
@@ -38,7 +46,17 @@ pub(crate) fn run(op: &GroupNorm, cx: &mut Cx<'_>) -> Result<(), RunError> {
             } else {
                 let step = WIDTH / width * width;
                 for first in (0..c).step_by(step) {
-                    narrow(x, y, c, first, step.min(c - first), width, op.epsilon, scale, bias);
+                    narrow(
+                        x,
+                        y,
+                        c,
+                        first,
+                        step.min(c - first),
+                        width,
+                        op.epsilon,
+                        scale,
+                        bias,
+                    );
                 }
             }
         }
@@ -110,7 +128,8 @@ fn narrow(
     spread(variance);
     let (mut factor, mut offset) = ([0f32; WIDTH], [0f32; WIDTH]);
     for ch in 0..count {
-        let f = 1.0 / libm::sqrt(variance[ch] + epsilon as f64) * scale.map_or(1.0, |s| s[first + ch] as f64);
+        let f = 1.0 / libm::sqrt(variance[ch] + epsilon as f64)
+            * scale.map_or(1.0, |s| s[first + ch] as f64);
         factor[ch] = f as f32;
         offset[ch] = bias.map_or(0.0, |b| b[first + ch]);
     }

@@ -7,11 +7,17 @@ pub(crate) fn run(op: &If, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let mut control = cx.control()?;
     let step = control.step();
     let condition = control.flag(step.inputs.get(0))?;
-    let body = if condition { op.then_block } else { op.else_block };
+    let body = if condition {
+        op.then_block
+    } else {
+        op.else_block
+    };
     control.run_block(body)?;
     let results = control.program().block(body).outputs;
     for (i, (to, from)) in step.outputs.iter().zip(results.iter()).enumerate() {
-        let (Some(to), Some(from)) = (to, from) else { continue };
+        let (Some(to), Some(from)) = (to, from) else {
+            continue;
+        };
         let shape = control.shape(from)?;
         for (axis, &d) in shape.iter().enumerate() {
             control.set_dim(i, axis, d)?;

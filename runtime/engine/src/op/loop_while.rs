@@ -30,10 +30,15 @@ pub(crate) fn run(op: &Loop, cx: &mut Cx<'_>) -> Result<(), RunError> {
         control.run_block(op.body)?;
         proceed = control.flag(body.outputs.get(0))?;
         for j in carried..step.outputs.len() {
-            let Some(to) = step.outputs.get(j) else { continue };
+            let Some(to) = step.outputs.get(j) else {
+                continue;
+            };
             let from = operand(body.outputs, j + 1)?;
             let len = control.view(from)?.bytes.len();
-            let at = usize::try_from(trip).ok().and_then(|t| t.checked_mul(len)).ok_or(RunError::overflow())?;
+            let at = usize::try_from(trip)
+                .ok()
+                .and_then(|t| t.checked_mul(len))
+                .ok_or(RunError::overflow())?;
             control.copy_within_bound(from, to, at)?;
         }
         for k in 0..carried {
@@ -43,11 +48,15 @@ pub(crate) fn run(op: &Loop, cx: &mut Cx<'_>) -> Result<(), RunError> {
         trip += 1;
     }
     for k in 0..carried {
-        let Some(to) = step.outputs.get(k) else { continue };
+        let Some(to) = step.outputs.get(k) else {
+            continue;
+        };
         control.assign(operand(body.inputs, k + 2)?, to)?;
     }
     for j in carried..step.outputs.len() {
-        let Some(to) = step.outputs.get(j) else { continue };
+        let Some(to) = step.outputs.get(j) else {
+            continue;
+        };
         let count = usize::try_from(trip).map_err(|_| RunError::overflow())?;
         control.set_dim(j, 0, count)?;
         let from = operand(body.outputs, j + 1)?;
@@ -70,15 +79,27 @@ fn operand(list: Operands<'_>, i: usize) -> Result<crate::TensorId, RunError> {
 }
 
 /// Carried values move one after the other, so a body output must not lie on the body input of another value.
-fn check_disjoint(control: &Control<'_, '_>, inputs: Operands<'_>, outputs: Operands<'_>) -> Result<(), RunError> {
+fn check_disjoint(
+    control: &Control<'_, '_>,
+    inputs: Operands<'_>,
+    outputs: Operands<'_>,
+) -> Result<(), RunError> {
     let program = control.program();
     for k in 2..inputs.len() {
         for l in 2..k {
-            let (from, to) = (program.tensor(operand(outputs, k - 1)?), program.tensor(operand(inputs, l)?));
+            let (from, to) = (
+                program.tensor(operand(outputs, k - 1)?),
+                program.tensor(operand(inputs, l)?),
+            );
             if let (Some(a), Some(b)) = (from.arena_offset(), to.arena_offset())
-                && a < b + to.bytes_bound && b < a + from.bytes_bound {
-                    return Err(RunError::new(RunErrorKind::Alias, "a body output lies on another carried value"));
-                }
+                && a < b + to.bytes_bound
+                && b < a + from.bytes_bound
+            {
+                return Err(RunError::new(
+                    RunErrorKind::Alias,
+                    "a body output lies on another carried value",
+                ));
+            }
         }
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! `lp_norm`: division by the norm along an axis.
 
 use crate::{Cx, RunError};
-use cygnet_kernels::reduce;
 use cygnet_format::op::LpNorm;
+use cygnet_kernels::reduce;
 
 pub(crate) fn run(op: &LpNorm, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (x, mut y) = (cx.input(0)?, cx.output(0)?);

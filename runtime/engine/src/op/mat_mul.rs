@@ -31,11 +31,19 @@ pub(crate) fn run(op: &MatMul, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let shape = y.shape;
     let (batch, a_batch, b_batch) = (&shape[..yr - 2], &a.shape[..ar - 2], &b.shape[..br - 3]);
     let batches: usize = batch.iter().product();
-    let (a, b, y) = (a.as_slice::<f32>()?, b.as_slice::<f32>()?, y.as_mut_slice::<f32>()?);
+    let (a, b, y) = (
+        a.as_slice::<f32>()?,
+        b.as_slice::<f32>()?,
+        y.as_mut_slice::<f32>()?,
+    );
     if y.is_empty() {
         return Ok(());
     }
-    let params = |m| Gemm { alpha: op.alpha, activation: activation(&op.act), ..Gemm::new(m, n, k) };
+    let params = |m| Gemm {
+        alpha: op.alpha,
+        activation: activation(&op.act),
+        ..Gemm::new(m, n, k)
+    };
     if batch_position(batch, a_batch, 0).is_none() || batch_position(batch, b_batch, 0).is_none() {
         return Err(wrong());
     }
@@ -47,16 +55,24 @@ pub(crate) fn run(op: &MatMul, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let kernels = cx.kernels();
     let product = |i: usize, y: &mut [f32], split: Option<&Cx<'_>>| -> Result<(), RunError> {
         let at = |dims| batch_position(batch, dims, i).ok_or_else(wrong);
-        let (a, b) = (&a[at(a_batch)? * m * k..][..m * k], &b[at(b_batch)? * panels..][..panels]);
+        let (a, b) = (
+            &a[at(a_batch)? * m * k..][..m * k],
+            &b[at(b_batch)? * panels..][..panels],
+        );
         let residual = residual.map(|r| &r[i * m * n..][..m * n]);
         match split {
             Some(cx) => gemm(cx, &params(m), a, b, bias, residual, y),
             None => Ok(kernels.gemm(&params(m), a, b, bias, residual, y)?),
         }
     };
-    let work = batches.saturating_mul(m).saturating_mul(n).saturating_mul(k);
+    let work = batches
+        .saturating_mul(m)
+        .saturating_mul(n)
+        .saturating_mul(k);
     if work >= PARALLEL_WORK && batches >= 2 * cx.threads() {
         return cx.parallel_chunks(y, m * n, &|i, y| product(i, y, None));
     }
-    y.chunks_exact_mut(m * n).enumerate().try_for_each(|(i, y)| product(i, y, Some(cx)))
+    y.chunks_exact_mut(m * n)
+        .enumerate()
+        .try_for_each(|(i, y)| product(i, y, Some(cx)))
 }

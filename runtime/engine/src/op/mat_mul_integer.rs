@@ -47,9 +47,18 @@ fn typed<A: Narrow + crate::Element, B: Narrow + crate::Element>(
     // `outer` is borrowed from a copy of the shape: unravel each batch index.
     let mut index = [0usize; MAX_RANK];
     for y in y_slice.chunks_exact_mut(m * n) {
-        let at = |strides: &[isize; MAX_RANK]| -> usize { (0..lead).map(|d| index[d] * strides[d] as usize).sum() };
+        let at = |strides: &[isize; MAX_RANK]| -> usize {
+            (0..lead).map(|d| index[d] * strides[d] as usize).sum()
+        };
         let (a_at, b_at) = (at(&a_strides) * m * k, at(&b_strides) * k * n);
-        integer::matmul([m, k, n], &a[a_at..a_at + m * k], a_zero, &b[b_at..b_at + k * n], b_zero, y)?;
+        integer::matmul(
+            [m, k, n],
+            &a[a_at..a_at + m * k],
+            a_zero,
+            &b[b_at..b_at + k * n],
+            b_zero,
+            y,
+        )?;
         for d in (0..lead).rev() {
             index[d] += 1;
             if index[d] < outer[d] {

@@ -1,8 +1,8 @@
 //! `non_max_suppression`: boxes that do not overlap better ones.
 
 use crate::{Cx, RunError};
-use cygnet_kernels::sort::{Boxes, non_max_suppression};
 use cygnet_format::op::NonMaxSuppression;
+use cygnet_kernels::sort::{Boxes, non_max_suppression};
 
 pub(crate) fn run(op: &NonMaxSuppression, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (boxes, scores) = (cx.input(0)?, cx.input(1)?);

@@ -2,8 +2,8 @@
 
 use crate::{Cx, RunError};
 use cygnet_format::DType;
-use cygnet_kernels::index;
 use cygnet_format::op::NonZero;
+use cygnet_kernels::index;
 
 pub(crate) fn run(_op: &NonZero, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let x = cx.input(0)?;

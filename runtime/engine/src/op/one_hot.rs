@@ -1,9 +1,9 @@
 //! `one_hot`: classes as vectors.
 
 use crate::{Cx, RunError};
+use cygnet_format::op::OneHot;
 use cygnet_kernels::element::Element;
 use cygnet_kernels::index;
-use cygnet_format::op::OneHot;
 
 pub(crate) fn run(op: &OneHot, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (indices, values, y) = (cx.input(0)?, cx.input(1)?, cx.output(0)?);
@@ -16,7 +16,15 @@ pub(crate) fn run(op: &OneHot, cx: &mut Cx<'_>) -> Result<(), RunError> {
         let y = y.bytes.as_chunks_mut::<N>().0;
         by_number!(indices.dtype, |T| {
             let i = indices.as_slice::<T>()?;
-            Ok(index::one_hot(|at| i[at].to_f64() as i64, n, v[0], v[1], &shape, op.axis, y)?)
+            Ok(index::one_hot(
+                |at| i[at].to_f64() as i64,
+                n,
+                v[0],
+                v[1],
+                &shape,
+                op.axis,
+                y,
+            )?)
         })
     })
 }

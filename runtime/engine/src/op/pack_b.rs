@@ -2,7 +2,7 @@
 
 use crate::{Cx, RunError};
 use cygnet_format::op::PackB;
-use cygnet_kernels::gemm::{packed_len, pack_b};
+use cygnet_kernels::gemm::{pack_b, packed_len};
 
 pub(crate) fn run(op: &PackB, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let b = cx.input(0)?;
@@ -13,8 +13,13 @@ pub(crate) fn run(op: &PackB, cx: &mut Cx<'_>) -> Result<(), RunError> {
         return Err(wrong());
     }
     let (rows, columns) = (b.shape[rank - 2], b.shape[rank - 1]);
-    let (k, n) = if op.trans { (columns, rows) } else { (rows, columns) };
-    if y.shape[..rank - 2] != b.shape[..rank - 2] || y.shape[rank - 2..] != [n.div_ceil(16), k, 16] {
+    let (k, n) = if op.trans {
+        (columns, rows)
+    } else {
+        (rows, columns)
+    };
+    if y.shape[..rank - 2] != b.shape[..rank - 2] || y.shape[rank - 2..] != [n.div_ceil(16), k, 16]
+    {
         return Err(wrong());
     }
     let (row_stride, column_stride) = if op.trans { (1, k) } else { (n, 1) };
@@ -24,6 +29,13 @@ pub(crate) fn run(op: &PackB, cx: &mut Cx<'_>) -> Result<(), RunError> {
         return Ok(());
     }
     cx.parallel_chunks(to, packed_len(k, n), &|i, to| {
-        Ok(pack_b(&from[i * k * n..][..k * n], k, n, row_stride, column_stride, to)?)
+        Ok(pack_b(
+            &from[i * k * n..][..k * n],
+            k,
+            n,
+            row_stride,
+            column_stride,
+            to,
+        )?)
     })
 }

@@ -25,10 +25,21 @@ pub(crate) fn run(op: &Pad, cx: &mut Cx<'_>) -> Result<(), RunError> {
     };
     let fill = match &value {
         Some(v) if v.dtype != x.dtype || v.shape.count() != 1 => {
-            return Err(RunError::shape("the pad value is one element of the tensor's type"));
+            return Err(RunError::shape(
+                "the pad value is one element of the tensor's type",
+            ));
         }
         Some(v) => v.bytes,
         None => &[0u8; 8][..],
     };
-    Ok(pad(x.dtype.size(), &x.shape, &y.shape, &before[..rank], source, fill, x.bytes, y.bytes)?)
+    Ok(pad(
+        x.dtype.size(),
+        &x.shape,
+        &y.shape,
+        &before[..rank],
+        source,
+        fill,
+        x.bytes,
+        y.bytes,
+    )?)
 }

@@ -14,8 +14,14 @@ pub(crate) fn run(op: &op::Pool, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let indices = cx.opt_output(1)?;
     let window = Window::new(&x.shape, &op.kernel, &op.strides, &op.dilations, &op.pads)?;
     let (xi, yi) = (Image::new(&x.shape)?, Image::new(&y.shape)?);
-    if x.shape.rank() != y.shape.rank() || xi.batch != yi.batch || xi.channels != yi.channels || x.dtype != y.dtype {
-        return Err(RunError::shape("pooling keeps the batch, the channels and the element type"));
+    if x.shape.rank() != y.shape.rank()
+        || xi.batch != yi.batch
+        || xi.channels != yi.channels
+        || x.dtype != y.dtype
+    {
+        return Err(RunError::shape(
+            "pooling keeps the batch, the channels and the element type",
+        ));
     }
     if y.bytes.is_empty() {
         return Ok(());
@@ -31,7 +37,11 @@ pub(crate) fn run(op: &op::Pool, cx: &mut Cx<'_>) -> Result<(), RunError> {
     }
     let (x, y) = (x.as_slice::<f32>()?, y.as_mut_slice::<f32>()?);
     let whole = window.kernel == xi.size && yi.size == [1; 3] && window.pad_begin == [0; 3];
-    if op.kind == PoolKind::Average && whole && window.dilation == [1; 3] && window.pad_end == [0; 3] {
+    if op.kind == PoolKind::Average
+        && whole
+        && window.dilation == [1; 3]
+        && window.pad_end == [0; 3]
+    {
         return Ok(kernels.global_average(xi.batch, xi.pixels(), xi.channels, x, y)?);
     }
     let p = Pool {
@@ -51,8 +61,14 @@ pub(crate) fn run(op: &op::Pool, cx: &mut Cx<'_>) -> Result<(), RunError> {
         pad_end: window.pad_end,
     };
     let (rows, row) = (p.rows(), yi.size[2] * yi.channels);
-    let work = y.len().saturating_mul(window.taps().ok_or(RunError::overflow())?);
-    let part = if work < PARALLEL_WORK { rows } else { rows.div_ceil(cx.threads() * 2) };
+    let work = y
+        .len()
+        .saturating_mul(window.taps().ok_or(RunError::overflow())?);
+    let part = if work < PARALLEL_WORK {
+        rows
+    } else {
+        rows.div_ceil(cx.threads() * 2)
+    };
     cx.parallel_chunks(y, part * row, &|i, y| {
         let first = i * part;
         Ok(kernels.pool(&p, x, y, first..first + y.len() / row)?)
@@ -77,7 +93,9 @@ impl Task<'_> {
         narrow: impl Fn(f32) -> T,
     ) -> Result<(), RunError> {
         if indices.as_ref().is_some_and(|t| t.shape != y.shape) {
-            return Err(RunError::shape("pooling indices have the shape of the result"));
+            return Err(RunError::shape(
+                "pooling indices have the shape of the result",
+            ));
         }
         let (x, y) = (x.as_slice::<T>()?, y.as_mut_slice::<T>()?);
         let mut indices = indices.map(|t| t.into_mut_slice::<i64>()).transpose()?;
@@ -92,8 +110,10 @@ impl Task<'_> {
             let [kd, kh, kw] = self.window.kernel;
             for (kz, ky, kx) in taps(kd, kh, kw) {
                 let source = |d: usize, k: usize| self.window.source(d, o[d], k, self.xi.size[d]);
-                let (Some(z), Some(py), Some(px)) = (source(0, kz), source(1, ky), source(2, kx)) else {
-                    count += (self.op.count_include_pad && self.in_padding(&o, [kz, ky, kx])) as usize;
+                let (Some(z), Some(py), Some(px)) = (source(0, kz), source(1, ky), source(2, kx))
+                else {
+                    count +=
+                        (self.op.count_include_pad && self.in_padding(&o, [kz, ky, kx])) as usize;
                     continue;
                 };
                 count += 1;
@@ -102,7 +122,11 @@ impl Task<'_> {
                     PoolKind::Max => {
                         if v > value || (v.is_nan() && !value.is_nan()) || count == 1 {
                             value = v;
-                            let plane = if self.op.column_major { (px * ih + py) * self.xi.size[0] + z } else { (z * ih + py) * iw + px };
+                            let plane = if self.op.column_major {
+                                (px * ih + py) * self.xi.size[0] + z
+                            } else {
+                                (z * ih + py) * iw + px
+                            };
                             best = (batch * c + ch) * pixels + plane;
                         }
                     }
@@ -123,7 +147,11 @@ impl Task<'_> {
     }
 
     fn start(&self) -> f32 {
-        if self.op.kind == PoolKind::Max { f32::NEG_INFINITY } else { 0.0 }
+        if self.op.kind == PoolKind::Max {
+            f32::NEG_INFINITY
+        } else {
+            0.0
+        }
     }
 
     /// True when a tap outside the input lies inside the padding.

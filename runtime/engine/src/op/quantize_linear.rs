@@ -17,7 +17,16 @@ pub(crate) fn run(op: &QuantizeLinear, cx: &mut Cx<'_>) -> Result<(), RunError> 
             let range = range(y.dtype).ok_or(RunError::dtype("not an integer"))?;
             let (x, scale) = (x.as_slice::<f32>()?, scale.as_slice::<f32>()?);
             let y = y.into_mut_slice::<$t>()?;
-            Ok(quantize::quantize(&layout, x, scale, zero, range, 0, |v| v as $t, y)?)
+            Ok(quantize::quantize(
+                &layout,
+                x,
+                scale,
+                zero,
+                range,
+                0,
+                |v| v as $t,
+                y,
+            )?)
         }};
     }
     match y.dtype {
@@ -31,7 +40,12 @@ pub(crate) fn run(op: &QuantizeLinear, cx: &mut Cx<'_>) -> Result<(), RunError> 
 }
 
 /// Small floats have no zero point: the scaled values are rounded to the type.
-fn small_float(op: &QuantizeLinear, x: Tensor<'_>, scale: Tensor<'_>, y: TensorMut<'_>) -> Result<(), RunError> {
+fn small_float(
+    op: &QuantizeLinear,
+    x: Tensor<'_>,
+    scale: Tensor<'_>,
+    y: TensorMut<'_>,
+) -> Result<(), RunError> {
     let layout = layout(&x.shape, op.axis, op.block)?;
     let (x, dtype, out) = (x.as_slice::<f32>()?, y.dtype, y.bytes);
     if out.len() != x.len() {
@@ -39,7 +53,13 @@ fn small_float(op: &QuantizeLinear, x: Tensor<'_>, scale: Tensor<'_>, y: TensorM
     }
     let mut failed = Ok(());
     quantize::scale_elements(&layout, x.len(), scale.as_slice()?, |i, s, ()| {
-        let done = cast::cast(DType::F32, &(x[i] / s).to_le_bytes(), dtype, &mut out[i..i + 1], op.saturate);
+        let done = cast::cast(
+            DType::F32,
+            &(x[i] / s).to_le_bytes(),
+            dtype,
+            &mut out[i..i + 1],
+            op.saturate,
+        );
         if done.is_err() {
             failed = done;
         }

@@ -19,7 +19,16 @@ pub(crate) fn run(_op: &Requantize, cx: &mut Cx<'_>) -> Result<(), RunError> {
     macro_rules! to {
         ($t:ty) => {{
             let zero = zero.map_or(Ok(0), |z| z.scalar::<$t>())? as i32;
-            Ok(requantize(channels, acc, bias, multiplier, zero, range, |v| v as $t, y.into_mut_slice::<$t>()?)?)
+            Ok(requantize(
+                channels,
+                acc,
+                bias,
+                multiplier,
+                zero,
+                range,
+                |v| v as $t,
+                y.into_mut_slice::<$t>()?,
+            )?)
         }};
     }
     match y.dtype {
@@ -27,6 +36,8 @@ pub(crate) fn run(_op: &Requantize, cx: &mut Cx<'_>) -> Result<(), RunError> {
         DType::I8 | DType::I4 | DType::I2 => to!(i8),
         DType::U16 => to!(u16),
         DType::I16 => to!(i16),
-        _ => Err(RunError::dtype("requantisation to this type is not defined")),
+        _ => Err(RunError::dtype(
+            "requantisation to this type is not defined",
+        )),
     }
 }

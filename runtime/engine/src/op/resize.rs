@@ -23,12 +23,26 @@ pub(crate) fn run(op: &Resize, cx: &mut Cx<'_>) -> Result<(), RunError> {
     if op.mode == ResizeMode::Nearest {
         let mut outside = [0u8; 8];
         let outside = &mut outside[..x.dtype.size()];
-        cast::cast(DType::F32, &op.extrapolation.to_le_bytes(), x.dtype, outside, true)?;
-        return Ok(resize::resize_nearest(&p, x.bytes, &x.shape, y.bytes, &to, outside)?);
+        cast::cast(
+            DType::F32,
+            &op.extrapolation.to_le_bytes(),
+            x.dtype,
+            outside,
+            true,
+        )?;
+        return Ok(resize::resize_nearest(
+            &p, x.bytes, &x.shape, y.bytes, &to, outside,
+        )?);
     }
     macro_rules! smooth {
         ($t:ty, $sum:ty) => {
-            Ok(resize::resize_smooth::<$t, $sum>(&p, x.as_slice()?, &x.shape, y.as_mut_slice()?, &to)?)
+            Ok(resize::resize_smooth::<$t, $sum>(
+                &p,
+                x.as_slice()?,
+                &x.shape,
+                y.as_mut_slice()?,
+                &to,
+            )?)
         };
     }
     match x.dtype {
@@ -44,6 +58,8 @@ pub(crate) fn run(op: &Resize, cx: &mut Cx<'_>) -> Result<(), RunError> {
         DType::U32 => smooth!(u32, f64),
         DType::I64 => smooth!(i64, f64),
         DType::U64 => smooth!(u64, f64),
-        _ => Err(RunError::dtype("this element type is resized by nearest neighbours alone")),
+        _ => Err(RunError::dtype(
+            "this element type is resized by nearest neighbours alone",
+        )),
     }
 }

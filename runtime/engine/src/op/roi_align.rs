@@ -6,7 +6,11 @@ use cygnet_format::op::RoiAlign;
 use cygnet_kernels::sample::{RoiGeometry, roi_align};
 
 /// Sizes of a pooling of `x[N,H,W,C]` over regions into `y[R,oh,ow,C]`.
-pub(super) fn geometry(x: &Tensor<'_>, y: &TensorMut<'_>, spatial_scale: f32) -> Result<RoiGeometry, RunError> {
+pub(super) fn geometry(
+    x: &Tensor<'_>,
+    y: &TensorMut<'_>,
+    spatial_scale: f32,
+) -> Result<RoiGeometry, RunError> {
     check_axes(x.shape.len() == 4 && y.shape.len() == 4 && x.shape[3] == y.shape[3])?;
     Ok(RoiGeometry {
         batch: x.shape[0],
@@ -23,6 +27,20 @@ pub(super) fn geometry(x: &Tensor<'_>, y: &TensorMut<'_>, spatial_scale: f32) ->
 pub(crate) fn run(op: &RoiAlign, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (x, rois, batch, y) = (cx.input(0)?, cx.input(1)?, cx.input(2)?, cx.output(0)?);
     let g = geometry(&x, &y, op.spatial_scale)?;
-    let (x, rois, batch, y) = (x.as_slice()?, rois.as_slice()?, batch.as_slice::<i64>()?, y.into_mut_slice()?);
-    Ok(roi_align(&g, op.mode, op.sampling_ratio as usize, op.half_pixel, x, rois, batch, y)?)
+    let (x, rois, batch, y) = (
+        x.as_slice()?,
+        rois.as_slice()?,
+        batch.as_slice::<i64>()?,
+        y.into_mut_slice()?,
+    );
+    Ok(roi_align(
+        &g,
+        op.mode,
+        op.sampling_ratio as usize,
+        op.half_pixel,
+        x,
+        rois,
+        batch,
+        y,
+    )?)
 }

@@ -13,7 +13,10 @@ pub(crate) fn run(op: &Scan, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let mut trips = None;
     for (i, &axis) in op.input_axes.iter().enumerate() {
         let shape = control.shape(operand(step.inputs, states + i)?)?;
-        let n = shape.split(axis).ok_or(RunError::attribute("a scan axis is out of range"))?.1;
+        let n = shape
+            .split(axis)
+            .ok_or(RunError::attribute("a scan axis is out of range"))?
+            .1;
         if *trips.get_or_insert(n) != n {
             return Err(RunError::shape("scanned inputs have equally many slices"));
         }
@@ -24,18 +27,31 @@ pub(crate) fn run(op: &Scan, cx: &mut Cx<'_>) -> Result<(), RunError> {
     }
     for t in 0..trips {
         for (i, &axis) in op.input_axes.iter().enumerate() {
-            let at = if op.input_reverse[i] != 0 { trips - 1 - t } else { t };
-            let (whole, part) = (operand(step.inputs, states + i)?, operand(body.inputs, states + i)?);
+            let at = if op.input_reverse[i] != 0 {
+                trips - 1 - t
+            } else {
+                t
+            };
+            let (whole, part) = (
+                operand(step.inputs, states + i)?,
+                operand(body.inputs, states + i)?,
+            );
             slice(&mut control, whole, axis, at, part, true)?;
         }
         control.run_block(op.body)?;
         for (j, &axis) in op.output_axes.iter().enumerate() {
-            let Some(whole) = step.outputs.get(states + j) else { continue };
+            let Some(whole) = step.outputs.get(states + j) else {
+                continue;
+            };
             let part = operand(body.outputs, states + j)?;
             if t == 0 {
                 set_stack(&mut control, states + j, axis, trips, Some(part))?;
             }
-            let at = if op.output_reverse[j] != 0 { trips - 1 - t } else { t };
+            let at = if op.output_reverse[j] != 0 {
+                trips - 1 - t
+            } else {
+                t
+            };
             slice(&mut control, whole, axis, at, part, false)?;
         }
         for k in 0..states {
@@ -43,7 +59,9 @@ pub(crate) fn run(op: &Scan, cx: &mut Cx<'_>) -> Result<(), RunError> {
         }
     }
     for k in 0..states {
-        let Some(to) = step.outputs.get(k) else { continue };
+        let Some(to) = step.outputs.get(k) else {
+            continue;
+        };
         control.assign(operand(body.inputs, k)?, to)?;
     }
     if trips == 0 {
@@ -98,7 +116,9 @@ fn slice(
     out_of: bool,
 ) -> Result<(), RunError> {
     let shape = control.shape(whole)?;
-    let (outer, n, inner) = shape.split(axis).ok_or(RunError::attribute("a scan axis is out of range"))?;
+    let (outer, n, inner) = shape
+        .split(axis)
+        .ok_or(RunError::attribute("a scan axis is out of range"))?;
     if out_of {
         let mut from = 0;
         for (d, &size) in shape.iter().enumerate() {
@@ -108,7 +128,10 @@ fn slice(
             }
         }
     }
-    let (whole_type, part_type) = (control.program().tensor(whole).dtype, control.program().tensor(part).dtype);
+    let (whole_type, part_type) = (
+        control.program().tensor(whole).dtype,
+        control.program().tensor(part).dtype,
+    );
     if whole_type != part_type || control.shape(part)?.count() != outer * inner {
         return Err(RunError::shape("a slice of a scan does not fit the body"));
     }

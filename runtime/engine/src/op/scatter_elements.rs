@@ -1,10 +1,10 @@
 //! `scatter_elements`: writes elements along an axis at given indices.
 
-use crate::{Cx, RunError};
 use super::types::{fits, output_holding_input, same_type};
+use crate::{Cx, RunError};
+use cygnet_format::op::ScatterElements;
 use cygnet_format::op::{BinaryKind, ScatterReduction};
 use cygnet_kernels::{element::Element, index};
-use cygnet_format::op::ScatterElements;
 
 pub(crate) fn run(op: &ScatterElements, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (indices, updates) = (cx.input(1)?, cx.input(2)?);
@@ -14,8 +14,19 @@ pub(crate) fn run(op: &ScatterElements, cx: &mut Cx<'_>) -> Result<(), RunError>
     let shape = y.shape;
     if op.reduction == ScatterReduction::None {
         return with_indices!(indices, |i| by_size!(y.dtype, |N| {
-            let (u, y) = (updates.bytes.as_chunks::<N>().0, y.bytes.as_chunks_mut::<N>().0);
-            Ok(index::scatter_elements(y, &shape, op.axis, i, &indices.shape, u, |_, u| u)?)
+            let (u, y) = (
+                updates.bytes.as_chunks::<N>().0,
+                y.bytes.as_chunks_mut::<N>().0,
+            );
+            Ok(index::scatter_elements(
+                y,
+                &shape,
+                op.axis,
+                i,
+                &indices.shape,
+                u,
+                |_, u| u,
+            )?)
         }));
     }
     let kind = match op.reduction {
@@ -27,6 +38,14 @@ pub(crate) fn run(op: &ScatterElements, cx: &mut Cx<'_>) -> Result<(), RunError>
     with_indices!(indices, |i| by_number!(y.dtype, |T| {
         let u = updates.as_slice::<T>()?;
         let combine = |a, b| <T as Element>::binary(kind, a, b);
-        Ok(index::scatter_elements(y.as_mut_slice::<T>()?, &shape, op.axis, i, &indices.shape, u, combine)?)
+        Ok(index::scatter_elements(
+            y.as_mut_slice::<T>()?,
+            &shape,
+            op.axis,
+            i,
+            &indices.shape,
+            u,
+            combine,
+        )?)
     }))
 }

@@ -1,10 +1,10 @@
 //! `scatter_nd`: writes slices at index tuples.
 
-use crate::{Cx, RunError};
 use super::types::{output_holding_input, same_type};
+use crate::{Cx, RunError};
+use cygnet_format::op::ScatterNd;
 use cygnet_format::op::{BinaryKind, ScatterReduction};
 use cygnet_kernels::{element::Element, index};
-use cygnet_format::op::ScatterNd;
 
 pub(crate) fn run(op: &ScatterNd, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (indices, updates) = (cx.input(1)?, cx.input(2)?);
@@ -13,8 +13,18 @@ pub(crate) fn run(op: &ScatterNd, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let shape = y.shape;
     if op.reduction == ScatterReduction::None {
         return with_indices!(indices, |i| by_size!(y.dtype, |N| {
-            let (u, y) = (updates.bytes.as_chunks::<N>().0, y.bytes.as_chunks_mut::<N>().0);
-            Ok(index::scatter_nd(y, &shape, i, &indices.shape, u, |_, u| u)?)
+            let (u, y) = (
+                updates.bytes.as_chunks::<N>().0,
+                y.bytes.as_chunks_mut::<N>().0,
+            );
+            Ok(index::scatter_nd(
+                y,
+                &shape,
+                i,
+                &indices.shape,
+                u,
+                |_, u| u,
+            )?)
         }));
     }
     let kind = match op.reduction {
@@ -26,6 +36,13 @@ pub(crate) fn run(op: &ScatterNd, cx: &mut Cx<'_>) -> Result<(), RunError> {
     with_indices!(indices, |i| by_number!(y.dtype, |T| {
         let u = updates.as_slice::<T>()?;
         let combine = |a, b| <T as Element>::binary(kind, a, b);
-        Ok(index::scatter_nd(y.as_mut_slice::<T>()?, &shape, i, &indices.shape, u, combine)?)
+        Ok(index::scatter_nd(
+            y.as_mut_slice::<T>()?,
+            &shape,
+            i,
+            &indices.shape,
+            u,
+            combine,
+        )?)
     }))
 }

@@ -9,7 +9,11 @@ pub(crate) fn run(op: &Slice, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let x = cx.input(0)?;
     let y = cx.output(0)?;
     let rank = x.shape.rank();
-    if op.starts.len() != rank || op.steps.len() != rank || y.shape.rank() != rank || x.dtype != y.dtype {
+    if op.starts.len() != rank
+        || op.steps.len() != rank
+        || y.shape.rank() != rank
+        || x.dtype != y.dtype
+    {
         return Err(RunError::shape("slice lists every axis"));
     }
     if y.bytes.is_empty() {
@@ -19,15 +23,35 @@ pub(crate) fn run(op: &Slice, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (mut offset, mut from) = (0usize, [0isize; MAX_RANK]);
     for axis in 0..rank {
         let start = cx.dim(op.starts[axis])?;
-        let skip = start.checked_mul(strides[axis]).and_then(|s| s.checked_add(offset));
+        let skip = start
+            .checked_mul(strides[axis])
+            .and_then(|s| s.checked_add(offset));
         offset = skip.ok_or(RunError::overflow())?;
-        from[axis] = (op.steps[axis] as isize).checked_mul(strides[axis] as isize).ok_or(RunError::overflow())?;
+        from[axis] = (op.steps[axis] as isize)
+            .checked_mul(strides[axis] as isize)
+            .ok_or(RunError::overflow())?;
         let last = start as i128 + op.steps[axis] as i128 * (y.shape[axis] as i128 - 1);
         if start >= x.shape[axis] || !(0..x.shape[axis] as i128).contains(&last) {
             return Err(RunError::shape("a slice lies outside the tensor"));
         }
     }
     let to = row_major(&y.shape);
-    let (from, to) = (Side { offset, strides: &from[..rank] }, Side { offset: 0, strides: &to });
-    Ok(strided_copy(x.dtype.size(), &y.shape, x.bytes, from, y.bytes, to)?)
+    let (from, to) = (
+        Side {
+            offset,
+            strides: &from[..rank],
+        },
+        Side {
+            offset: 0,
+            strides: &to,
+        },
+    );
+    Ok(strided_copy(
+        x.dtype.size(),
+        &y.shape,
+        x.bytes,
+        from,
+        y.bytes,
+        to,
+    )?)
 }

@@ -12,7 +12,9 @@ pub(crate) fn run(op: &Softmax, cx: &mut Cx<'_>) -> Result<(), RunError> {
     if shape != y.shape {
         return Err(RunError::shape("softmax keeps the shape"));
     }
-    let (_, n, inner) = shape.split(op.axis).ok_or(RunError::attribute("the axis is out of range"))?;
+    let (_, n, inner) = shape
+        .split(op.axis)
+        .ok_or(RunError::attribute("the axis is out of range"))?;
     let x = x.map(|t| t.as_slice::<f32>()).transpose()?;
     let y = y.as_mut_slice::<f32>()?;
     if y.is_empty() {
@@ -20,7 +22,11 @@ pub(crate) fn run(op: &Softmax, cx: &mut Cx<'_>) -> Result<(), RunError> {
     }
     let block = n * inner;
     let kernels = cx.kernels();
-    let part = if y.len().saturating_mul(16) < PARALLEL_WORK { y.len() } else { block * (y.len() / block).div_ceil(cx.threads() * 2) };
+    let part = if y.len().saturating_mul(16) < PARALLEL_WORK {
+        y.len()
+    } else {
+        block * (y.len() / block).div_ceil(cx.threads() * 2)
+    };
     cx.parallel_chunks(y, part, &|i, y| {
         let x = x.map(|x| &x[i * part..][..y.len()]);
         let outer = y.len() / block;

@@ -29,7 +29,9 @@ pub(crate) fn run(_op: &Tile, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (from_row, to_row) = (x.shape[last] * size, y.shape[last] * size);
     let mut index = [0usize; MAX_RANK];
     for row in y.bytes.chunks_exact_mut(to_row) {
-        let at: usize = (0..last).map(|axis| index[axis] % x.shape[axis] * strides[axis]).sum();
+        let at: usize = (0..last)
+            .map(|axis| index[axis] % x.shape[axis] * strides[axis])
+            .sum();
         let from = &x.bytes[at * size..][..from_row];
         for part in row.chunks_exact_mut(from_row) {
             part.copy_from_slice(from);

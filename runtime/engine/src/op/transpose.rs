@@ -40,7 +40,16 @@ fn copy_outer(
     let axis = shape.iter().position(|&d| d > 1).unwrap_or(0);
     let to = row_major(shape);
     if cx.threads() == 1 || y.len() < PARALLEL_WORK || axis >= shape.rank() {
-        let (from, to) = (Side { offset: 0, strides: from }, Side { offset: 0, strides: &to });
+        let (from, to) = (
+            Side {
+                offset: 0,
+                strides: from,
+            },
+            Side {
+                offset: 0,
+                strides: &to,
+            },
+        );
         return Ok(strided_copy(size, shape, x, from, y, to)?);
     }
     let part = shape[axis].div_ceil(cx.threads() * 2);
@@ -49,7 +58,20 @@ fn copy_outer(
         let mut dims = [1; MAX_RANK];
         dims[..shape.rank()].copy_from_slice(shape);
         dims[axis] = y.len() / row;
-        let from = Side { offset: i * part * from[axis] as usize, strides: from };
-        Ok(strided_copy(size, &dims[..shape.rank()], x, from, y, Side { offset: 0, strides: &to })?)
+        let from = Side {
+            offset: i * part * from[axis] as usize,
+            strides: from,
+        };
+        Ok(strided_copy(
+            size,
+            &dims[..shape.rank()],
+            x,
+            from,
+            y,
+            Side {
+                offset: 0,
+                strides: &to,
+            },
+        )?)
     })
 }

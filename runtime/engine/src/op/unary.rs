@@ -27,7 +27,9 @@ pub(crate) fn run(op: &Unary, cx: &mut Cx<'_>) -> Result<(), RunError> {
         });
     }
     if dtype != y.dtype {
-        return Err(RunError::dtype("an elementwise function keeps the element type"));
+        return Err(RunError::dtype(
+            "an elementwise function keeps the element type",
+        ));
     }
     if let (DType::F32, Some(f)) = (dtype, unary(op.kind, op.a, op.b)) {
         let x = x.map(|t| t.as_slice::<f32>()).transpose()?;

@@ -1,17 +1,19 @@
 //! `unique`: distinct elements or slices.
 
-use crate::{Cx, RunError};
 use crate::Tensor;
+use crate::{Cx, RunError};
 use cygnet_format::DType;
-use cygnet_kernels::{element::Element, sort};
 use cygnet_format::op::Unique;
+use cygnet_kernels::{element::Element, sort};
 
 pub(crate) fn run(op: &Unique, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let x = cx.input(0)?;
     let (outer, n, inner) = if op.axis < 0 {
         (1, x.shape.count(), 1)
     } else {
-        x.shape.split(op.axis).ok_or(RunError::attribute("the axis does not exist"))?
+        x.shape
+            .split(op.axis)
+            .ok_or(RunError::attribute("the axis does not exist"))?
     };
     if x.dtype == DType::Bool {
         return find::<u8>(op, cx, &x, outer, n, inner);
@@ -47,15 +49,22 @@ fn find<T: Element + crate::element::Element>(
     if flat {
         super::types::fits(y.len() == n)?;
         y.copy_from_slice(x);
-        count = if op.sorted { sort::sort_distinct(y) } else { sort::distinct_in_order(y) };
+        count = if op.sorted {
+            sort::sort_distinct(y)
+        } else {
+            sort::distinct_in_order(y)
+        };
         cx.set_dim(0, axis, count)?;
     } else {
         super::types::fits(y.len() == outer * count * inner)?;
         let mut last = None;
         for to in 0..count {
-            let Some(i) = sort::next_row(x, outer, n, inner, op.sorted, last) else { break };
+            let Some(i) = sort::next_row(x, outer, n, inner, op.sorted, last) else {
+                break;
+            };
             for o in 0..outer {
-                y[(o * count + to) * inner..][..inner].copy_from_slice(&x[(o * n + i) * inner..][..inner]);
+                y[(o * count + to) * inner..][..inner]
+                    .copy_from_slice(&x[(o * n + i) * inner..][..inner]);
             }
             last = Some(i);
         }
@@ -78,7 +87,10 @@ fn find<T: Element + crate::element::Element>(
     if let Some(inverse) = inverse {
         let inverse = inverse.into_mut_slice::<i64>()?;
         super::types::fits(inverse.len() == n)?;
-        inverse.iter_mut().enumerate().for_each(|(i, v)| *v = place(i) as i64);
+        inverse
+            .iter_mut()
+            .enumerate()
+            .for_each(|(i, v)| *v = place(i) as i64);
     }
     let first = first.map(|t| t.into_mut_slice::<i64>()).transpose()?;
     let counts = counts.map(|t| t.into_mut_slice::<i64>()).transpose()?;

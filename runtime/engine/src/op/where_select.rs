@@ -9,9 +9,15 @@ pub(crate) fn run(_op: &Where, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (c, x, y) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
     let z = cx.output(0)?;
     if c.dtype != DType::Bool || x.dtype != z.dtype || y.dtype != z.dtype {
-        return Err(RunError::dtype("where takes a boolean and two tensors of the output's type"));
+        return Err(RunError::dtype(
+            "where takes a boolean and two tensors of the output's type",
+        ));
     }
-    let operands = [strides(&c.shape, &z.shape)?, strides(&x.shape, &z.shape)?, strides(&y.shape, &z.shape)?];
+    let operands = [
+        strides(&c.shape, &z.shape)?,
+        strides(&x.shape, &z.shape)?,
+        strides(&y.shape, &z.shape)?,
+    ];
     let rows = Rows::new(&z.shape, &operands);
     match z.dtype.size() {
         1 => select::<1>(&rows, c.bytes, x.bytes, y.bytes, z.bytes),
