@@ -17,10 +17,12 @@ use memmap2::Mmap;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::path::Path;
 
-/// Zeroed bytes at a 64-byte boundary.
+/// Zeroed bytes at a 64-byte boundary, inside an allocation without alignment of its own: only such a one comes as
+/// fresh pages from the system, which are zero without being written.
 struct Aligned {
-    start: NonNull<u8>,
+    block: NonNull<u8>,
     layout: Layout,
+    start: NonNull<u8>,
     len: usize,
 }
 
@@ -33,10 +35,14 @@ impl Aligned {
     /// `None` when the system has not that much memory.
     fn zeroed(len: u64) -> Option<Aligned> {
         let len = usize::try_from(len).ok()?;
-        let layout = Layout::from_size_align(len.max(1), ALIGN as usize).ok()?;
+        let align = ALIGN as usize;
+        let layout = Layout::from_size_align(len.checked_add(align)?, 1).ok()?;
         // SAFETY: the layout's size is not zero.
-        let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
-        Some(Aligned { start, layout, len })
+        let block = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        let skip = block.as_ptr().addr().wrapping_neg() % align;
+        // SAFETY: `skip` is below the alignment, by which the block is longer than `len`.
+        let start = unsafe { block.add(skip) };
+        Some(Aligned { block, layout, start, len })
     }
 
     fn bytes(&self) -> &[u8] {
@@ -53,7 +59,7 @@ impl Aligned {
 impl Drop for Aligned {
     fn drop(&mut self) {
         // SAFETY: allocated with this layout.
-        unsafe { dealloc(self.start.as_ptr(), self.layout) }
+        unsafe { dealloc(self.block.as_ptr(), self.layout) }
     }
 }
 
