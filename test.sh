@@ -8,7 +8,7 @@
 #   ./test.sh --real           only the real models
 #   ./test.sh --cross          only the other machines (see tests/cross.sh)
 #   ./test.sh --fuzz MINUTES   each fuzz target for so long
-#   ./test.sh --bench          times of the real models
+#   ./test.sh --bench          Cygnet and other engines on the same models (see tests/bench/bench.py --help)
 #
 # Flags add up. Test data lie in .cache/models, or where CYGNET_CACHE says.
 set -uo pipefail
@@ -100,12 +100,8 @@ run_fuzz() {
 }
 
 run_bench() {
-    cargo build --release -p cygnet || return
-    local model
-    for model in mobilenetv2 resnet18; do
-        target/release/cygnet compile "$CYGNET_CACHE/made/$model.onnx" -o "target/$model.cygnet" || return
-        target/release/cygnet bench "target/$model.cygnet" --threads 1 || return
-    done
+    need python3 python3-venv
+    python3 tests/bench/bench.py
 }
 
 command -v cargo >/dev/null || { echo "error: cargo is missing; install Rust with rustup" >&2; exit 1; }
