@@ -6,7 +6,9 @@ pub mod transpose;
 use crate::activation::{Activation, Apply};
 use crate::error::{KernelError, at_least, exactly, product};
 use crate::gemm::PANEL;
-use crate::gemm::tile::{Store, accumulate, store, with_tile};
+use crate::gemm::tile::{
+    Store, accumulate, accumulate_lines, narrow, start, store, tile_height, tile_rows, with_tile,
+};
 use crate::isa::{Isa, kernel_rows};
 use core::mem::MaybeUninit;
 use core::ops::Range;
@@ -281,6 +283,8 @@ unsafe fn body<I: Isa>(t: &Task) {
             && p.dilation[2] == 1
             && p.kernel[2] * ig <= GATHER_RUN
             && taps * ig <= GATHER;
+        // Taps and channels of a kernel row that follow each other in memory.
+        let runs = p.groups == 1 && (p.dilation[2] == 1 || p.kernel[2] == 1);
         let mut pixels = [Pixel {
             image: t.x,
             z: 0,
@@ -288,26 +292,29 @@ unsafe fn body<I: Isa>(t: &Task) {
             x: 0,
         }; BLOCK];
         for g in 0..p.groups {
-            let mut start = 0;
+            let mut first = 0;
             // Coordinates advance without divisions inside a block.
             let mut row = t.rows.0;
             let mut col = 0;
-            while start < total {
-                let n = (total - start).min(block);
+            let origin = |row: usize| Pixel {
+                image: t.x.wrapping_add(row / oh / od * image + g * ig),
+                z: (row / oh % od * p.stride[0]) as i32 - p.pad_begin[0] as i32,
+                y: (row % oh * p.stride[1]) as i32 - p.pad_begin[1] as i32,
+                x: 0,
+            };
+            let mut at = origin(row);
+            while first < total {
+                let n = (total - first).min(block);
                 for px in &mut pixels[..n] {
-                    let y = row % oh;
-                    let z = row / oh % od;
-                    let img = row / oh / od;
-                    *px = Pixel {
-                        image: t.x.add(img * image + g * ig),
-                        z: (z * p.stride[0]) as i32 - p.pad_begin[0] as i32,
-                        y: (y * p.stride[1]) as i32 - p.pad_begin[1] as i32,
-                        x: (col * p.stride[2]) as i32 - p.pad_begin[2] as i32,
-                    };
+                    px.image = at.image;
+                    px.z = at.z;
+                    px.y = at.y;
+                    px.x = (col * p.stride[2]) as i32 - p.pad_begin[2] as i32;
                     col += 1;
                     if col == ow {
                         col = 0;
                         row += 1;
+                        at = origin(row);
                     }
                 }
                 let e = Epilogue {
@@ -325,10 +332,27 @@ unsafe fn body<I: Isa>(t: &Task) {
                     while i < n {
                         let rows = (n - i).min(I::MR);
                         let px = &pixels[i..i + rows];
-                        with_tile!(I, rows, false, gathered(&e, px, start + i));
+                        if within(p, px) {
+                            for panel in 0..panels {
+                                let w = t.w.add((g * panels + panel) * panel_stride);
+                                let s = e.store(first + i, rows, panel, 1);
+                                with_tile!(
+                                    I,
+                                    rows,
+                                    PANEL,
+                                    false,
+                                    tile_within(p, &px[0], w, panel_stride, panel_stride, &s)
+                                );
+                                if let Some(act) = rest {
+                                    (t.finish)(act, s.c, s.ldc, rows, s.cols);
+                                }
+                            }
+                        } else {
+                            with_tile!(I, rows, PANEL, false, gathered(&e, px, first + i));
+                        }
                         i += rows;
                     }
-                    start += n;
+                    first += n;
                     continue;
                 }
                 let mut panel = 0;
@@ -336,20 +360,41 @@ unsafe fn body<I: Isa>(t: &Task) {
                     let two = I::PANELS == 2 && panel + 2 <= panels;
                     let width = if two { 2 } else { 1 };
                     let w = t.w.add((g * panels + panel) * panel_stride);
+                    let cols = og - panel * PANEL;
+                    let height = tile_height::<I>(cols);
                     let mut i = 0;
+                    let mut odd = 0;
                     while i < n {
-                        let rows = (n - i).min(I::MR);
-                        let s = e.store(start + i, rows, panel, width);
+                        let rows = tile_rows(n - i, height);
+                        let s = e.store(first + i, rows, panel, width);
                         let px = &pixels[i..i + rows];
-                        with_tile!(I, rows, two, tile(p, px, w, panel_stride, &s));
+                        let ahead = width * panel_stride + odd * PANEL;
+                        if runs && within(p, px) {
+                            with_tile!(
+                                I,
+                                rows,
+                                cols,
+                                two,
+                                tile_within(p, &px[0], w, panel_stride, ahead, &s)
+                            );
+                        } else {
+                            with_tile!(
+                                I,
+                                rows,
+                                cols,
+                                two,
+                                tile(p, px, w, panel_stride, ahead, &s)
+                            );
+                        }
                         if let Some(act) = rest {
                             (t.finish)(act, s.c, s.ldc, rows, s.cols);
                         }
                         i += rows;
+                        odd ^= 1;
                     }
                     panel += width;
                 }
-                start += n;
+                first += n;
             }
         }
     }
@@ -474,13 +519,66 @@ unsafe fn gathered<I: Isa, const MR: usize, const NV: usize>(
         for panel in 0..e.panels {
             let w = e.t.w.add((e.group * e.panels + panel) * e.panel_stride);
             let s = e.store(pixel, px.len(), panel, 1);
-            let mut acc = [[I::splat(0.0); NV]; MR];
-            accumulate::<I, MR, NV>(&mut acc, &rows, w, e.panel_stride, k);
+            let mut acc = start::<I, MR, NV>(&s);
+            let ahead = w.wrapping_add(e.panel_stride);
+            accumulate::<I, MR, NV>(&mut acc, &rows, w, e.panel_stride, ahead, k);
             store::<I, MR, NV>(&acc, &s);
             if let Some(act) = e.rest {
                 (e.t.finish)(act, s.c, s.ldc, s.rows, s.cols);
             }
         }
+    }
+}
+
+/// Whether the pixels are neighbours in one row of outputs and no window leaves the input.
+#[inline(always)]
+fn within(p: &Conv, px: &[Pixel]) -> bool {
+    let (a, b) = (&px[0], &px[px.len() - 1]);
+    let fits = |at: i32, axis: usize| {
+        at >= 0 && at as usize + (p.kernel[axis] - 1) * p.dilation[axis] < p.input[axis]
+    };
+    a.image == b.image
+        && a.z == b.z
+        && a.y == b.y
+        && fits(a.z, 0)
+        && fits(a.y, 1)
+        && fits(a.x, 2)
+        && fits(b.x, 2)
+}
+
+/// A tile of neighbouring pixels whose windows lie inside the input: each kernel row is one run of memory, at the same
+/// distance from pixel to pixel.
+#[inline(always)]
+unsafe fn tile_within<I: Isa, const MR: usize, const NV: usize>(
+    p: &Conv,
+    px: &Pixel,
+    w: *const f32,
+    panel_stride: usize,
+    ahead: usize,
+    s: &Store,
+) {
+    // SAFETY: `within` holds.
+    unsafe {
+        let c = p.in_channels;
+        let line = p.input[2] * c;
+        let (step, k) = (p.stride[2] * c, p.kernel[2] * c);
+        let first = px.image.add(
+            ((px.z as usize * p.input[1] + px.y as usize) * p.input[2] + px.x as usize) * c,
+        );
+        let mut acc = start::<I, MR, NV>(s);
+        let mut w = w;
+        for kz in 0..p.kernel[0] {
+            let from = first.add(kz * p.dilation[0] * p.input[1] * line);
+            let mut rows = [from; MR];
+            for r in 1..MR {
+                rows[r] = from.add(r.min(s.rows - 1) * step);
+            }
+            let lines = (p.kernel[1], p.dilation[1] * line);
+            let ahead = w.wrapping_add(ahead);
+            accumulate_lines::<I, MR, NV>(&mut acc, &rows, lines, w, panel_stride, ahead, k);
+            w = w.add(p.kernel[1] * k * PANEL);
+        }
+        store::<I, MR, NV>(&acc, s);
     }
 }
 
@@ -492,6 +590,7 @@ unsafe fn run<I: Isa, const MR: usize, const NV: usize>(
     any_padding: bool,
     w: *const f32,
     panel_stride: usize,
+    ahead: usize,
     len: usize,
 ) {
     // SAFETY: null rows are replaced by zeros, at most ZERO_LEN at a time.
@@ -509,7 +608,8 @@ unsafe fn run<I: Isa, const MR: usize, const NV: usize>(
                     part[r] = rows[r].add(c);
                 }
             }
-            accumulate::<I, MR, NV>(acc, &part, w.add(c * PANEL), panel_stride, n);
+            let w = w.add(c * PANEL);
+            accumulate::<I, MR, NV>(acc, &part, w, panel_stride, w.wrapping_add(ahead), n);
             c += n;
         }
     }
@@ -521,11 +621,12 @@ unsafe fn tile<I: Isa, const MR: usize, const NV: usize>(
     px: &[Pixel],
     w: *const f32,
     panel_stride: usize,
+    ahead: usize,
     s: &Store,
 ) {
     // SAFETY: a row pointer is formed only for taps inside the input; the others read zeros.
     unsafe {
-        let mut acc = [[I::splat(0.0); NV]; MR];
+        let mut acc = start::<I, MR, NV>(s);
         let mut pixel = [px[0]; MR];
         for r in 0..MR {
             pixel[r] = px[r.min(px.len() - 1)];
@@ -577,7 +678,7 @@ unsafe fn tile<I: Isa, const MR: usize, const NV: usize>(
                             padded = true;
                         }
                     }
-                    run::<I, MR, NV>(&mut acc, &rows, padded, w, panel_stride, segment);
+                    run::<I, MR, NV>(&mut acc, &rows, padded, w, panel_stride, ahead, segment);
                     w = w.add(segment * PANEL);
                 }
             }

@@ -76,18 +76,45 @@ unsafe fn body<I: Isa>(t: &Task) {
     // SAFETY: each row handles coordinates inside the input only.
     unsafe {
         let p = &t.p;
-        // Narrow rows, spread taps and very tall kernels take the general path.
-        let plain =
-            p.dilation[2] == 1 && p.output[2] >= P && p.kernel[0] * p.kernel[1] <= MAX_LINES;
-        match (p.kernel[2], p.stride[2], plain) {
-            (3, 1, true) => image::<I, 3, 1>(t),
-            (3, 2, true) => image::<I, 3, 2>(t),
-            (5, 1, true) => image::<I, 5, 1>(t),
-            (5, 2, true) => image::<I, 5, 2>(t),
-            _ => image::<I, 0, 1>(t),
+        let (kw, stride, ow) = (p.kernel[2], p.stride[2], p.output[2]);
+        // What the last window needs beyond the input.
+        let beyond = ((ow.max(1) - 1) * stride + kw).saturating_sub(p.input[2] + p.pad_begin[2]);
+        // Narrow rows, spread taps, wide padding and very tall kernels take the general path.
+        let plain = p.dilation[2] == 1
+            && ow >= 4
+            && p.input[2] >= kw
+            && p.pad_begin[2] <= kw / 2
+            && beyond <= kw / 2
+            && p.kernel[0] * p.kernel[1] <= MAX_LINES;
+        // Long blocks hide the latency of the multiply-add and reuse weights; outputs computed twice cost.
+        let cost = |p: usize| ow.div_ceil(p) * (p + 2);
+        let long = if ow < 7 {
+            4
+        } else if ow < 8 || cost(7) <= cost(8) {
+            7
+        } else {
+            8
+        };
+        match (kw, stride, plain, long) {
+            (3, 1, true, 8) => image::<I, 3, 1, 8>(t),
+            (3, 1, true, 7) => image::<I, 3, 1, 7>(t),
+            (3, 1, true, _) => image::<I, 3, 1, 4>(t),
+            (3, 2, true, 8) => image::<I, 3, 2, 8>(t),
+            (3, 2, true, 7) => image::<I, 3, 2, 7>(t),
+            (3, 2, true, _) => image::<I, 3, 2, 4>(t),
+            (5, 1, true, 8) => image::<I, 5, 1, 8>(t),
+            (5, 1, true, 7) => image::<I, 5, 1, 7>(t),
+            (5, 1, true, _) => image::<I, 5, 1, 4>(t),
+            (5, 2, true, 8) => image::<I, 5, 2, 8>(t),
+            (5, 2, true, 7) => image::<I, 5, 2, 7>(t),
+            (5, 2, true, _) => image::<I, 5, 2, 4>(t),
+            _ => image::<I, 0, 1, 1>(t),
         }
     }
 }
+
+/// Floats of input that the channels of one pass should touch, to stay in the first-level cache with their weights.
+const PASS: usize = 4096;
 
 /// Kernel rows that a row of outputs sees, gathered once per output row.
 const MAX_LINES: usize = 32;
@@ -100,7 +127,7 @@ struct Lines {
 
 /// `KW == 0` is the general case.
 #[inline(always)]
-unsafe fn image<I: Isa, const KW: usize, const S: usize>(t: &Task) {
+unsafe fn image<I: Isa, const KW: usize, const S: usize, const P: usize>(t: &Task) {
     // SAFETY: only lines inside the input are gathered, and only interior pixels use the blocked path.
     unsafe {
         let p = &t.p;
@@ -114,6 +141,7 @@ unsafe fn image<I: Isa, const KW: usize, const S: usize>(t: &Task) {
         let last = last_start
             .map_or(0, |s| s / p.stride[2] + 1)
             .clamp(first, ow);
+        let pass = (PASS / (p.kernel[0] * p.kernel[1] * p.input[2]).max(1) / 16 * 16).max(16);
         for row in t.rows.0..t.rows.1 {
             let (oy, oz, img) = (
                 row % p.output[1],
@@ -170,18 +198,23 @@ unsafe fn image<I: Isa, const KW: usize, const S: usize>(t: &Task) {
                 }
             } else {
                 let mut ox = 0;
-                if KW > 0 {
+                // A pass covers the row for some channels: neighbouring blocks share columns, which stay in the cache.
+                let mut ch = 0;
+                while KW > 0 && ch < c {
+                    let end = (ch + pass).min(c);
+                    let mut ox = 0;
                     // The last block steps back to stay inside the row: a few outputs are computed twice.
                     while ox < ow {
                         let o = ox.min(ow - P);
                         let (y, residual) = (y.add(o * c), residual_at(residual, o * c));
                         if o >= first && o + P <= last {
-                            block::<I, KW, S, false>(t, &lines, o, y, residual, lo, hi);
+                            block::<I, KW, S, P, false>(t, &lines, o, ch..end, y, residual, lo, hi);
                         } else {
-                            block::<I, KW, S, true>(t, &lines, o, y, residual, lo, hi);
+                            block::<I, KW, S, P, true>(t, &lines, o, ch..end, y, residual, lo, hi);
                         }
                         ox += P;
                     }
+                    ch = end;
                 }
                 while KW == 0 && ox < ow {
                     edge::<I>(
@@ -239,15 +272,17 @@ unsafe fn finish<I: Isa>(v: I::V, residual: *const f32, y: *mut f32, n: usize, l
     }
 }
 
-/// Outputs of a block.
-const P: usize = 4;
+/// Bases of the columns of a block, three columns each: at most 8 outputs, stride 2, 5 taps.
+const BASES: usize = 7;
 
-/// Four neighbouring outputs from `ox` for all channels; with `EDGE`, columns outside the row are left out.
+/// P neighbouring outputs from `ox` for some channels; with `EDGE`, the first and last columns may lie outside the row
+/// (as many as half a kernel) and are left out.
 #[inline(always)]
-unsafe fn block<I: Isa, const KW: usize, const S: usize, const EDGE: bool>(
+unsafe fn block<I: Isa, const KW: usize, const S: usize, const P: usize, const EDGE: bool>(
     t: &Task,
     lines: &Lines,
     ox: usize,
+    channels: Range<usize>,
     y: *mut f32,
     residual: *const f32,
     lo: f32,
@@ -264,9 +299,9 @@ unsafe fn block<I: Isa, const KW: usize, const S: usize, const EDGE: bool>(
             .min(columns);
         let off = (ox * S).wrapping_sub(t.p.pad_begin[2]).wrapping_mul(c);
         let (lo, hi) = (I::splat(lo), I::splat(hi));
-        let mut ch = 0;
-        while ch < c {
-            let n = c - ch;
+        let mut ch = channels.start;
+        while ch < channels.end {
+            let n = channels.end - ch;
             let bias = if t.bias.is_null() {
                 I::splat(0.0)
             } else {
@@ -277,29 +312,30 @@ unsafe fn block<I: Isa, const KW: usize, const S: usize, const EDGE: bool>(
             for l in 0..lines.n {
                 let x = lines.x[l].wrapping_add(off.wrapping_add(ch));
                 let w = lines.w[l].add(ch);
-                let mut wv = [bias; KW];
-                for k in 0..KW {
-                    wv[k] = if full {
-                        I::load(w.add(k * c))
-                    } else {
-                        I::load_partial(w.add(k * c), n)
-                    };
-                }
-                for i in 0..(P - 1) * S + KW {
-                    if EDGE && (i < from || i >= to) {
-                        continue;
+                if full {
+                    let mut wv = [bias; KW];
+                    for k in 0..KW {
+                        wv[k] = I::load(w.add(k * c));
                     }
-                    let a = x.wrapping_add(i * c);
-                    let xv = if full {
-                        I::load(a)
-                    } else {
-                        I::load_partial(a, n)
-                    };
-                    for o in 0..P {
-                        if i >= o * S && i - o * S < KW {
-                            acc[o] = I::fma(xv, wv[i - o * S], acc[o]);
+                    // Three columns from each base: [base], [base + c], [base + 2c] are addressing modes.
+                    let mut base = [x; BASES];
+                    for j in 1..BASES {
+                        base[j] = base[j - 1].wrapping_add(3 * c);
+                    }
+                    // Taps outermost: consecutive multiply-adds are independent.
+                    for k in 0..KW {
+                        for o in 0..P {
+                            let i = o * S + k;
+                            let border = i < KW / 2 || i + KW / 2 >= (P - 1) * S + KW;
+                            if EDGE && border && (i < from || i >= to) {
+                                continue;
+                            }
+                            let xv = I::load(base[i / 3].wrapping_add(i % 3 * c));
+                            acc[o] = I::fma(xv, wv[k], acc[o]);
                         }
                     }
+                } else {
+                    rest::<I, KW, S, P>(&mut acc, x, w, c, n, from..to);
                 }
             }
             for o in 0..P {
@@ -316,6 +352,33 @@ unsafe fn block<I: Isa, const KW: usize, const S: usize, const EDGE: bool>(
                 }
             }
             ch += I::LANES;
+        }
+    }
+}
+
+/// One kernel row for the last `n` channels, fewer than a vector, of a block.
+#[inline(always)]
+unsafe fn rest<I: Isa, const KW: usize, const S: usize, const P: usize>(
+    acc: &mut [I::V; P],
+    x: *const f32,
+    w: *const f32,
+    c: usize,
+    n: usize,
+    inside: Range<usize>,
+) {
+    // SAFETY: as for `block`.
+    unsafe {
+        for o in 0..P {
+            for k in 0..KW {
+                let i = o * S + k;
+                if inside.contains(&i) {
+                    let (xv, wv) = (
+                        I::load_partial(x.wrapping_add(i * c), n),
+                        I::load_partial(w.add(k * c), n),
+                    );
+                    acc[o] = I::fma(xv, wv, acc[o]);
+                }
+            }
         }
     }
 }

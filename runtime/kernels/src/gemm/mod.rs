@@ -6,7 +6,7 @@ use crate::error::{KernelError, at_least, product};
 use crate::isa::{Isa, kernel_rows};
 use core::ops::Range;
 pub use tile::PANEL;
-use tile::{Store, accumulate, store, with_tile};
+use tile::{Store, accumulate, narrow, start, store, tile_height, tile_rows, with_tile};
 
 /// Elements of the packed form `[ceil(n / 16)][k][16]` of a `k x n` matrix.
 pub const fn packed_len(k: usize, n: usize) -> usize {
@@ -209,16 +209,28 @@ unsafe fn body<I: Isa>(t: &Task) {
                 let two = I::PANELS == 2 && p + 2 <= p1;
                 let width = if two { 2 } else { 1 };
                 let b = t.b.add(p * stride);
+                let cols = t.p.n - p * PANEL;
+                let height = tile_height::<I>(cols);
+                let ahead = b.wrapping_add(width * stride);
+                let mut odd = 0;
                 let mut i = r;
                 while i < block_end {
-                    let rows = (block_end - i).min(I::MR);
+                    let rows = tile_rows(block_end - i, height);
                     let s = store_at(t, i, rows, p, width, lo, hi);
                     let a = t.a.add(i * t.p.lda);
-                    with_tile!(I, rows, two, tile(a, t.p.lda, b, stride, k, &s));
+                    let ahead = ahead.wrapping_add(odd * PANEL);
+                    with_tile!(
+                        I,
+                        rows,
+                        cols,
+                        two,
+                        tile(a, t.p.lda, b, stride, ahead, k, &s)
+                    );
                     if let Some(act) = rest {
                         (t.finish)(act, s.c, s.ldc, rows, s.cols);
                     }
                     i += rows;
+                    odd ^= 1;
                 }
                 p += width;
             }
@@ -270,17 +282,18 @@ unsafe fn tile<I: Isa, const MR: usize, const NV: usize>(
     lda: usize,
     b: *const f32,
     panel_stride: usize,
+    ahead: *const f32,
     k: usize,
     s: &Store,
 ) {
     // SAFETY: the row index is clamped to the valid rows.
     unsafe {
-        let mut acc = [[I::splat(0.0); NV]; MR];
+        let mut acc = start::<I, MR, NV>(s);
         let mut rows = [a; MR];
         for r in 0..MR {
             rows[r] = a.add(r.min(s.rows - 1) * lda);
         }
-        accumulate::<I, MR, NV>(&mut acc, &rows, b, panel_stride, k);
+        accumulate::<I, MR, NV>(&mut acc, &rows, b, panel_stride, ahead, k);
         store::<I, MR, NV>(&acc, s);
     }
 }
@@ -329,7 +342,7 @@ unsafe fn gemv_wide<I: Isa, const NV: usize, const U: usize>(
             }
             i += 1;
         }
-        let mut one = [[I::splat(0.0); NV]; 1];
+        let mut one = start::<I, 1, NV>(s);
         for j in 0..NV {
             for u in 0..U {
                 one[0][j] = I::add(one[0][j], acc[u][j]);

@@ -20,6 +20,7 @@ unsafe impl Isa for Avx2 {
     type V = V;
 
     lanes! {
+        prefetch(p: *const f32) -> () = _mm_prefetch::<_MM_HINT_T0>(p.cast());
         splat(x: f32) -> V = _mm256_set1_ps(x);
         load(p: *const f32) -> V = _mm256_loadu_ps(p);
         store(p: *mut f32, v: V) -> () = _mm256_storeu_ps(p, v);

@@ -17,6 +17,7 @@ unsafe impl Isa for Avx512 {
     type V = V;
 
     lanes! {
+        prefetch(p: *const f32) -> () = _mm_prefetch::<_MM_HINT_T0>(p.cast());
         splat(x: f32) -> V = _mm512_set1_ps(x);
         load(p: *const f32) -> V = _mm512_loadu_ps(p);
         store(p: *mut f32, v: V) -> () = _mm512_storeu_ps(p, v);

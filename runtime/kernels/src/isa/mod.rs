@@ -42,6 +42,9 @@ pub unsafe trait Isa: Copy + 'static {
     /// The vector.
     type V: Copy;
 
+    /// Asks for the cache line at `p`, which need not be valid. Nothing where the hardware runs ahead by itself.
+    #[inline(always)]
+    unsafe fn prefetch(_p: *const f32) {}
     unsafe fn splat(x: f32) -> Self::V;
     unsafe fn load(p: *const f32) -> Self::V;
     unsafe fn store(p: *mut f32, v: Self::V);

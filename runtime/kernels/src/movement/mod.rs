@@ -140,6 +140,19 @@ fn sized<const N: usize>(
         let (rows, columns) = (walk.shape[walk.rank - 2], walk.shape[walk.rank - 1]);
         let (column_step, row_step) = (walk.from[walk.rank - 1], walk.to[walk.rank - 2]);
         walk.rank -= 2;
+        if (2..=4).contains(&columns) && row_step == columns as isize && column_step >= rows as isize
+        {
+            let plane = column_step as usize;
+            walk.each(|s, d| {
+                let (src, dst) = (&src[s..], &mut dst[d..d + rows * columns]);
+                match columns {
+                    2 => interleave::<N, 2>(src, plane, dst),
+                    3 => interleave::<N, 3>(src, plane, dst),
+                    _ => interleave::<N, 4>(src, plane, dst),
+                }
+            });
+            return Ok(());
+        }
         // Tiles of 16 x 16 keep both the read and the written lines in L1.
         const TILE: usize = 16;
         walk.each(|s, d| {
@@ -174,6 +187,21 @@ fn sized<const N: usize>(
     Ok(())
 }
 
+/// `dst[i][c] = src[c * plane + i]`: planes of a picture to pixels.
+fn interleave<const N: usize, const C: usize>(
+    src: &[[u8; N]],
+    plane: usize,
+    dst: &mut [[u8; N]],
+) {
+    let pixels = dst.as_chunks_mut::<C>().0;
+    let planes: [&[[u8; N]]; C] = core::array::from_fn(|c| &src[c * plane..][..pixels.len()]);
+    for (i, pixel) in pixels.iter_mut().enumerate() {
+        for c in 0..C {
+            pixel[c] = planes[c][i];
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,6 +231,9 @@ mod tests {
     fn transposes_match_the_definition() {
         let cases: &[(&[usize], &[usize])] = &[
             (&[1, 3, 17, 33], &[0, 2, 3, 1]),
+            (&[3, 2, 9], &[0, 2, 1]),
+            (&[2, 4, 3, 5], &[2, 3, 0, 1]),
+            (&[3, 2, 4, 7], &[1, 2, 3, 0]),
             (&[2, 5, 7, 19], &[0, 3, 1, 2]),
             (&[4, 1, 3], &[2, 1, 0]),
             (&[2, 3, 4, 5, 2], &[4, 2, 0, 3, 1]),
