@@ -140,7 +140,14 @@ def to_tflite(folder: Path, spec: dict, _: dict[str, Path]) -> str | None:
             pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
             subprocess.run([*pip, "-r", str(HERE / "requirements-tensorflow.txt")], check=True)
             stamp.write_text(wanted)
-        command = [str(python), str(script), "model.onnx", str(out), str(layout)]
+        # ONNX Runtime's basic level folds constants (and shapes, which are constant here) and keeps standard operators.
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(folder / "basic.onnx")
+        onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
+        command = [str(python), str(script), "basic.onnx", str(out), str(layout)]
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
         reason = call(command, folder, folder / "tflite.log", **quiet)
         if reason:

@@ -112,21 +112,9 @@ class LiteRt(Engine):
     def open(self) -> None:
         self.interpreter = self.library.Interpreter(self.spec["tflite"], num_threads=self.threads)
         self.interpreter.allocate_tensors()
-
-        # The converter names and orders tensors as it likes; the layout file has their places.
-        def by_number(details: list[dict], prefix: str) -> list[int]:
-            found = {}
-            for entry in details:
-                name = entry["name"].split(":")[0]
-                found[int(name.rsplit(prefix, 1)[1]) if prefix in name else len(found)] = entry["index"]
-            return [found[i] for i in sorted(found)]
-
-        self.inputs = by_number(self.interpreter.get_input_details(), "input_")
-        names = self.interpreter.get_signature_list()["serving_default"]["outputs"]
-        runner = self.interpreter.get_signature_runner("serving_default")
-        details = runner.get_output_details()
-        order = sorted(names, key=lambda n: int(n.rsplit("_", 1)[1]))
-        self.outputs = [details[n]["index"] for n in order]
+        # The converter orders tensors as it likes.
+        layout = self.spec["tflite_layout"]
+        self.inputs, self.outputs = layout["input_tensors"], layout["output_tensors"]
 
     def run(self, arrays: Arrays) -> Arrays:
         for index, array in zip(self.inputs, arrays):
