@@ -501,6 +501,29 @@ impl<'a> Cx<'a> {
         failed.take()
     }
 
+    /// As [`Cx::parallel_chunks`] over two slices at a time: part `i` of `a` with part `i` of `b`, which must have as many.
+    pub fn parallel_pairs<T: Send, U: Send>(
+        &self,
+        (a, a_chunk): (&mut [T], usize),
+        (b, b_chunk): (&mut [U], usize),
+        f: &(dyn Fn(usize, &mut [T], &mut [U]) -> Result<(), RunError> + Sync),
+    ) -> Result<(), RunError> {
+        let (len, b_chunk) = (b.len(), b_chunk.max(1));
+        let base = SharedMut(b.as_mut_ptr());
+        self.parallel_chunks(a, a_chunk, &|i, part| {
+            let first = i.saturating_mul(b_chunk);
+            if first >= len && len > 0 {
+                return Err(RunErrorKind::Shape.into());
+            }
+            let count = b_chunk.min(len - first.min(len));
+            // SAFETY: parts of different indices are disjoint and inside `b`, which is borrowed exclusively; each index
+            // is run once.
+            let other =
+                unsafe { core::slice::from_raw_parts_mut(base.get().add(first.min(len)), count) };
+            f(i, part, other)
+        })
+    }
+
     /// Control over bodies; an error once an operand was taken.
     pub fn control(&mut self) -> Result<Control<'_, 'a>, RunError> {
         if self.viewed.get() {

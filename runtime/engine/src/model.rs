@@ -42,7 +42,12 @@ impl Aligned {
         let skip = block.as_ptr().addr().wrapping_neg() % align;
         // SAFETY: `skip` is below the alignment, by which the block is longer than `len`.
         let start = unsafe { block.add(skip) };
-        Some(Aligned { block, layout, start, len })
+        Some(Aligned {
+            block,
+            layout,
+            start,
+            len,
+        })
     }
 
     fn bytes(&self) -> &[u8] {

@@ -13,6 +13,7 @@ mod fuse_bias;
 mod fuse_chain;
 mod fuse_pad;
 mod fuse_residual;
+mod fuse_separable;
 mod linear;
 mod merge_equal;
 mod recognise_activation;
@@ -34,6 +35,7 @@ pub use fuse_bias::fuse_bias;
 pub use fuse_chain::fuse_chain;
 pub use fuse_pad::fuse_pad;
 pub use fuse_residual::fuse_residual;
+pub use fuse_separable::fuse_separable;
 pub use merge_equal::merge_equal;
 pub use recognise_activation::recognise_activation;
 pub use recognise_attention::recognise_attention;
@@ -115,6 +117,7 @@ const FINISH: &[Pass] = &[
     ("fuse_chain", fuse_chain),
     ("fold_constants", |g| fold_constants(g, true)),
     ("merge_equal", merge_equal),
+    ("fuse_separable", fuse_separable),
     ("eliminate_dead", eliminate_dead),
 ];
 

@@ -56,6 +56,7 @@ impl OpCode {
             PackB => a(1, 1, 1, 1),
             MatMul | Conv | DepthwiseConv => a(2, 4, 1, 1),
             ConvTranspose => a(2, 3, 1, 1),
+            SeparableConv => a(1, 8, 2, 2),
             MatMulInteger | ConvInteger => a(2, 4, 1, 1),
             Requantize => a(1, 4, 1, 1),
             DeformConv => a(3, 5, 1, 1),

@@ -209,6 +209,11 @@ operators! {
     54 Dft dft { axis: i32, inverse: bool, onesided: bool }
     /// `signal[B,L,1 or 2], window[n]? -> y[B,frames,bins,2]`.
     55 Stft stft { step: u32, length: u32, onesided: bool }
+    /// `x[N,H,W,C], expand packed[1,P,C,16]?, bias[E]?, depthwise[kh*kw,E], bias[E]?, project packed[1,P,E,16]?,
+    /// bias[O]?, residual? -> y[N,H',W',O], scratch(f32)[workers, n]`: a pointwise, a depthwise and a pointwise
+    /// convolution, the first and the last of which may be absent (then `E` is `C` or `O`), by bands of `band` output
+    /// rows: what lies between them exists for a band at a time, in the scratch of a worker.
+    56 SeparableConv separable_conv { kernel: Axes, strides: Axes, pads: Axes, expand: Activation, depthwise: Activation, project: Activation, band: u32 }
 
     // ---- Reductions and normalisation ----
 

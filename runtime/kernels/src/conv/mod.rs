@@ -378,13 +378,7 @@ unsafe fn body<I: Isa>(t: &Task) {
                                 tile_within(p, &px[0], w, panel_stride, ahead, &s)
                             );
                         } else {
-                            with_tile!(
-                                I,
-                                rows,
-                                cols,
-                                two,
-                                tile(p, px, w, panel_stride, ahead, &s)
-                            );
+                            with_tile!(I, rows, cols, two, tile(p, px, w, panel_stride, ahead, &s));
                         }
                         if let Some(act) = rest {
                             (t.finish)(act, s.c, s.ldc, rows, s.cols);
@@ -562,9 +556,9 @@ unsafe fn tile_within<I: Isa, const MR: usize, const NV: usize>(
         let c = p.in_channels;
         let line = p.input[2] * c;
         let (step, k) = (p.stride[2] * c, p.kernel[2] * c);
-        let first = px.image.add(
-            ((px.z as usize * p.input[1] + px.y as usize) * p.input[2] + px.x as usize) * c,
-        );
+        let first = px
+            .image
+            .add(((px.z as usize * p.input[1] + px.y as usize) * p.input[2] + px.x as usize) * c);
         let mut acc = start::<I, MR, NV>(s);
         let mut w = w;
         for kz in 0..p.kernel[0] {

@@ -140,7 +140,9 @@ fn sized<const N: usize>(
         let (rows, columns) = (walk.shape[walk.rank - 2], walk.shape[walk.rank - 1]);
         let (column_step, row_step) = (walk.from[walk.rank - 1], walk.to[walk.rank - 2]);
         walk.rank -= 2;
-        if (2..=4).contains(&columns) && row_step == columns as isize && column_step >= rows as isize
+        if (2..=4).contains(&columns)
+            && row_step == columns as isize
+            && column_step >= rows as isize
         {
             let plane = column_step as usize;
             walk.each(|s, d| {
@@ -188,11 +190,7 @@ fn sized<const N: usize>(
 }
 
 /// `dst[i][c] = src[c * plane + i]`: planes of a picture to pixels.
-fn interleave<const N: usize, const C: usize>(
-    src: &[[u8; N]],
-    plane: usize,
-    dst: &mut [[u8; N]],
-) {
+fn interleave<const N: usize, const C: usize>(src: &[[u8; N]], plane: usize, dst: &mut [[u8; N]]) {
     let pixels = dst.as_chunks_mut::<C>().0;
     let planes: [&[[u8; N]]; C] = core::array::from_fn(|c| &src[c * plane..][..pixels.len()]);
     for (i, pixel) in pixels.iter_mut().enumerate() {
