@@ -143,18 +143,18 @@ def main() -> None:
     args.output.mkdir(parents=True, exist_ok=True)
     for name in chosen:
         try:
-            folder = models.prepare(name, cache.root() / "bench" / "models")
+            with models.locked(cache.root() / "bench" / "models"):
+                folder = models.prepare(name, cache.root() / "bench" / "models")
+                path = engines.convert(folder, args.engines, binaries)
         except models.Missing as missing:
             say(f"{name}: skipped, {missing}")
             results["models"][name] = {"title": models.MODELS[name].title, "skipped": str(missing)}
             continue
-        spec = engines.convert(folder, args.engines, binaries)
-        results["models"][name] = {"title": models.MODELS[name].title, "inputs": spec["inputs"]}
-        for entry in results["models"][name]["inputs"]:
-            entry.pop("file", None)
+        shapes = {i["name"]: i["shape"] for i in json.loads(path.read_text())["inputs"]}
+        results["models"][name] = {"title": models.MODELS[name].title, "inputs": shapes}
         for threads in map(int, args.threads):
             say(f"{name}, {threads} thread{'s' if threads > 1 else ''}")
-            records = measure.measure(folder, args.engines, threads, binaries, args.rounds, args.seconds, args.cold)
+            records = measure.measure(path, args.engines, threads, binaries, args.rounds, args.seconds, args.cold)
             for record in records:
                 record["model"] = name
                 say(report.line(record))

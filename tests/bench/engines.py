@@ -1,5 +1,6 @@
 """Builds Cygnet and the Rust workers, and converts models to what each engine takes."""
 
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -10,6 +11,7 @@ import sysconfig
 from pathlib import Path
 
 import cache
+import models
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = {
@@ -51,6 +53,7 @@ def build(repository: Path, engines: list[str], as_is: bool) -> dict[str, Path]:
             subprocess.run(["cargo", "build", "--release", *command], check=True)
     binaries = {e: workers / "release" / e for e in ("empty", "cygnet", "rten")}
     binaries["compiler"] = target / "release" / "cygnet"
+    binaries["bundles"] = workers / "bundles"
     return binaries
 
 
@@ -82,12 +85,14 @@ def call(command: list[str], folder: Path, log: Path, **more: str) -> str | None
 
 def to_cygnet(folder: Path, spec: dict, binaries: dict[str, Path]) -> str | None:
     """`cygnet compile` with its defaults."""
-    out = folder / "model.cygnet"
+    # Beside the compiler: the cache is shared by checkouts, bundles are not.
+    out = binaries["bundles"] / f"{folder.name}.cygnet"
+    out.parent.mkdir(parents=True, exist_ok=True)
     spec["cygnet"] = str(out)
     if newer(out, folder / "model.onnx", binaries["compiler"]):
         return None
     out.unlink(missing_ok=True)
-    return call([str(binaries["compiler"]), "compile", "model.onnx", "-o", str(out)], folder, folder / "cygnet.log")
+    return call([str(binaries["compiler"]), "compile", "model.onnx", "-o", str(out)], folder, out.with_suffix(".log"))
 
 
 def to_mnn(folder: Path, spec: dict, _: dict[str, Path]) -> str | None:
@@ -128,7 +133,9 @@ def to_tflite(folder: Path, spec: dict, _: dict[str, Path]) -> str | None:
     out, layout = folder / "model.tflite", folder / "tflite_layout.json"
     script = HERE / "tflite.py"
     spec["tflite"] = str(out)
-    if not newer(out, folder / "model.onnx", script):
+    digest = hashlib.sha256(script.read_bytes()).hexdigest()
+    known = json.loads(layout.read_text()).get("made_by") if layout.exists() else None
+    if known != digest or not newer(out, folder / "model.onnx"):
         out.unlink(missing_ok=True)
         environment = cache.root() / "bench" / "venv-tensorflow"
         python = environment / "bin" / "python"
@@ -140,37 +147,37 @@ def to_tflite(folder: Path, spec: dict, _: dict[str, Path]) -> str | None:
             pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
             subprocess.run([*pip, "-r", str(HERE / "requirements-tensorflow.txt")], check=True)
             stamp.write_text(wanted)
-        # ONNX Runtime's basic level folds constants (and shapes, which are constant here) and keeps standard operators.
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = str(folder / "basic.onnx")
-        onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
+        models.folded(folder / "model.onnx", folder / "basic.onnx")
         command = [str(python), str(script), "basic.onnx", str(out), str(layout)]
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
         reason = call(command, folder, folder / "tflite.log", **quiet)
         if reason:
             return reason
+        layout.write_text(json.dumps({**json.loads(layout.read_text()), "made_by": digest}) + "\n")
     spec["tflite_layout"] = json.loads(layout.read_text())
     return None
 
 
-CONVERTERS = {"cygnet": ("cygnet", to_cygnet), "mnn": ("mnn", to_mnn), "ncnn": ("ncnn", to_ncnn), "litert": ("tflite", to_tflite)}
+CONVERTERS = {
+    "cygnet": ("cygnet", to_cygnet),
+    "mnn": ("mnn", to_mnn),
+    "ncnn": ("ncnn", to_ncnn),
+    "litert": ("tflite", to_tflite),
+}
 
 
-def convert(folder: Path, engines: list[str], binaries: dict[str, Path]) -> dict:
-    """Makes the files that the engines need; reasons of failures go to the specification. Returns it."""
-    path = folder / "spec.json"
-    spec = json.loads(path.read_text())
+def convert(folder: Path, engines: list[str], binaries: dict[str, Path]) -> Path:
+    """Makes the files that the engines need; the specification of this run, with the reasons of failures."""
+    spec = json.loads((folder / "spec.json").read_text())
     for engine in engines:
         if engine not in CONVERTERS:
             continue
         key, converter = CONVERTERS[engine]
         reason = converter(folder, spec, binaries)
-        spec.pop(f"{key}_error", None)
         if reason:
-            print(f"{folder.name}: no {key} model: {reason}", file=sys.stderr)
+            print(f"{folder.name}: no {key} model: {' '.join(reason.split())}", file=sys.stderr)
             spec[key], spec[f"{key}_error"] = None, reason
+    path = binaries["bundles"] / f"{folder.name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(spec, indent=1) + "\n")
-    return spec
+    return path

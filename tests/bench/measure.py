@@ -112,10 +112,9 @@ def difference(spec: dict, outputs: Path) -> float:
 
 
 def measure(
-    folder: Path, engines: list[str], threads: int, binaries: dict[str, Path], rounds: int, seconds: float, cold: int
+    path: Path, engines: list[str], threads: int, binaries: dict[str, Path], rounds: int, seconds: float, cold: int
 ) -> list[dict]:
-    """One record an engine."""
-    path = folder / "spec.json"
+    """One record an engine; `path` is the specification of the model."""
     spec = json.loads(path.read_text())
     records = {}
     for engine in engines:

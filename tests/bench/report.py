@@ -212,6 +212,8 @@ def picture(results: dict, path: Path) -> None:
     handles = [
         plt.Line2D([], [], marker=marks[e], color=colours[e], linestyle="", label=TITLES[e]) for e in present(results)
     ]
+    if any(r["wrong"] for r in records):
+        handles.append(plt.Line2D([], [], marker="o", color="0.3", fillstyle="none", linestyle="", label="wrong answer"))
     figure.legend(handles=handles, loc="lower center", ncol=len(handles), frameon=False, fontsize=9)
     figure.tight_layout(rect=(0, 0.55 / height, 1, 1))
     figure.savefig(path, dpi=150)
