@@ -3,8 +3,9 @@
 use crate::bundle::Array;
 use cygnet_format::DType;
 
-/// A deterministic input: floats are roughly normal and bounded, small integers cover their range, wide integers stay
-/// in `0..8` (they are mostly indices and lengths), booleans alternate at random. `None` when the size overflows.
+/// A deterministic input: floats are roughly normal and bounded, small integers cover their range, wide integers are 0
+/// or 1 (they are mostly indices, and the smallest usual table, BERT's token types, has two rows), booleans alternate at
+/// random. `None` when the size overflows.
 pub fn sample_input(name: &str, dtype: DType, shape: &[usize], seed: u64) -> Option<Array> {
     let len = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
     len.checked_mul(dtype.size())?;
@@ -32,7 +33,7 @@ pub fn sample_input(name: &str, dtype: DType, shape: &[usize], seed: u64) -> Opt
             }
             DType::Bool => data.push((bits & 1) as u8),
             DType::I8 | DType::U8 => data.push(bits as u8),
-            _ => data.extend(Array::from_f32(&[1], &[(bits % 8) as f32]).cast(dtype).data),
+            _ => data.extend(Array::from_f32(&[1], &[(bits % 2) as f32]).cast(dtype).data),
         }
     }
     Array::new(dtype, shape.to_vec(), data)
@@ -50,6 +51,9 @@ mod tests {
         let values = a.to_f64();
         assert!(values.iter().all(|v| v.abs() <= 2.0));
         assert!(values.iter().any(|v| *v > 0.3) && values.iter().any(|v| *v < -0.3));
+        let indices = sample_input("x", DType::I64, &[100], 1).unwrap().to_f64();
+        assert!(indices.contains(&0.0) && indices.contains(&1.0));
+        assert!(indices.iter().all(|v| *v == 0.0 || *v == 1.0));
         assert!(sample_input("x", DType::F32, &[usize::MAX, 2], 1).is_none());
     }
 }
