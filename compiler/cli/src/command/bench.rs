@@ -65,11 +65,21 @@ fn operations(program: &Program<'_>, step: &StepInfo<'_>, outputs: u64) -> Optio
         let at = info.dims.len().checked_sub(axis_from_end)?;
         info.dims.get(at)?.as_const().map(|v| v as u64)
     };
+    let taps = |kernel: &[i32]| -> u64 { kernel.iter().map(|&k| k.max(0) as u64).product() };
     let weights = step.inputs.get(1);
     let depth = match step.op()? {
         // Packed weights are [.., K, 16].
         Op::Conv(_) | Op::MatMul(_) => dim(weights, 2)?,
-        Op::DepthwiseConv(o) => o.kernel.iter().map(|&k| k.max(0) as u64).product(),
+        Op::DepthwiseConv(o) => taps(&o.kernel),
+        Op::SeparableConv(o) => {
+            let (x, y, w) = (step.inputs.get(0), step.outputs.get(0), step.inputs.get(3));
+            let middle = dim(w, 1)?;
+            let pixels = outputs / dim(y, 1)?.max(1);
+            let expanded = dim(x, 4)? * dim(x, 3)? * dim(x, 2)? * middle * dim(x, 1)?;
+            let expand = step.inputs.get(1).map_or(0, |_| expanded);
+            let project = step.inputs.get(5).map_or(0, |_| middle * outputs);
+            return Some(2 * (expand + pixels * middle * taps(&o.kernel) + project));
+        }
         _ => return None,
     };
     Some(2 * depth * outputs)

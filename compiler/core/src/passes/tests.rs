@@ -183,6 +183,38 @@ fn scale_bias_residual_and_activation_fuse() {
     assert_eq!(node.outputs[0], Some(g.outputs[0].value));
 }
 
+/// An inverted residual block of `size` x `size` pixels, its weights computed by steps (their values do not matter).
+fn inverted_residual(size: usize) -> String {
+    let n = size;
+    format!(
+        "input %x: f32[1,{n},{n},16] \"x\"
+         input %w1: f32[1,6,16,16] \"w1\"
+         input %w: f32[9,96] \"w\"
+         input %w2: f32[1,1,96,16] \"w2\"
+         block b0 () {{
+           %a: f32[1,{n},{n},96] = conv(%x, %w1) kernel=[1,1] strides=[1,1] dilations=[1,1] pads=[0,0,0,0] group=1 \"expand\"
+           %b: f32[1,{n},{n},96] = depthwise_conv(%a, %w) kernel=[3,3] strides=[1,1] dilations=[1,1] pads=[1,1,1,1] \"filter\"
+           %c: f32[1,{n},{n},16] = conv(%b, %w2, _, %x) kernel=[1,1] strides=[1,1] dilations=[1,1] pads=[0,0,0,0] group=1 \"project\"
+         }} -> ()
+         output %c \"y\""
+    )
+}
+
+#[test]
+fn large_inverted_residuals_run_by_bands() {
+    let ops = after(&inverted_residual(64), fuse_separable);
+    let [op] = &ops[..] else { panic!("{ops:?}") };
+    assert!(
+        op.starts_with("separable_conv ") && op.contains("band=3"),
+        "{op}"
+    );
+    // A small one fits the caches as it is.
+    assert_eq!(after(&inverted_residual(16), fuse_separable).len(), 3);
+    // What somebody else reads stays.
+    let read = inverted_residual(64).replace("output %c \"y\"", "output %c \"y\"\noutput %a \"a\"");
+    assert_eq!(after(&read, fuse_separable).len(), 2);
+}
+
 #[test]
 fn spelled_out_activations_are_recognised() {
     let x = "input %x: f32[2,8] \"x\"\n block b0 () {\n";
