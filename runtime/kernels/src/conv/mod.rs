@@ -1,6 +1,8 @@
 //! Direct convolution on channels-last tensors: an implicit matrix product of output pixels and packed weights.
 //!
 //! No im2col buffer: each register tile reads its input rows through pointers; a tap in the padding points at zeros.
+#[cfg(target_arch = "aarch64")]
+mod neon;
 pub mod transpose;
 
 use crate::activation::{Activation, Apply};
@@ -232,7 +234,7 @@ pub(crate) struct Task {
     pub rows: (usize, usize),
 }
 
-kernel_rows!(pub(crate) ROWS = body(t: &Task));
+kernel_rows!(pub(crate) ROWS = body(t: &Task), neon = neon::body);
 
 /// What taps in the padding read; longer runs of channels are cut to this length.
 const ZERO_LEN: usize = 512;

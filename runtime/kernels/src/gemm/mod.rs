@@ -1,4 +1,6 @@
 //! Matrix product C = act(alpha A B + bias + residual) with B packed in panels of 16 columns.
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
 pub(crate) mod tile;
 
 use crate::activation::{Activation, Apply};
@@ -174,7 +176,7 @@ impl Task {
     }
 }
 
-kernel_rows!(pub(crate) ROWS = body(t: &Task));
+kernel_rows!(pub(crate) ROWS = body(t: &Task), neon = neon::body);
 
 /// A block of A of this many elements stays in the second-level cache while panels pass over it.
 const A_BLOCK: usize = 32 * 1024;

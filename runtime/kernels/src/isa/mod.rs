@@ -106,9 +106,19 @@ pub(crate) fn choose<F: Copy>(rows: &[Row<F>], have: Features) -> Row<F> {
     rows[rows.len() - 1]
 }
 
-/// Writes the table `ROWS` of a family: one `#[target_feature]` wrapper per instruction set around a generic body.
+/// The first path, or where there is none the second.
+#[allow(unused_macros)]
+macro_rules! either {
+    ([] [$($path:tt)*]) => { $($path)* };
+    ([$path:path] $other:tt) => { $path };
+}
+#[allow(unused_imports)]
+pub(crate) use either;
+
+/// Writes the table `ROWS` of a family: one `#[target_feature]` wrapper per instruction set around a generic body, or
+/// around the body written for that instruction set.
 macro_rules! kernel_rows {
-    ($vis:vis $rows:ident = $body:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)?) => {
+    ($vis:vis $rows:ident = $body:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $(, neon = $neon:path)?) => {
         $vis const $rows: &[$crate::isa::Row<unsafe fn($($ty),*) $(-> $ret)?>] = {
             #[allow(unused_unsafe)]
             unsafe fn scalar($($arg: $ty),*) $(-> $ret)? {
@@ -131,7 +141,7 @@ macro_rules! kernel_rows {
             #[target_feature(enable = "neon")]
             unsafe fn neon($($arg: $ty),*) $(-> $ret)? {
                 // SAFETY: as above, and the row is chosen only where the instructions exist.
-                unsafe { $body::<$crate::isa::Neon>($($arg),*) }
+                unsafe { $crate::isa::either!([$($neon)?] [$body::<$crate::isa::Neon>])($($arg),*) }
             }
             #[cfg(target_arch = "wasm32")]
             #[target_feature(enable = "simd128")]
