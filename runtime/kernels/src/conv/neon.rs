@@ -111,7 +111,11 @@ unsafe fn inside(p: &Conv, x: *const f32, at: Place, rows: usize, block: &mut Bl
         let first = [at.z, at.y, at.x];
         let mut corner = [0; 3];
         for d in 0..3 {
-            let last = if d == 2 { first[d] + rows - 1 } else { first[d] };
+            let last = if d == 2 {
+                first[d] + rows - 1
+            } else {
+                first[d]
+            };
             let reach = last * p.stride[d] + (p.kernel[d] - 1) * p.dilation[d];
             if first[d] * p.stride[d] < p.pad_begin[d] || reach - p.pad_begin[d] >= p.input[d] {
                 return false;
@@ -124,7 +128,11 @@ unsafe fn inside(p: &Conv, x: *const f32, at: Place, rows: usize, block: &mut Bl
         // Taps and channels of a kernel row are one run of memory where no other group lies between.
         let joined = p.groups == 1 && (p.dilation[2] == 1 || p.kernel[2] == 1);
         let ig = c / p.groups;
-        let (count, len) = if joined { (1, p.kernel[2] * ig) } else { (p.kernel[2], ig) };
+        let (count, len) = if joined {
+            (1, p.kernel[2] * ig)
+        } else {
+            (p.kernel[2], ig)
+        };
         let step = p.stride[2] * c;
         for kz in 0..p.kernel[0] {
             let z = at.image * p.input[0] + corner[0] + kz * p.dilation[0];
@@ -195,7 +203,13 @@ unsafe fn anywhere(p: &Conv, x: *const f32, at: Place, rows: usize, block: &mut 
                     let mut ch = 0;
                     while ch < ig {
                         let len = if padded { (ig - ch).min(ZERO_LEN) } else { ig };
-                        let part = a.map(|a| if a.is_null() { ZEROS.as_ptr() } else { a.add(ch) });
+                        let part = a.map(|a| {
+                            if a.is_null() {
+                                ZEROS.as_ptr()
+                            } else {
+                                a.add(ch)
+                            }
+                        });
                         block.push(Segment { a: part, len, skip });
                         skip = 0;
                         ch += len;

@@ -1,4 +1,7 @@
 //! Depthwise convolution on channels-last tensors: weights `[taps][C]`, several output pixels times a channel vector.
+#[cfg(target_arch = "aarch64")]
+mod neon;
+
 use crate::activation::Apply;
 use crate::conv::Conv;
 use crate::error::{KernelError, at_least, exactly, product};
@@ -67,7 +70,7 @@ pub(crate) struct Task {
     pub rows: (usize, usize),
 }
 
-kernel_rows!(pub(crate) ROWS = body(t: &Task));
+kernel_rows!(pub(crate) ROWS = body(t: &Task), neon = neon::body);
 
 /// # Safety
 /// `t` passed [`Conv::check_depthwise`]; the instruction set exists.

@@ -7,8 +7,8 @@
 //! convolution are no different from the rows of a matrix; the table of a block of rows serves all panels.
 use super::tile::{PANEL, Store};
 use super::{A_BLOCK, Task};
-use crate::activation::Apply;
 use crate::activation::Activation;
+use crate::activation::Apply;
 use crate::isa::Neon;
 use core::arch::aarch64::*;
 use core::arch::asm;
@@ -316,12 +316,20 @@ pub(crate) unsafe fn panel(
         let whole = s.cols == PANEL && s.alpha == 1.0;
         let mut t = Target {
             b,
-            bias: if s.bias.is_null() { ZEROS.as_ptr() } else { s.bias },
+            bias: if s.bias.is_null() {
+                ZEROS.as_ptr()
+            } else {
+                s.bias
+            },
             residual: s.residual,
             residual_step: s.ldr * 4,
             c: s.c,
             step: s.ldc * 4,
-            clamp: if clamps { &raw const clamp } else { core::ptr::null() },
+            clamp: if clamps {
+                &raw const clamp
+            } else {
+                core::ptr::null()
+            },
         };
         let segments = block.segments.as_ptr().cast::<Segment>();
         let mut row = 0;

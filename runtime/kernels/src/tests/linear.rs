@@ -363,3 +363,58 @@ fn check_depthwise(kernels: &crate::Kernels, p: &Conv, rng: &mut Random, case: u
         &format!("{} depthwise {p:?}", kernels.name()),
     );
 }
+
+#[test]
+fn depthwise_of_three_by_three() {
+    let mut rng = Random::new(11);
+    for kernels in every_isa() {
+        let mut case = 0;
+        for width in [1, 2, 3, 4, 5, 6, 7, 9, 14, 33] {
+            for stride in [1, 2] {
+                for (left, right) in [(0, 0), (1, 0), (0, 1), (1, 1), (2, 1)] {
+                    let Some(reach) = (width + left + right).checked_sub(3) else {
+                        continue;
+                    };
+                    let c = [8, 11, 16, 30][case % 4];
+                    let mut p = Conv::new_2d(2, [4, width], c, c, [3, 3]);
+                    p.groups = c;
+                    p.stride = [1, stride, stride];
+                    p.pad_begin = [0, 1, left];
+                    p.output = [1, 4usize.div_ceil(stride), reach / stride + 1];
+                    p.activation = ACTIVATIONS[case % ACTIVATIONS.len()];
+                    check_depthwise(&kernels, &p, &mut rng, case);
+                    case += 1;
+                }
+            }
+        }
+        // Rows that are worked through in parts.
+        for stride in [1, 2] {
+            let mut p = Conv::new_2d(1, [3, 41], 300, 300, [3, 3]);
+            p.groups = 300;
+            p.stride = [1, 1, stride];
+            p.pad_begin = [0, 1, 1];
+            p.output = [1, 3, 41usize.div_ceil(stride)];
+            check_depthwise(&kernels, &p, &mut rng, 1);
+        }
+    }
+}
+
+#[test]
+fn conv_of_wide_rows() {
+    let mut rng = Random::new(12);
+    for kernels in every_isa() {
+        for (case, &(ci, co)) in [(3, 32), (4, 16), (5, 24), (16, 20), (19, 48)]
+            .iter()
+            .enumerate()
+        {
+            for (kernel, stride) in [(3, 1), (3, 2), (5, 2), (1, 2)] {
+                let mut p = Conv::new_2d(2, [5, 29], ci, co, [kernel, kernel]);
+                p.stride = [1, stride, stride];
+                p.pad_begin = [0, kernel / 2, kernel / 2];
+                p.output = [1, 5usize.div_ceil(stride), 29usize.div_ceil(stride)];
+                p.activation = ACTIVATIONS[case % ACTIVATIONS.len()];
+                check_conv(&kernels, &p, &mut rng, case);
+            }
+        }
+    }
+}
