@@ -375,9 +375,10 @@ unsafe fn partial(from: *const Segment, tile: &Tile, b: *const f32, s: &Store, r
     // SAFETY: the stack holds the largest tile; of `s` only valid rows and columns are touched.
     unsafe {
         let mut sums = [[0.0f32; PANEL]; ROWS];
+        let first = super::tile::start::<Neon, 1, 4>(s);
         let t = Target {
             b,
-            bias: ZEROS.as_ptr(),
+            bias: first.as_ptr().cast(),
             residual: core::ptr::null(),
             residual_step: 0,
             c: sums.as_mut_ptr().cast(),
@@ -459,6 +460,7 @@ unsafe fn vector(a: *const f32, b: *const f32, k: usize, s: &Store) {
     // SAFETY: `a` holds k elements, `b` k * 16.
     unsafe {
         let mut acc: [[V; 4]; 4] = [[vdupq_n_f32(0.0); 4]; 4];
+        [acc[0]] = super::tile::start::<Neon, 1, 4>(s);
         let mut i = 0;
         while i + 4 <= k {
             let av = vld1q_f32(a.add(i));

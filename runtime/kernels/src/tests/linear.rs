@@ -369,7 +369,7 @@ fn depthwise_of_three_by_three() {
     let mut rng = Random::new(11);
     for kernels in every_isa() {
         let mut case = 0;
-        for width in [1, 2, 3, 4, 5, 6, 7, 9, 14, 33] {
+        for width in [1usize, 2, 3, 4, 5, 6, 7, 9, 14, 33] {
             for stride in [1, 2] {
                 for (left, right) in [(0, 0), (1, 0), (0, 1), (1, 1), (2, 1)] {
                     let Some(reach) = (width + left + right).checked_sub(3) else {
