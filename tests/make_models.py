@@ -2,6 +2,9 @@
 """Writes the test models that no package ships as ONNX, into `made/` of the cache folder.
 
 mobilenetv2.onnx, resnet18.onnx   the published architectures at 224 x 224 with seeded weights (He initialisation)
+mobilenetv2_int8.onnx, resnet18_int8.onnx
+                                  the same, quantised by ONNX Runtime: QuantizeLinear and DequantizeLinear around every
+                                  operator, activations u8, weights i8 a channel
 minilm.onnx                       all-MiniLM-L6-v2, from its safetensors: input_ids, attention_mask, token_type_ids
                                   (int64 [1, sequence]) -> last_hidden_state (float [1, sequence, 384])
 seeded_NAME.onnx                  light_NAME of the onnx package with seeded weights in place of its constant ones, and
@@ -11,6 +14,7 @@ Usage: tests/make_models.py
 """
 
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -250,6 +254,36 @@ def seeded(source: Path, path: Path) -> None:
     onnx.save(model, path)
 
 
+def quantised(source: Path, path: Path) -> None:
+    """The static quantisation of a model, calibrated on seeded noise."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Noise(CalibrationDataReader):
+        """Eight normalised pictures of noise."""
+
+        def __init__(self) -> None:
+            random = np.random.default_rng(0)
+            self.rest = [{"input": random.standard_normal((1, 3, 224, 224)).astype(np.float32)} for _ in range(8)]
+
+        def get_next(self) -> dict | None:
+            """The next feeds."""
+            return self.rest.pop() if self.rest else None
+
+    with tempfile.TemporaryDirectory() as folder:
+        ready = Path(folder) / "ready.onnx"
+        quant_pre_process(str(source), str(ready))
+        quantize_static(
+            str(ready),
+            str(path),
+            Noise(),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+
+
 def main() -> None:
     """Writes all models that are not there yet."""
     root = cache.root()
@@ -258,6 +292,8 @@ def main() -> None:
     makers = {
         "mobilenetv2.onnx": mobilenetv2,
         "resnet18.onnx": resnet18,
+        "mobilenetv2_int8.onnx": lambda path: quantised(made / "mobilenetv2.onnx", path),
+        "resnet18_int8.onnx": lambda path: quantised(made / "resnet18.onnx", path),
         "minilm.onnx": lambda path: minilm(encoder, path),
     }
     for name in SEEDED:

@@ -71,6 +71,21 @@ pub fn scaled(got: &Tensor, expected: &Tensor, whole: &Tensor) -> Result<f64, St
     Ok(if worst == 0.0 { 0.0 } else { worst / scale })
 }
 
+/// The part of elements that differ by more than one quantisation step `quantum`.
+///
+/// # Errors
+/// When type or shape differ, or the tensors hold no floats.
+pub fn beyond_a_step(got: &Tensor, expected: &Tensor, quantum: f64) -> Result<f64, String> {
+    same_kind(got, expected)?;
+    let (Some(a), Some(b)) = (floats(got), floats(expected)) else {
+        return Err("quantisation steps of integers".into());
+    };
+    // Both are multiples of the step, up to the rounding of single precision.
+    let far = |(a, b): (&f64, &f64)| !((a - b).abs() <= 1.001 * quantum);
+    let count = a.iter().zip(&b).filter(|&pair| far(pair)).count();
+    Ok(count as f64 / b.len().max(1) as f64)
+}
+
 fn same_kind(got: &Tensor, expected: &Tensor) -> Result<(), String> {
     if got.dtype != expected.dtype {
         return Err(format!(
@@ -193,6 +208,16 @@ mod tests {
         assert!(onnx_runner(&code(DType::F8E5M2, 0x7D), &code(DType::F8E5M2, 0xFF)).is_ok());
         assert!(onnx_runner(&code(DType::F8E4M3FN, 0x80), &code(DType::F8E4M3FN, 1)).is_err());
         assert!(onnx_runner(&code(DType::U8, 0x80), &code(DType::U8, 0)).is_err());
+    }
+
+    #[test]
+    fn steps() {
+        let (got, expected) = (
+            f32s(&[0.5, 1.0, f32::NAN, 2.0]),
+            f32s(&[0.0, 0.0, 0.0, 2.0]),
+        );
+        assert_eq!(beyond_a_step(&got, &expected, 0.5), Ok(0.5));
+        assert!(beyond_a_step(&got, &f32s(&[0.0]), 0.5).is_err());
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct Expectation {
     pub steps: Option<usize>,
     /// What a recogniser must read.
     pub text: Option<String>,
+    /// One quantisation step of the outputs of an integer model.
+    pub quantum: Option<f64>,
 }
 
 /// A named array in a file.

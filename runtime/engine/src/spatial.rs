@@ -119,4 +119,13 @@ impl Window {
             .checked_add(k.checked_mul(self.dilation[d])?)?;
         at.checked_sub(self.pad_begin[d]).filter(|&at| at < len)
     }
+
+    /// True when a tap outside of the image lies inside of the padding (pools that round up reach beyond it).
+    pub fn padding(&self, o: &[usize; 3], k: [usize; 3], image: &[usize; 3]) -> bool {
+        (0..3).all(|d| {
+            let at = o[d].saturating_mul(self.stride[d]);
+            at.saturating_add(k[d].saturating_mul(self.dilation[d]))
+                < self.pad_begin[d] + image[d] + self.pad_end[d]
+        })
+    }
 }

@@ -309,6 +309,10 @@ impl<'a> NodeCx<'a> {
         if matches!(op, Op::PackB(_) | Op::If(_) | Op::Loop(_) | Op::Scan(_)) {
             return false;
         }
+        // Dequantised weights stay integers until the passes have seen who reads them.
+        if matches!(op, Op::DequantizeLinear(_)) && types.iter().flatten().any(|ty| ty.rank() > 0) {
+            return false;
+        }
         // The evaluator knows no expressions.
         let plain = |dims: &cygnet_format::Dims| dims.iter().all(|d| d.as_const().is_some());
         if matches!(op, Op::Slice(o) if !plain(&o.starts))

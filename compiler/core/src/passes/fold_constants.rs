@@ -8,13 +8,28 @@ use std::sync::Arc;
 /// Largest growth that folding may cause, in bytes beyond twice the operands.
 const MAX_GROWTH: usize = 1 << 20;
 
-/// Folds; gives the number of nodes computed. Weights are packed only with `pack`, because scales and biases fold into
-/// unpacked ones.
-pub fn fold_constants(graph: &mut Graph, pack: bool) -> usize {
+/// What may be computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fold {
+    /// Neither dequantised constants, which integer arithmetic takes as they are, nor packed ones.
+    Quantised,
+    /// No packed constants: scales and biases fold into unpacked ones.
+    Unpacked,
+    /// Everything.
+    All,
+}
+
+/// Folds; gives the number of nodes computed.
+pub fn fold_constants(graph: &mut Graph, fold: Fold) -> usize {
     rewrite(graph, &mut |cx, node| {
         let ready = node.inputs.iter().flatten().all(|&v| cx.is_const(v))
             && node.inputs.iter().any(Option::is_some);
-        if !ready || (matches!(node.op, Op::PackB(_)) && !pack) {
+        let kept = match node.op {
+            Op::PackB(_) => fold != Fold::All,
+            Op::DequantizeLinear(_) => fold == Fold::Quantised,
+            _ => false,
+        };
+        if !ready || kept {
             return Some(node);
         }
         let bytes = |v| {

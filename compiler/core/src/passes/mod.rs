@@ -15,6 +15,7 @@ mod fuse_pad;
 mod fuse_residual;
 mod fuse_separable;
 mod linear;
+mod lower_quantised;
 mod merge_equal;
 mod recognise_activation;
 mod recognise_attention;
@@ -27,7 +28,7 @@ mod tests;
 
 pub use choose_layout::{choose_layout, flatten_transposes};
 pub use eliminate_dead::eliminate_dead;
-pub use fold_constants::fold_constants;
+pub use fold_constants::{Fold, fold_constants};
 pub use fold_input_scale::fold_input_scale;
 pub use fold_scale::fold_scale;
 pub use fuse_activation::fuse_activation;
@@ -36,6 +37,7 @@ pub use fuse_chain::fuse_chain;
 pub use fuse_pad::fuse_pad;
 pub use fuse_residual::fuse_residual;
 pub use fuse_separable::fuse_separable;
+pub use lower_quantised::lower_quantised;
 pub use merge_equal::merge_equal;
 pub use recognise_activation::recognise_activation;
 pub use recognise_attention::recognise_attention;
@@ -85,9 +87,19 @@ type Pass = (&'static str, fn(&mut Graph) -> usize);
 /// Most rounds of one stage; a model settles within a few.
 const MAX_ROUNDS: usize = 24;
 
+/// Turns what is computed between DequantizeLinear and QuantizeLinear into integer arithmetic, while weights are integers.
+const QUANTISED: &[Pass] = &[
+    ("fold_constants", |g| fold_constants(g, Fold::Quantised)),
+    ("simplify", simplify),
+    ("merge_equal", merge_equal),
+    ("choose_layout", choose_layout),
+    ("lower_quantised", lower_quantised),
+    ("eliminate_dead", eliminate_dead),
+];
+
 /// Recognises what the model means, while its operators are still apart.
 const RECOGNISE: &[Pass] = &[
-    ("fold_constants", |g| fold_constants(g, false)),
+    ("fold_constants", |g| fold_constants(g, Fold::Unpacked)),
     ("simplify", simplify),
     ("merge_equal", merge_equal),
     ("choose_layout", choose_layout),
@@ -115,7 +127,7 @@ const FINISH: &[Pass] = &[
     ("flatten_transposes", flatten_transposes),
     ("simplify", simplify),
     ("fuse_chain", fuse_chain),
-    ("fold_constants", |g| fold_constants(g, true)),
+    ("fold_constants", |g| fold_constants(g, Fold::All)),
     ("merge_equal", merge_equal),
     ("fuse_separable", fuse_separable),
     ("eliminate_dead", eliminate_dead),
@@ -126,9 +138,12 @@ pub fn run(graph: &mut Graph, level: Level) -> Report {
     let mut report = Report::default();
     let stages: &[&[Pass]] = match level {
         Level::None => &[&[
-            ("fold_constants", |g| fold_constants(g, true)),
+            ("fold_constants", |g| fold_constants(g, Fold::All)),
             ("eliminate_dead", eliminate_dead),
         ]],
+        Level::Full if lower_quantised::is_quantised(graph) => {
+            &[QUANTISED, RECOGNISE, FUSE, FINISH]
+        }
         Level::Full => &[RECOGNISE, FUSE, FINISH],
     };
     for stage in stages {

@@ -413,7 +413,7 @@ fn equal_nodes_merge_and_constants_fold() {
              }} -> ()
              output %y \"y\""
         ),
-        |g| fold_constants(g, true) + merge_equal(g),
+        |g| fold_constants(g, Fold::All) + merge_equal(g),
     );
     assert_eq!(ops, ["binary kind=mul", "binary kind=pow"]);
 }

@@ -3,11 +3,13 @@
 mod compare;
 mod declared;
 mod oracle;
+mod quantised;
 mod runner;
 mod sample;
 
 pub use compare::{Difference, compare};
 pub use declared::declared_input;
 pub use oracle::{ORACLE_NAME, Oracle, OracleError};
+pub use quantised::Quantisation;
 pub use runner::{Observed, Runner, RunnerError, RunnerOptions, to_array};
 pub use sample::sample_input;

@@ -113,7 +113,7 @@ impl Task<'_> {
                 let (Some(z), Some(py), Some(px)) = (source(0, kz), source(1, ky), source(2, kx))
                 else {
                     count +=
-                        (self.op.count_include_pad && self.in_padding(&o, [kz, ky, kx])) as usize;
+                        (self.op.count_include_pad && self.window.padding(&o, [kz, ky, kx], &self.xi.size)) as usize;
                     continue;
                 };
                 count += 1;
@@ -152,14 +152,6 @@ impl Task<'_> {
         } else {
             0.0
         }
-    }
-
-    /// True when a tap outside the input lies inside the padding.
-    fn in_padding(&self, o: &[usize; 3], k: [usize; 3]) -> bool {
-        (0..3).all(|d| {
-            let at = o[d] * self.window.stride[d] + k[d] * self.window.dilation[d];
-            at < self.window.pad_begin[d] + self.xi.size[d] + self.window.pad_end[d]
-        })
     }
 }
 

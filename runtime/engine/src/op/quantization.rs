@@ -35,3 +35,18 @@ pub(super) const fn range(dtype: DType) -> Option<(i64, i64)> {
         _ => return None,
     })
 }
+
+/// The bounds `low..=high` cut to the range of a type; the range itself when they are equal.
+pub(super) fn clamped(dtype: DType, low: i32, high: i32) -> Result<(i32, i32), RunError> {
+    let (least, greatest) =
+        range(dtype).ok_or(RunError::dtype("a quantised result is an integer"))?;
+    let (least, greatest) = (least as i32, greatest as i32);
+    if low == high {
+        return Ok((least, greatest));
+    }
+    let (low, high) = (low.max(least), high.min(greatest));
+    if low > high {
+        return Err(RunError::attribute("the bounds hold no value of the type"));
+    }
+    Ok((low, high))
+}

@@ -1,11 +1,11 @@
 //! `requantize`.
 
-use super::quantization::range;
+use super::quantization::clamped;
 use crate::{Cx, RunError};
 use cygnet_format::{DType, op::Requantize};
 use cygnet_kernels::quantize::requantize;
 
-pub(crate) fn run(_op: &Requantize, cx: &mut Cx<'_>) -> Result<(), RunError> {
+pub(crate) fn run(op: &Requantize, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (acc, bias, multiplier) = (cx.input(0)?, cx.opt_input(1)?, cx.input(2)?);
     let (zero, y) = (cx.opt_input(3)?, cx.output(0)?);
     if zero.is_some_and(|z| z.dtype != y.dtype) {
@@ -14,8 +14,7 @@ pub(crate) fn run(_op: &Requantize, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let channels = acc.shape.last().copied().unwrap_or(1);
     let bias = bias.map(|b| b.as_slice::<i32>()).transpose()?;
     let (acc, multiplier) = (acc.as_slice::<i32>()?, multiplier.as_slice::<f32>()?);
-    let (low, high) = range(y.dtype).ok_or(RunError::dtype("requantisation gives integers"))?;
-    let range = (low as i32, high as i32);
+    let range = clamped(y.dtype, op.low, op.high)?;
     macro_rules! to {
         ($t:ty) => {{
             let zero = zero.map_or(Ok(0), |z| z.scalar::<$t>())? as i32;

@@ -80,6 +80,8 @@ impl OpCode {
             Col2Im => a(1, 1, 1, 1),
             QuantizeLinear | DequantizeLinear => a(2, 3, 1, 1),
             DynamicQuantizeLinear => a(1, 1, 3, 3),
+            QuantizedAdd => a(2, 2, 1, 1),
+            QuantizedAveragePool => a(1, 1, 1, 1),
             If => a(1, 1, 0, MANY),
             Loop => a(0, MANY, 0, MANY),
             Scan => a(0, MANY, 0, MANY),
@@ -97,7 +99,7 @@ impl Op {
         }
         match self {
             Op::Reshape(_) | Op::Unary(_) | Op::Softmax(_) => 0b1,
-            Op::Binary(_) => 0b11,
+            Op::Binary(_) | Op::QuantizedAdd(_) => 0b11,
             // A later step may need the main input again.
             Op::Chain(op) => {
                 let reads = |m: &Micro| m.kind != MicroKind::Unary && m.operand == 0;

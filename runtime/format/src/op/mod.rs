@@ -188,8 +188,9 @@ operators! {
     /// `x[N,S..,C](i8|u8), w[O, prod(kernel), C/G](i8|u8), x_zero?, w_zero(scalar or [O])? -> y(i32)[N,S'..,O]`.
     46 ConvInteger conv_integer { kernel: Axes, strides: Axes, dilations: Axes, pads: Axes, group: u32 }
     /// `acc(i32)[..,C], bias(i32)[C]?, multiplier(f32)[C] or [1], zero(scalar of y's type)? -> y(i8|u8|i16|u16)
-    /// = saturate(round_half_even(f32(acc+bias)*multiplier) + zero)`.
-    47 Requantize requantize {}
+    /// = clamp(round_half_even(f32(acc+bias)*multiplier) + zero, low..=high)`, within the range of y's type; when `low`
+    /// and `high` are equal, that range alone. A fused Relu is `low = zero`.
+    47 Requantize requantize { low: i32, high: i32 }
     /// `x[N,H,W,C], w[O, kh*kw, C/G], offset[N,Ho,Wo,D*kh*kw*2], bias[O]?, mask[N,Ho,Wo,D*kh*kw]? -> y[N,Ho,Wo,O]`.
     48 DeformConv deform_conv { kernel: Axes, strides: Axes, dilations: Axes, pads: Axes, group: u32, offset_group: u32 }
     /// `q[..,S,D], k[..,T,D], v[..,T,E], mask(f32, additive, broadcasts to [..,S,T])? -> y[..,S,E]
@@ -262,6 +263,17 @@ operators! {
     81 DequantizeLinear dequantize_linear { axis: i32, block: u32 }
     /// `x(f32) -> y(u8), scale(f32), zero(u8)`.
     82 DynamicQuantizeLinear dynamic_quantize_linear {}
+    /// `a, b -> y`, all i8 or all u8, all of one shape:
+    /// `clamp(round_half_even(f32(a-a_zero)*a_multiplier + f32(b-b_zero)*b_multiplier) + zero, low..=high)`.
+    83 QuantizedAdd quantized_add {
+        a_zero: i32, a_multiplier: f32, b_zero: i32, b_multiplier: f32, zero: i32, low: i32, high: i32
+    }
+    /// `x[N,S..,C] -> y[N,S'..,C]`, both i8 or both u8: the mean of `x - x_zero` over a window, requantised. An empty
+    /// kernel is the whole image, for which y is `[N,1..,C]` or `[N,C]`.
+    84 QuantizedAveragePool quantized_average_pool {
+        kernel: Axes, strides: Axes, dilations: Axes, pads: Axes, count_include_pad: bool,
+        x_zero: i32, multiplier: f32, zero: i32, low: i32, high: i32
+    }
 
     // ---- Control flow: bodies are blocks; they read outer tensors by id ----
 

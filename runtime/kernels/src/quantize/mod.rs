@@ -1,6 +1,7 @@
 //! Linear quantisation: `q = saturate(round_half_even(x / scale) + zero)` and back.
 
 use crate::error::{KernelError, product};
+use crate::integer::Narrow;
 
 /// Scales and zero points over `[outer, n, inner]`: one for all, one for each of the `n`, or one for each block of
 /// `block` along the axis for every outer and inner position.
@@ -170,6 +171,10 @@ pub fn requantize<T>(
     if acc.is_empty() {
         return Ok(());
     }
+    if low > high {
+        return Err(KernelError::Parameter);
+    }
+    let target = Target { zero, low, high };
     for (acc, y) in acc.chunks(channels).zip(y.chunks_mut(channels)) {
         for (c, (acc, y)) in acc.iter().zip(y).enumerate() {
             let sum = acc.wrapping_add(bias.map_or(0, |b| b[c]));
@@ -178,12 +183,93 @@ pub fn requantize<T>(
             } else {
                 multiplier[c]
             };
-            // Float to integer conversion saturates, so the sum below may only saturate too.
-            let rounded = libm::rintf(sum as f32 * m) as i32;
-            *y = store(rounded.saturating_add(zero).clamp(low, high));
+            *y = store(target.round(sum as f32 * m));
         }
     }
     Ok(())
+}
+
+/// Zero point and bounds of a quantised result.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// The integer of the value 0.
+    pub zero: i32,
+    /// Least result.
+    pub low: i32,
+    /// Greatest result, not below `low`.
+    pub high: i32,
+}
+
+impl Target {
+    /// `clamp(round_half_even(v) + zero)`.
+    pub fn round(&self, v: f32) -> i32 {
+        // Float to integer conversion saturates, so the sum may only saturate too.
+        let rounded = libm::rintf(v) as i32;
+        rounded
+            .saturating_add(self.zero)
+            .max(self.low)
+            .min(self.high)
+    }
+}
+
+/// An 8-bit operand: its zero point, and its scale over that of the result.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct Term {
+    pub zero: i32,
+    pub multiplier: f32,
+}
+
+impl Term {
+    fn value(&self, v: i32) -> f32 {
+        (v - self.zero) as f32 * self.multiplier
+    }
+}
+
+/// `y[i] = clamp(round_half_even(a[i]' + b[i]') + zero)` with `v' = f32(v - zero) * multiplier`.
+///
+/// # Errors
+/// [`KernelError::Length`] when lengths differ.
+pub fn add<T: Narrow>(
+    terms: [Term; 2],
+    target: &Target,
+    a: &[T],
+    b: &[T],
+    store: impl Fn(i32) -> T,
+    y: &mut [T],
+) -> Result<(), KernelError> {
+    if a.len() != y.len() || b.len() != y.len() {
+        return Err(KernelError::Length);
+    }
+    for ((a, b), y) in a.iter().zip(b).zip(y) {
+        *y = store(target.round(terms[0].value(a.wide()) + terms[1].value(b.wide())));
+    }
+    Ok(())
+}
+
+/// As [`add`], onto the first operand. The order of the operands does not matter: a sum of two floats commutes.
+///
+/// # Errors
+/// [`KernelError::Length`] when lengths differ.
+pub fn add_in_place<T: Narrow>(
+    terms: [Term; 2],
+    target: &Target,
+    y: &mut [T],
+    b: &[T],
+    store: impl Fn(i32) -> T,
+) -> Result<(), KernelError> {
+    if b.len() != y.len() {
+        return Err(KernelError::Length);
+    }
+    for (y, b) in y.iter_mut().zip(b) {
+        *y = store(target.round(terms[0].value(y.wide()) + terms[1].value(b.wide())));
+    }
+    Ok(())
+}
+
+/// The mean of one window, requantised: `sum` of `x - x_zero` over `count` taps.
+pub fn mean(sum: i32, count: usize, multiplier: f32, target: &Target) -> i32 {
+    target.round(sum as f32 * (multiplier / count.max(1) as f32))
 }
 
 #[cfg(test)]
@@ -231,6 +317,36 @@ mod tests {
         let (scale, zero) = dynamic_quantize(&[0., 2., -3., -2.5, 1.34, 0.5], &mut y).unwrap();
         assert!((scale - 0.019607844).abs() < 1e-9);
         assert_eq!((zero, y), (153, [153, 255, 0, 26, 221, 179]));
+    }
+
+    #[test]
+    fn sums_round_once_and_are_clamped() {
+        let terms = [
+            Term {
+                zero: 1,
+                multiplier: 0.5,
+            },
+            Term {
+                zero: -2,
+                multiplier: 0.25,
+            },
+        ];
+        let target = Target {
+            zero: 3,
+            low: 3,
+            high: 60,
+        };
+        let (a, b) = ([2i8, -1, 127, -128], [0i8, -2, 127, -128]);
+        let mut y = [0; 4];
+        add(terms, &target, &a, &b, |v| v as i8, &mut y).unwrap();
+        // 0.5 + 0.5, -1 + 0, 63 + 32.25, -64.5 - 31.5
+        assert_eq!(y, [4, 3, 60, 3]);
+        let mut z = a;
+        add_in_place(terms, &target, &mut z, &b, |v| v as i8).unwrap();
+        assert_eq!(z, y);
+        assert!(add_in_place(terms, &target, &mut z, &b[1..], |v| v as i8).is_err());
+        // A tie goes to the even integer before the zero point is added.
+        assert_eq!(mean(10, 4, 1.0, &target), 5);
     }
 
     #[test]

@@ -283,7 +283,7 @@ fn requantize(
         return Err(Refusal::unsupported("an output zero point a channel"));
     }
     Ok(cx.emit_n(
-        Requantize {},
+        Requantize::default(),
         &[Some(acc), bias, Some(multiplier), Some(zero)],
         &[Some(ty)],
     )[0]

@@ -1,0 +1,253 @@
+//! What a QuantizeLinear reads, with the integers of its result computed directly.
+
+use super::super::rewrite::Rewriter;
+use super::operand::{Parameters, integer, parameters, range};
+use crate::ir::{Node, Type, ValueId};
+use cygnet_format::op::{
+    BinaryKind, PoolKind, QuantizedAdd, QuantizedAveragePool, ReduceKind, Requantize, Reshape,
+    UnaryKind,
+};
+use cygnet_format::{DType, Dim, Op};
+
+/// Bounds of a result as integers.
+#[derive(Clone, Copy)]
+struct Bounds {
+    low: i32,
+    high: i32,
+}
+
+/// The node in place of a QuantizeLinear; the QuantizeLinear itself when what it reads is float.
+pub(super) fn lower(cx: &mut Rewriter<'_>, node: Node) -> Option<Node> {
+    let (Some(x), Some(y)) = (node.inputs[0], node.outputs[0]) else {
+        return Some(node);
+    };
+    let dtype = cx.graph.ty(y).dtype;
+    let Some(to) = Parameters::of(cx, &node, dtype) else {
+        return Some(node);
+    };
+    let Some((v, bounds)) = unclamped(cx, x, &to) else {
+        return Some(node);
+    };
+    let full = range(dtype) == Some((bounds.low, bounds.high));
+    if full && parameters(cx, v, 0) == Some(to) {
+        let (ints, _) = integer(cx, v).expect("has parameters");
+        cx.replace(y, ints);
+        return None;
+    }
+    let Some(below) = cx.def(v).cloned() else {
+        return Some(node);
+    };
+    let replaced = match below.op {
+        Op::DequantizeLinear(_) => requantise(cx, &node, &below, &to, bounds),
+        Op::Binary(op) if op.kind == BinaryKind::Add => add(cx, &below, &to, bounds, y),
+        Op::Pool(op) if op.kind == PoolKind::Average && below.outputs.len() == 1 => {
+            let window = QuantizedAveragePool {
+                kernel: op.kernel,
+                strides: op.strides,
+                dilations: op.dilations,
+                pads: op.pads,
+                count_include_pad: op.count_include_pad,
+                ..Default::default()
+            };
+            average(cx, &below, window, &to, bounds)
+        }
+        Op::Reduce(op) if op.kind == ReduceKind::Mean && whole_image(cx, &below, &op.axes) => {
+            average(cx, &below, QuantizedAveragePool::default(), &to, bounds)
+        }
+        // Quantise what is reshaped: then the sums below meet their QuantizeLinear.
+        Op::Reshape(_) if v == x && sums(cx, below.inputs[0]) => {
+            let w = below.inputs[0].expect("checked");
+            let ty = Type {
+                dtype,
+                shape: cx.ty(w).shape,
+            };
+            let mut inputs = node.inputs.clone();
+            inputs[0] = Some(w);
+            let q = cx.emit(&node.source, node.op, inputs, ty);
+            Some((Reshape {}.into(), vec![Some(q)]))
+        }
+        _ => None,
+    };
+    let Some((op, inputs)) = replaced else {
+        return Some(node);
+    };
+    cx.changes += 1;
+    Some(Node {
+        op,
+        inputs,
+        // The step does the work of what it replaces, which is what profiles shall say.
+        source: if below.source.is_empty() {
+            node.source
+        } else {
+            below.source
+        },
+        outputs: node.outputs,
+    })
+}
+
+/// What is below Relu and Clip, and their bounds. They commute with rounding: both grow.
+fn unclamped(cx: &Rewriter<'_>, mut v: ValueId, to: &Parameters) -> Option<(ValueId, Bounds)> {
+    let (low, high) = range(to.dtype)?;
+    let mut bounds = Bounds { low, high };
+    while let Some(Node {
+        op: Op::Unary(u),
+        inputs,
+        ..
+    }) = cx.def(v)
+    {
+        let (least, greatest) = match u.kind {
+            UnaryKind::Relu => (0.0, f32::INFINITY),
+            UnaryKind::Clip if u.a <= u.b => (u.a, u.b),
+            _ => break,
+        };
+        // Outer bounds win: they are applied last.
+        let low = to.quantise(least)?.clamp(bounds.low, bounds.high);
+        let high = to.quantise(greatest)?.clamp(bounds.low, bounds.high);
+        bounds = Bounds { low, high };
+        v = inputs[0]?;
+    }
+    Some((v, bounds))
+}
+
+type Replacement = (Op, Vec<Option<ValueId>>);
+
+/// `low..=high` as attributes: equal bounds would mean the range of the type.
+fn attributes(b: Bounds, dtype: DType) -> Option<(i32, i32)> {
+    match range(dtype)? {
+        (low, high) if (low, high) == (b.low, b.high) => Some((0, 0)),
+        _ if b.low == b.high => None,
+        _ => Some((b.low, b.high)),
+    }
+}
+
+/// True when `v` are dequantised 32-bit sums, perhaps behind Relu or Clip.
+fn sums(cx: &Rewriter<'_>, v: Option<ValueId>) -> bool {
+    let Some(node) = v.and_then(|v| cx.def(v)) else {
+        return false;
+    };
+    match node.op {
+        Op::Unary(u) if matches!(u.kind, UnaryKind::Relu | UnaryKind::Clip) => {
+            sums(cx, node.inputs[0])
+        }
+        Op::DequantizeLinear(_) => {
+            node.inputs[0].is_some_and(|q| cx.graph.ty(q).dtype == DType::I32)
+        }
+        _ => false,
+    }
+}
+
+/// 32-bit sums, dequantised and quantised again.
+fn requantise(
+    cx: &mut Rewriter<'_>,
+    node: &Node,
+    below: &Node,
+    to: &Parameters,
+    bounds: Bounds,
+) -> Option<Replacement> {
+    let Op::DequantizeLinear(op) = below.op else {
+        return None;
+    };
+    let acc = below.inputs[0]?;
+    let ty = cx.ty(acc);
+    let n = ty.shape.last().copied().and_then(Dim::as_const)?;
+    let scales = cx.graph.constant_f32(below.inputs[1]?)?;
+    let per_column = op.axis as usize + 1 == ty.rank() && scales.len() == n;
+    let zero_free = below.inputs.get(2).copied().flatten().is_none();
+    if ty.dtype != DType::I32 || op.block != 0 || !zero_free || !(scales.len() == 1 || per_column) {
+        return None;
+    }
+    let (low, high) = attributes(bounds, to.dtype)?;
+    let multipliers: Vec<f32> = scales.iter().map(|s| s / to.scale).collect();
+    if !multipliers.iter().all(|m| m.is_finite()) {
+        return None;
+    }
+    // A bias that was added to the sums is an operand.
+    let (acc, bias) = match cx.def(acc) {
+        Some(Node {
+            op: Op::Binary(b),
+            inputs,
+            ..
+        }) if b.kind == BinaryKind::Add => match (inputs[0], inputs[1]) {
+            (Some(a), Some(c)) if cx.is_const(c) && cx.shape(c) == [Dim(n as i32)] => (a, Some(c)),
+            _ => (acc, None),
+        },
+        _ => (acc, None),
+    };
+    let multiplier = cx.constant(&[multipliers.len()], &multipliers);
+    let zero = match node.inputs.get(2).copied().flatten() {
+        Some(z) => z,
+        None => cx.constant_bytes(Type::new(to.dtype, &[]), vec![0]),
+    };
+    Some((
+        Requantize { low, high }.into(),
+        vec![Some(acc), bias, Some(multiplier), Some(zero)],
+    ))
+}
+
+/// A sum of two 8-bit operands of the result's shape and type.
+fn add(
+    cx: &mut Rewriter<'_>,
+    below: &Node,
+    to: &Parameters,
+    bounds: Bounds,
+    y: ValueId,
+) -> Option<Replacement> {
+    let (a, b) = (below.inputs[0]?, below.inputs[1]?);
+    let shape = cx.shape(y);
+    let (p, q) = (parameters(cx, a, 0)?, parameters(cx, b, 0)?);
+    if p.dtype != to.dtype || q.dtype != to.dtype || cx.shape(a) != shape || cx.shape(b) != shape {
+        return None;
+    }
+    let (low, high) = attributes(bounds, to.dtype)?;
+    let op = QuantizedAdd {
+        a_zero: p.zero,
+        a_multiplier: p.scale / to.scale,
+        b_zero: q.zero,
+        b_multiplier: q.scale / to.scale,
+        zero: to.zero,
+        low,
+        high,
+    };
+    if !op.a_multiplier.is_finite() || !op.b_multiplier.is_finite() {
+        return None;
+    }
+    let (a, b) = (integer(cx, a)?.0, integer(cx, b)?.0);
+    Some((op.into(), vec![Some(a), Some(b)]))
+}
+
+/// True when a reduction runs over all spatial axes of a channels-last tensor, and they alone.
+fn whole_image(cx: &Rewriter<'_>, node: &Node, axes: &[i32]) -> bool {
+    let Some(rank) = node.inputs[0].map(|x| cx.graph.ty(x).rank()) else {
+        return false;
+    };
+    let mut axes = axes.to_vec();
+    axes.sort_unstable();
+    (3..=5).contains(&rank) && axes == (1..rank as i32 - 1).collect::<Vec<_>>()
+}
+
+/// A mean over windows of an 8-bit operand.
+fn average(
+    cx: &mut Rewriter<'_>,
+    below: &Node,
+    window: QuantizedAveragePool,
+    to: &Parameters,
+    bounds: Bounds,
+) -> Option<Replacement> {
+    let x = below.inputs[0]?;
+    let p = parameters(cx, x, 0).filter(|p| p.dtype == to.dtype)?;
+    let (low, high) = attributes(bounds, to.dtype)?;
+    let multiplier = p.scale / to.scale;
+    if !multiplier.is_finite() {
+        return None;
+    }
+    let op = QuantizedAveragePool {
+        x_zero: p.zero,
+        multiplier,
+        zero: to.zero,
+        low,
+        high,
+        ..window
+    };
+    let (x, _) = integer(cx, x)?;
+    Some((op.into(), vec![Some(x)]))
+}
