@@ -1,4 +1,4 @@
-//! Offsets: the best of several greedy orders, then a bounded search that moves what sticks out to the front.
+//! Offsets: the best of several greedy orders, then a bounded search over orders.
 //!
 //! The greedy step is that of "Efficient Memory Management for Deep Neural Net Inference" (Pisarchyk and Lee, 2020):
 //! buffers in some order, each at a gap between those already placed that live at the same time.
@@ -144,43 +144,94 @@ pub(super) fn assign(buffers: &[Buffer], loads: &[u64]) -> Vec<u64> {
             }
         }
     }
-    let Some((mut total, mut offsets, mut order, tight)) = best else {
+    let Some(best) = best else {
         return Vec::new();
     };
+    if best.0 <= bound {
+        return best.1;
+    }
     let visits: usize = conflicts.iter().map(Vec::len).sum::<usize>() + buffers.len();
-    let rounds = (SEARCH_WORK / visits.max(1)).clamp(8, 3000);
+    anneal(&mut placer, best, bound, visits)
+}
+
+/// Rounds of a search that is already near the bound.
+const NEAR_ROUNDS: usize = 1500;
+/// How near that is: a 64th above the bound.
+const NEAR: u64 = 64;
+
+/// Rounds without progress after which the search starts again from the best plan.
+const RESTART: usize = 4000;
+
+/// Simulated annealing over orders (Kirkpatrick et al. 1983), bounded by [`SEARCH_WORK`] and seeded by a constant.
+///
+/// With `tight` false a buffer goes to the lowest gap that holds it. Taking the buffers of any plan by rising offset
+/// then gives a plan that is no larger, so some order gives the best plan.
+fn anneal(
+    placer: &mut Placer<'_>,
+    (mut best, mut offsets, mut order, mut tight): (u64, Vec<u64>, Vec<u32>, bool),
+    bound: u64,
+    visits: usize,
+) -> Vec<u64> {
+    let rounds = (SEARCH_WORK / visits).max(8);
     let mut random = 0x9e37_79b9_7f4a_7c15u64;
-    for round in 0..rounds {
-        if total <= bound {
-            break;
-        }
-        let mut trial = order.clone();
+    let mut below = |n: usize| {
         random = random
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        // What reaches the top goes earlier; every other round something random is swapped instead.
+        (random >> 33) as usize % n
+    };
+    let mut current = best;
+    let mut places = offsets.clone();
+    let mut trial = order.clone();
+    let mut since = 0;
+    for round in 0..rounds {
+        if best <= bound || round >= NEAR_ROUNDS && (best - bound) * NEAR <= bound {
+            break;
+        }
+        // Orders by first fit reach every plan; the greedy ones may have liked the tightest gap better.
+        if since > RESTART {
+            tight = !tight;
+            since = 0;
+            current = u64::MAX;
+            order.sort_by_key(|&i| (offsets[i as usize], i));
+        }
+        since += 1;
+        trial.clone_from(&order);
+        let n = trial.len();
         let top = trial
             .iter()
-            .rposition(|&i| offsets[i as usize] + buffers[i as usize].size == total);
-        match top {
-            Some(at) if at > 0 && round % 3 != 2 => {
-                let to = if round % 3 == 0 {
-                    0
-                } else {
-                    (random >> 33) as usize % at
-                };
+            .rposition(|&i| places[i as usize] + placer.buffers[i as usize].size == current);
+        match (top, round % 4) {
+            // What reaches the top goes earlier.
+            (Some(at), 0 | 1) if at > 0 => {
+                let to = if round % 4 == 0 { 0 } else { below(at) };
                 let moved = trial.remove(at);
                 trial.insert(to, moved);
             }
-            _ => {
-                let n = trial.len();
-                trial.swap((random >> 33) as usize % n, (random >> 13) as usize % n);
+            (_, 2) => {
+                let moved = trial.remove(below(n));
+                trial.insert(below(n), moved);
             }
+            _ => trial.swap(below(n), below(n)),
         }
-        if let Some(t) = placer.run(&trial, tight, total) {
-            total = t;
-            offsets.clone_from(&placer.offsets);
-            order = trial;
+        // A slightly larger plan is a way out of a local optimum, less and less so. Few rounds only descend.
+        let slack = if rounds < RESTART {
+            0
+        } else {
+            let left = (rounds - round) as f64 / rounds as f64;
+            let part = below(1 << 10) as f64 / (1 << (10 + 2 * (round % 3))) as f64;
+            (bound as f64 / 16.0 * left * part) as u64
+        };
+        let limit = current.saturating_add(slack);
+        if let Some(total) = placer.run(&trial, tight, limit.min(best + best / 8)) {
+            current = total;
+            places.clone_from(&placer.offsets);
+            std::mem::swap(&mut order, &mut trial);
+            if total < best {
+                best = total;
+                offsets.clone_from(&placer.offsets);
+                since = 0;
+            }
         }
     }
     offsets
