@@ -3,6 +3,7 @@
 use crate::emit::{self, EmitOptions};
 use crate::ir::{Graph, MAIN, Node, Port, ValueId};
 use crate::plan::bodies;
+use cygnet_format::{Dims, Op};
 use cygnet_runtime::{Config, Features, Program, Session};
 
 /// Steps that a folded node may take (bodies are not folded, so this is a backstop).
@@ -14,12 +15,12 @@ pub fn evaluate(graph: &Graph, node: &Node) -> Option<Vec<Option<Vec<u8>>>> {
     if !bodies(&node.op).is_empty() {
         return None;
     }
-    // Attributes may name expressions; those over symbols have no value here and the run is refused.
-    let mut alone = Graph {
-        symbols: graph.symbols.clone(),
-        exprs: graph.exprs.clone(),
-        ..Graph::default()
-    };
+    let mut alone = Graph::default();
+    // Those over symbols have no value here, and the run is refused.
+    if names_expressions(&node.op) {
+        alone.symbols.clone_from(&graph.symbols);
+        alone.exprs.clone_from(&graph.exprs);
+    }
     let mut take = |v: ValueId, constant: bool| -> Option<ValueId> {
         let value = graph.value(v);
         value.ty.fixed_shape()?;
@@ -62,6 +63,17 @@ pub fn evaluate(graph: &Graph, node: &Node) -> Option<Vec<Option<Vec<u8>>>> {
         .iter()
         .map(|v| v.map_or(Some(None), |_| results.next().map(Some)))
         .collect()
+}
+
+/// True when attributes of the operator name dimension expressions; operands have constant shapes here.
+fn names_expressions(op: &Op) -> bool {
+    let symbolic = |dims: &Dims| dims.iter().any(|d| d.as_expr().is_some());
+    match op {
+        Op::Slice(o) => symbolic(&o.starts),
+        Op::Pad(o) => symbolic(&o.before),
+        Op::DimValues(o) => symbolic(&o.values),
+        _ => false,
+    }
 }
 
 /// The outputs of a graph without inputs.

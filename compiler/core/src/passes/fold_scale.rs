@@ -1,6 +1,6 @@
 //! Multiplies scales that follow a linear operator into its weights: batch normalisation disappears.
 
-use super::linear::{bias, columns, open, set_bias, width};
+use super::linear::{bias, columnwise, open, repacked, set_bias, unpacked, width};
 use super::rewrite::{Rewriter, rewrite};
 use crate::ir::{Graph, Node, Type, ValueId};
 use cygnet_format::Op;
@@ -12,13 +12,7 @@ pub fn fold_scale(graph: &mut Graph) -> usize {
 }
 
 fn rule(cx: &mut Rewriter<'_>, node: Node) -> Option<Node> {
-    let Some((x, y)) = node
-        .inputs
-        .first()
-        .copied()
-        .flatten()
-        .zip(node.outputs.first().copied().flatten())
-    else {
+    let Some(y) = node.outputs.first().copied().flatten() else {
         return Some(node);
     };
     let ty = cx.ty(y);
@@ -26,22 +20,15 @@ fn rule(cx: &mut Rewriter<'_>, node: Node) -> Option<Node> {
         return Some(node);
     };
     let (x, factors, offset) = match node.op {
-        Op::Unary(op) if op.kind == UnaryKind::Affine && op.a != 1.0 => (x, vec![op.a; n], op.b),
-        Op::Binary(op) if matches!(op.kind, BinaryKind::Mul | BinaryKind::Div) => {
-            let Some(z) = node.inputs[1] else {
-                return Some(node);
-            };
-            let swap = cx.is_const(x) && op.kind == BinaryKind::Mul;
-            let (x, c) = if swap { (z, x) } else { (x, z) };
-            let Some(mut factors) = columns(cx, c, n) else {
-                return Some(node);
-            };
-            if op.kind == BinaryKind::Div {
-                factors.iter_mut().for_each(|f| *f = 1.0 / *f);
-            }
-            (x, factors, 0.0)
-        }
-        _ => return Some(node),
+        Op::Unary(op) if op.kind == UnaryKind::Affine && op.a != 1.0 => match node.inputs[0] {
+            Some(x) => (x, vec![op.a; n], op.b),
+            None => return Some(node),
+        },
+        _ => match columnwise(cx, &node, BinaryKind::Mul, BinaryKind::Div) {
+            Some(c) if c.opposite => (c.x, c.values.iter().map(|v| 1.0 / v).collect(), 0.0),
+            Some(c) => (c.x, c.values, 0.0),
+            None => return Some(node),
+        },
     };
     if !factors.iter().all(|f| f.is_finite()) || !open(cx, x, &ty) {
         return Some(node);
@@ -77,30 +64,14 @@ fn rule(cx: &mut Rewriter<'_>, node: Node) -> Option<Node> {
 }
 
 fn constant_weights(cx: &Rewriter<'_>, node: &Node) -> bool {
-    let Some(w) = node.inputs[1] else {
-        return false;
-    };
-    match cx.def(w) {
-        Some(Node {
-            op: Op::PackB(_),
-            inputs,
-            ..
-        }) => inputs[0].is_some_and(|v| cx.is_const(v)),
-        _ => cx.is_const(w),
-    }
+    node.inputs[1]
+        .and_then(|w| unpacked(cx, w))
+        .is_some_and(|(source, _)| cx.is_const(source))
 }
 
 /// The weights of a linear node with every output column multiplied by its factor.
 fn scaled(cx: &mut Rewriter<'_>, node: &Node, factors: &[f32]) -> Option<ValueId> {
-    let w = node.inputs[1]?;
-    let (source, packing) = match cx.def(w) {
-        Some(Node {
-            op: op @ Op::PackB(_),
-            inputs,
-            ..
-        }) => (inputs[0]?, Some(*op)),
-        _ => (w, None),
-    };
+    let (source, packing) = unpacked(cx, node.inputs[1]?)?;
     let shape = cx.graph.ty(source).fixed_shape()?;
     let mut data = cx.graph.constant_f32(source)?;
     let n = factors.len();
@@ -144,11 +115,5 @@ fn scaled(cx: &mut Rewriter<'_>, node: &Node, factors: &[f32]) -> Option<ValueId
     let bytes = data.iter().flat_map(|v| v.to_le_bytes()).collect();
     let ty: Type = cx.ty(source);
     let c = cx.constant_bytes(ty, bytes);
-    Some(match packing {
-        None => c,
-        Some(op) => {
-            let ty = cx.ty(w);
-            cx.emit(&node.source, op, vec![Some(c)], ty)
-        }
-    })
+    repacked(cx, node, c, packing)
 }

@@ -1,6 +1,6 @@
 //! Adds constants that follow a linear operator to its bias.
 
-use super::linear::{bias, columns, open, set_bias, width};
+use super::linear::{bias, columnwise, open, set_bias, width};
 use super::rewrite::{Rewriter, rewrite};
 use crate::ir::{Graph, Node};
 use cygnet_format::Op;
@@ -12,13 +12,7 @@ pub fn fuse_bias(graph: &mut Graph) -> usize {
 }
 
 fn rule(cx: &mut Rewriter<'_>, node: Node) -> Option<Node> {
-    let Some((x, y)) = node
-        .inputs
-        .first()
-        .copied()
-        .flatten()
-        .zip(node.outputs.first().copied().flatten())
-    else {
+    let Some(y) = node.outputs.first().copied().flatten() else {
         return Some(node);
     };
     let ty = cx.ty(y);
@@ -26,22 +20,15 @@ fn rule(cx: &mut Rewriter<'_>, node: Node) -> Option<Node> {
         return Some(node);
     };
     let (x, added) = match node.op {
-        Op::Unary(op) if op.kind == UnaryKind::Affine && op.a == 1.0 => (x, vec![op.b; n]),
-        Op::Binary(op) if matches!(op.kind, BinaryKind::Add | BinaryKind::Sub) => {
-            let Some(z) = node.inputs[1] else {
-                return Some(node);
-            };
-            let swap = cx.is_const(x) && op.kind == BinaryKind::Add;
-            let (x, c) = if swap { (z, x) } else { (x, z) };
-            let Some(mut added) = columns(cx, c, n) else {
-                return Some(node);
-            };
-            if op.kind == BinaryKind::Sub {
-                added.iter_mut().for_each(|v| *v = -*v);
-            }
-            (x, added)
-        }
-        _ => return Some(node),
+        Op::Unary(op) if op.kind == UnaryKind::Affine && op.a == 1.0 => match node.inputs[0] {
+            Some(x) => (x, vec![op.b; n]),
+            None => return Some(node),
+        },
+        _ => match columnwise(cx, &node, BinaryKind::Add, BinaryKind::Sub) {
+            Some(c) if c.opposite => (c.x, c.values.iter().map(|v| -v).collect()),
+            Some(c) => (c.x, c.values),
+            None => return Some(node),
+        },
     };
     if !open(cx, x, &ty) {
         return Some(node);

@@ -2,7 +2,7 @@
 
 use super::rewrite::Rewriter;
 use crate::ir::{Node, Type, ValueId};
-use cygnet_format::op::{Activation, ActivationKind};
+use cygnet_format::op::{Activation, ActivationKind, BinaryKind};
 use cygnet_format::{Dim, Op};
 
 /// The fused activation of an operator that can have one.
@@ -43,6 +43,65 @@ pub(super) fn columns(cx: &Rewriter<'_>, v: ValueId, n: usize) -> Option<Vec<f32
         len if len == n && shape.last() == Some(&n) => Some(data),
         _ => None,
     }
+}
+
+/// A step that combines every column of its operand with a constant.
+pub(super) struct Columnwise {
+    /// The operand.
+    pub x: ValueId,
+    /// The constant of every column.
+    pub values: Vec<f32>,
+    /// True for Sub and Div.
+    pub opposite: bool,
+}
+
+/// The column-wise step that `node` is: `direct` (Add or Mul, constant on either side) or `opposite` (Sub or Div, constant
+/// on the right).
+pub(super) fn columnwise(
+    cx: &Rewriter<'_>,
+    node: &Node,
+    direct: BinaryKind,
+    opposite: BinaryKind,
+) -> Option<Columnwise> {
+    let Op::Binary(op) = node.op else { return None };
+    if op.kind != direct && op.kind != opposite {
+        return None;
+    }
+    let (x, z) = (node.inputs[0]?, node.inputs[1]?);
+    let n = width(cx.graph.ty(node.outputs[0]?))?;
+    let swap = cx.is_const(x) && op.kind == direct;
+    let (x, c) = if swap { (z, x) } else { (x, z) };
+    Some(Columnwise {
+        x,
+        values: columns(cx, c, n)?,
+        opposite: op.kind == opposite,
+    })
+}
+
+/// The weights of a linear node before they are packed, and the packing.
+pub(super) fn unpacked(cx: &Rewriter<'_>, w: ValueId) -> Option<(ValueId, Option<Op>)> {
+    match cx.def(w) {
+        Some(Node {
+            op: op @ Op::PackB(_),
+            inputs,
+            ..
+        }) => Some((inputs[0]?, Some(*op))),
+        _ => Some((w, None)),
+    }
+}
+
+/// Constant weights, packed as those that they replace.
+pub(super) fn repacked(
+    cx: &mut Rewriter<'_>,
+    node: &Node,
+    weights: ValueId,
+    packing: Option<Op>,
+) -> Option<ValueId> {
+    let Some(op) = packing else {
+        return Some(weights);
+    };
+    let ty = cx.ty(node.inputs[1]?);
+    Some(cx.emit(&node.source, op, vec![Some(weights)], ty))
 }
 
 /// The number of columns of a value.

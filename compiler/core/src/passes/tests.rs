@@ -461,3 +461,62 @@ fn an_offset_before_a_padded_convolution_stays() {
     );
     assert_eq!(ops.len(), 2);
 }
+
+#[test]
+fn channel_scales_before_a_grouped_convolution_fold() {
+    // Two groups of one channel each, one tap, two outputs a group.
+    let (w, c, b) = (
+        f32s(&[1.0, 2.0, 3.0, 4.0]),
+        f32s(&[10.0, 0.5]),
+        f32s(&[1.0, -1.0]),
+    );
+    let mut g = graph(&format!(
+        "const %w: f32[2,1,2] = {w}
+         const %c: f32[2] = {c}
+         const %b: f32[1,1,2] = {b}
+         input %x: f32[1,6,2] \"x\"
+         block b0 () {{
+           %m: f32[1,6,2] = binary(%x, %c) kind=div \"\"
+           %a: f32[1,6,2] = binary(%m, %b) kind=add \"\"
+           %p: f32[2,1,1,16] = pack_b(%w) trans=false \"\"
+           %y: f32[1,6,4] = conv(%a, %p) kernel=[1] strides=[1] dilations=[1] pads=[0,0] group=2 \"\"
+         }} -> ()
+         output %y \"y\""
+    ));
+    for _ in 0..2 {
+        assert_eq!(fold_input_scale(&mut g), 1);
+        eliminate_dead(&mut g);
+        verify(&g).unwrap();
+    }
+    let [pack, product] = &g.blocks[0].nodes[..] else {
+        panic!("{g}")
+    };
+    let weights = g.constant_f32(pack.inputs[0].unwrap()).unwrap();
+    let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-6;
+    assert!(
+        weights.iter().zip(&[0.1, 0.2, 6.0, 8.0]).all(close),
+        "{weights:?}"
+    );
+    // The offset is added after the scale: it meets the weights as they were.
+    let bias = g.constant_f32(product.inputs[2].unwrap()).unwrap();
+    assert_eq!(bias, [1.0, 2.0, -3.0, -4.0]);
+}
+
+#[test]
+fn channel_scales_before_a_padded_convolution_fold_and_offsets_stay() {
+    let text = |kind: &str| {
+        let (w, c) = (f32s(&[1.0; 6]), f32s(&[2.0, 3.0]));
+        format!(
+            "const %w: f32[3,2] = {w}
+             const %c: f32[2] = {c}
+             input %x: f32[1,6,2] \"x\"
+             block b0 () {{
+               %a: f32[1,6,2] = binary(%c, %x) kind={kind} \"\"
+               %y: f32[1,6,2] = depthwise_conv(%a, %w) kernel=[3] strides=[1] dilations=[1] pads=[1,1] \"\"
+             }} -> ()
+             output %y \"y\""
+        )
+    };
+    assert_eq!(after(&text("mul"), fold_input_scale).len(), 1);
+    assert_eq!(after(&text("add"), fold_input_scale).len(), 2);
+}
