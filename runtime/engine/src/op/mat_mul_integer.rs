@@ -44,6 +44,20 @@ fn typed<A: Narrow + crate::Element, B: Narrow + crate::Element>(
     if m * n == 0 {
         return Ok(());
     }
+    // One right operand for all rows: the batch is more rows.
+    let batches: usize = outer.iter().product();
+    let shared =
+        b.len() == k * n && batches.checked_mul(m * k) == Some(a.len()) && a_zero.len() <= 1;
+    if shared && k > 0 {
+        return Ok(integer::matmul(
+            [batches * m, k, n],
+            a,
+            a_zero,
+            b,
+            b_zero,
+            y_slice,
+        )?);
+    }
     // `outer` is borrowed from a copy of the shape: unravel each batch index.
     let mut index = [0usize; MAX_RANK];
     for y in y_slice.chunks_exact_mut(m * n) {

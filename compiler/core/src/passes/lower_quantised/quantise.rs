@@ -9,6 +9,9 @@ use cygnet_format::op::{
 };
 use cygnet_format::{DType, Dim, Op};
 
+/// Most elements of a mean whose sum fits 32 bits.
+const MAX_TAPS: i64 = i32::MAX as i64 / 255;
+
 /// Bounds of a result as integers.
 #[derive(Clone, Copy)]
 struct Bounds {
@@ -237,7 +240,16 @@ fn average(
     let p = parameters(cx, x, 0).filter(|p| p.dtype == to.dtype)?;
     let (low, high) = attributes(bounds, to.dtype)?;
     let multiplier = p.scale / to.scale;
-    if !multiplier.is_finite() {
+    let shape = cx.shape(x);
+    let taps = window.kernel.iter().map(|&k| i64::from(k));
+    let spatial = shape[1..shape.len() - 1].iter();
+    let pixels = spatial.map(|&d| cx.graph.dim_bounds(d).1);
+    let all = if window.kernel.is_empty() {
+        pixels.fold(1i64, i64::saturating_mul)
+    } else {
+        taps.fold(1i64, i64::saturating_mul)
+    };
+    if !multiplier.is_finite() || all > MAX_TAPS {
         return None;
     }
     let op = QuantizedAveragePool {
