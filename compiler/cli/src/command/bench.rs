@@ -4,6 +4,7 @@ use crate::args::Bench;
 use crate::command::{run, verify};
 use crate::{output, sizes};
 use anyhow::Result;
+use cygnet_compiler::bundle::Array;
 use cygnet_compiler::verify::Runner;
 use cygnet_format::Op;
 use cygnet_format::program::{Program, StepInfo, TensorId};
@@ -99,7 +100,9 @@ pub fn bench(args: &Bench, quiet: bool) -> Result<()> {
     drop(reader);
     let dims = verify::dimensions(&args.dim, &manifest, true)?;
     let arrays = verify::samples(&manifest, &dims, 0)?;
-    runner.set_inputs(&arrays.iter().collect::<Vec<_>>())?;
+    // A run may overwrite its inputs.
+    let feeds: Vec<&Array> = arrays.iter().collect();
+    runner.set_inputs(&feeds)?;
 
     let first = Instant::now();
     runner.run()?;
@@ -112,11 +115,13 @@ pub fn bench(args: &Bench, quiet: bool) -> Result<()> {
         }
     };
     for _ in 0..(runs / 10).clamp(1, 20) {
+        runner.set_inputs(&feeds)?;
         runner.run()?;
     }
     let progress = output::bar(quiet, runs as u64, "runs");
     let mut times = Vec::with_capacity(runs);
     for i in 0..runs {
+        runner.set_inputs(&feeds)?;
         let start = Instant::now();
         runner.run()?;
         times.push(start.elapsed().as_secs_f64() * 1e3);
@@ -128,7 +133,7 @@ pub fn bench(args: &Bench, quiet: bool) -> Result<()> {
     let mean = times.iter().sum::<f64>() / runs as f64;
     times.sort_by(f64::total_cmp);
     let profile = if args.profile {
-        profile(&mut runner, runs.clamp(3, 30))?
+        profile(&mut runner, &feeds, runs.clamp(3, 30))?
     } else {
         Vec::new()
     };
@@ -158,11 +163,12 @@ pub fn bench(args: &Bench, quiet: bool) -> Result<()> {
 }
 
 /// Median time of every step over some observed runs.
-fn profile(runner: &mut Runner, runs: usize) -> Result<Vec<StepTime>> {
+fn profile(runner: &mut Runner, feeds: &[&Array], runs: usize) -> Result<Vec<StepTime>> {
     let mut order: Vec<u32> = Vec::new();
     let mut rows: HashMap<u32, (StepTime, Vec<f64>)> = HashMap::new();
     for _ in 0..runs {
         let mut sums: HashMap<u32, f64> = HashMap::new();
+        runner.set_inputs(feeds)?;
         runner.run_observed(&mut |s| {
             // Steps of loop bodies run many times in one run.
             *sums.entry(s.step).or_default() += s.nanos as f64 / 1e3;
