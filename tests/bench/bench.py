@@ -133,7 +133,7 @@ def main() -> None:
     results = {
         "date": datetime.date.today().isoformat(),
         "machine": machine(ISA_FLAGS),
-        "versions": engines.versions(REPOSITORY),
+        "versions": engines.versions(REPOSITORY, args.no_build),
         "settings": {"rounds": args.rounds, "seconds": args.seconds, "cold": args.cold},
         "models": {},
         "records": [],

@@ -24,8 +24,8 @@ PACKAGES = {
 }
 
 
-def versions(repository: Path) -> dict[str, str]:
-    """Version of every engine."""
+def versions(repository: Path, as_is: bool) -> dict[str, str]:
+    """Version of every engine; with `as_is` nobody knows the revision of Cygnet's binaries."""
     found = {engine: importlib.metadata.version(package) for engine, package in PACKAGES.items()}
     lock = (HERE / "worker" / "Cargo.lock").read_text().split("[[package]]")
     for engine, crate in (("rten", "rten"), ("cygnet", "cygnet-runtime")):
@@ -34,7 +34,9 @@ def versions(repository: Path) -> dict[str, str]:
     revision = subprocess.run(
         ["git", "-C", str(repository), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     )
-    if revision.returncode == 0:
+    if as_is:
+        found["cygnet"] += " (binaries as they were)"
+    elif revision.returncode == 0:
         found["cygnet"] += f" ({revision.stdout.strip()})"
     return found
 

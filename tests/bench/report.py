@@ -34,7 +34,7 @@ def line(record: dict) -> str:
     if record["failure"]:
         return f"{head} - {' '.join(record['failure'].split())[:150]}"
     text = (
-        f"{head} min {record['min_ms']:9.3f}  median {record['median_ms']:9.3f} ms   load {record['load_ms']:8.2f}  "
+        f"{head} min {record['min_ms']:9.3f}  median {record['median_ms']:9.3f}  cpu {record['cpu_ms']:9.3f} ms   load {record['load_ms']:8.2f}  "
         f"cold {record['cold_ms']:8.2f} ms"
     )
     if "model_bytes" in record:
@@ -97,12 +97,15 @@ def markdown(results: dict) -> str:
     """All tables."""
     machine, settings = results["machine"], results["settings"]
     threads = sorted({r["threads"] for r in results["records"]})
+    busy = (machine["load_average"] or 0) > 0.5 * (machine["cores"] or 1)
     isa = ", ".join(machine["isa"]) or "unknown instruction sets"
     versions = ", ".join(f"{TITLES[e]} {results['versions'][e]}" for e in present(results))
     text = (
         f"{results['date']}; {machine['cores']} cores, {machine['cpu']} ({isa}), {machine['system']}"
         + (f", load average {machine['load_average']:.1f} before the run" if machine["load_average"] is not None else "")
-        + f".\n{versions}.\nFloat32; {settings['rounds']} turns, {settings['seconds']:g} s an engine, "
+        + ".\n"
+        + ("**The machine was busy: read CPU times, not latencies.**\n" if busy else "")
+        + f"{versions}.\nFloat32; {settings['rounds']} turns, {settings['seconds']:g} s an engine, "
         f"{settings['cold']} fresh processes.\n\n**Bold**: the best right answer of a row. {MARK}: wrong by more than "
         "1e-3 of the largest magnitude. -: did not run; results.json has the reason.\n"
     )
@@ -110,6 +113,8 @@ def markdown(results: dict) -> str:
         text += f"\n### Latency in ms, minimum / median, {count} thread{'s' if count > 1 else ''}\n\n"
         both = lambda r: f"{number(r['min_ms'])} / {number(r['median_ms'])}"  # noqa: E731
         text += grid(results, count, "min_ms", both, last=True)
+        text += f"\n### CPU time of an inference in ms, all threads, best turn, {count} thread{'s' if count > 1 else ''}\n\n"
+        text += grid(results, count, "cpu_ms", lambda r: number(r["cpu_ms"]), last=True)
     if threads:
         count = threads[0]
         plural = "s" if count > 1 else ""
