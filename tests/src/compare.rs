@@ -81,9 +81,9 @@ pub fn beyond_a_step(got: &Tensor, expected: &Tensor, quantum: f64) -> Result<f6
         return Err("quantisation steps of integers".into());
     };
     // Both are multiples of the step, up to the rounding of single precision.
-    let far = |(a, b): (&f64, &f64)| !((a - b).abs() <= 1.001 * quantum);
-    let count = a.iter().zip(&b).filter(|&pair| far(pair)).count();
-    Ok(count as f64 / b.len().max(1) as f64)
+    let near = |(a, b): &(&f64, &f64)| (*a - *b).abs() <= 1.001 * quantum;
+    let count = a.iter().zip(&b).filter(near).count();
+    Ok((b.len() - count) as f64 / b.len().max(1) as f64)
 }
 
 fn same_kind(got: &Tensor, expected: &Tensor) -> Result<(), String> {
