@@ -93,18 +93,22 @@ def mebibytes(key: str):
     return lambda record: f"{record[key] / 2**20:.1f}"
 
 
+def busy(machine: dict) -> bool:
+    """Whether others used the machine before the run."""
+    return (machine["load_average"] or 0) > 0.5 * (machine["cores"] or 1)
+
+
 def markdown(results: dict) -> str:
     """All tables."""
     machine, settings = results["machine"], results["settings"]
     threads = sorted({r["threads"] for r in results["records"]})
-    busy = (machine["load_average"] or 0) > 0.5 * (machine["cores"] or 1)
     isa = ", ".join(machine["isa"]) or "unknown instruction sets"
     versions = ", ".join(f"{TITLES[e]} {results['versions'][e]}" for e in present(results))
     text = (
         f"{results['date']}; {machine['cores']} cores, {machine['cpu']} ({isa}), {machine['system']}"
         + (f", load average {machine['load_average']:.1f} before the run" if machine["load_average"] is not None else "")
         + ".\n"
-        + ("**The machine was busy: read CPU times, not latencies.**\n" if busy else "")
+        + ("**The machine was busy: read CPU times, not latencies.**\n" if busy(machine) else "")
         + f"{versions}.\nFloat32; {settings['rounds']} turns, {settings['seconds']:g} s an engine, "
         f"{settings['cold']} fresh processes.\n\n**Bold**: the best right answer of a row. {MARK}: wrong by more than "
         "1e-3 of the largest magnitude. -: did not run; results.json has the reason.\n"
@@ -174,7 +178,8 @@ def picture(results: dict, path: Path) -> None:
     if not models:
         return
     threads = sorted({r["threads"] for r in records})
-    panels = [("min_ms", t, f"latency, {t} thread{'s' if t > 1 else ''}\n(times the fastest)", True) for t in threads]
+    key, what = ("cpu_ms", "CPU time") if busy(results["machine"]) else ("min_ms", "latency")
+    panels = [(key, t, f"{what}, {t} thread{'s' if t > 1 else ''}\n(times the least)", True) for t in threads]
     panels += [
         ("cold_ms", threads[0], "first answer of a\nfresh process (ms)", False),
         ("model_bytes", threads[0], "peak memory for the\nmodel (MiB)", False),
