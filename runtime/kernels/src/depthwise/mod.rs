@@ -76,6 +76,13 @@ kernel_rows!(pub(crate) ROWS = body(t: &Task), neon = neon::body);
 /// `t` passed [`Conv::check_depthwise`]; the instruction set exists.
 #[inline(always)]
 unsafe fn body<I: Isa>(t: &Task) {
+    // SAFETY: passed on.
+    unsafe { windows::<I, true>(t) }
+}
+
+/// Without `THREE`, windows three wide take the general path: the instruction set has them elsewhere.
+#[inline(always)]
+unsafe fn windows<I: Isa, const THREE: bool>(t: &Task) {
     // SAFETY: each row handles coordinates inside the input only.
     unsafe {
         let p = &t.p;
@@ -91,7 +98,8 @@ unsafe fn body<I: Isa>(t: &Task) {
             && p.kernel[0] * p.kernel[1] <= MAX_LINES;
         // Long blocks hide the latency of the multiply-add and reuse weights; outputs computed twice cost.
         let cost = |p: usize| ow.div_ceil(p) * (p + 2);
-        let long = if ow < 7 {
+        // Plain Rust is for want of better: one length keeps it small.
+        let long = if ow < 7 || I::MR < 3 {
             4
         } else if ow < 8 || cost(7) <= cost(8) {
             7
@@ -99,12 +107,12 @@ unsafe fn body<I: Isa>(t: &Task) {
             8
         };
         match (kw, stride, plain, long) {
-            (3, 1, true, 8) => image::<I, 3, 1, 8>(t),
-            (3, 1, true, 7) => image::<I, 3, 1, 7>(t),
-            (3, 1, true, _) => image::<I, 3, 1, 4>(t),
-            (3, 2, true, 8) => image::<I, 3, 2, 8>(t),
-            (3, 2, true, 7) => image::<I, 3, 2, 7>(t),
-            (3, 2, true, _) => image::<I, 3, 2, 4>(t),
+            (3, 1, true, 8) if THREE => image::<I, 3, 1, 8>(t),
+            (3, 1, true, 7) if THREE => image::<I, 3, 1, 7>(t),
+            (3, 1, true, _) if THREE => image::<I, 3, 1, 4>(t),
+            (3, 2, true, 8) if THREE => image::<I, 3, 2, 8>(t),
+            (3, 2, true, 7) if THREE => image::<I, 3, 2, 7>(t),
+            (3, 2, true, _) if THREE => image::<I, 3, 2, 4>(t),
             (5, 1, true, 8) => image::<I, 5, 1, 8>(t),
             (5, 1, true, 7) => image::<I, 5, 1, 7>(t),
             (5, 1, true, _) => image::<I, 5, 1, 4>(t),

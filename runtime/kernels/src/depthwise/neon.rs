@@ -283,7 +283,7 @@ pub(super) unsafe fn body(t: &Task) {
             || !t.residual.is_null()
             || !near
         {
-            return super::body::<crate::isa::Neon>(t);
+            return super::windows::<crate::isa::Neon, false>(t);
         }
         let (lo, hi, rest) = p.activation.split();
         let clamp = [lo, hi];
