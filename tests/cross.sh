@@ -68,6 +68,8 @@ wasm() {
     chmod +x target/cross/wasm-ld
     export CARGO_TARGET_WASM32_WASIP1_LINKER=$root/target/cross/wasm-ld
     export CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings $root/tests/wasm/wasi-run.mjs"
+    # Where cargo tells tests to put files.
+    export WASI_FOLDER=$CARGO_TARGET_DIR/tmp
     local flags="-Clink-self-contained=no -Lnative=/usr/lib/wasm32-wasi -Clink-arg=/usr/lib/wasm32-wasi/crt1-command.o"
     export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="$flags -Ctarget-feature=+simd128"
     libraries wasm32-wasip1 wasm-simd128 -Zbuild-std=std,panic_abort -Zpanic-abort-tests --lib --tests

@@ -13,8 +13,8 @@ use core::ptr::NonNull;
 use cygnet_format::program::layout::{ALIGN, MAGIC};
 use cygnet_format::{ParseError, Program};
 use cygnet_kernels::Features;
-use memmap2::Mmap;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::fs::File;
 use std::path::Path;
 
 /// Zeroed bytes at a 64-byte boundary, inside an allocation without alignment of its own: only such a one comes as
@@ -96,13 +96,32 @@ impl fmt::Display for OpenError {
 impl std::error::Error for OpenError {}
 
 enum Source {
-    Map(Mmap),
+    #[cfg(any(unix, windows))]
+    Map(memmap2::Mmap),
     Memory(Aligned),
 }
 
 impl Source {
+    #[cfg(any(unix, windows))]
+    fn open(file: &File) -> Result<Source, OpenError> {
+        // SAFETY: the map is private and read-only; that nobody shortens or rewrites the file meanwhile is the
+        // documented condition of `Model::open`.
+        let map = unsafe { memmap2::Mmap::map(file) }.map_err(OpenError::Io)?;
+        Ok(Source::Map(map))
+    }
+
+    /// WebAssembly has no maps.
+    #[cfg(not(any(unix, windows)))]
+    fn open(mut file: &File) -> Result<Source, OpenError> {
+        let len = file.metadata().map_err(OpenError::Io)?.len();
+        let mut bytes = Aligned::zeroed(len).ok_or(OpenError::Memory)?;
+        std::io::Read::read_exact(&mut file, bytes.bytes_mut()).map_err(OpenError::Io)?;
+        Ok(Source::Memory(bytes))
+    }
+
     fn bytes(&self) -> &[u8] {
         match self {
+            #[cfg(any(unix, windows))]
             Source::Map(m) => m,
             Source::Memory(a) => a.bytes(),
         }
@@ -126,16 +145,14 @@ impl fmt::Debug for Model {
 }
 
 impl Model {
-    /// Opens `model.cygnet` or a bare `program.cyg` by memory map. The file must not change while the model lives.
+    /// Opens `model.cygnet` or a bare `program.cyg` by memory map, or reads it where the system has no maps. The
+    /// file must not change while the model lives.
     ///
     /// # Errors
     /// When the file cannot be read or is not valid.
     pub fn open(path: impl AsRef<Path>) -> Result<Model, OpenError> {
-        let file = std::fs::File::open(path).map_err(OpenError::Io)?;
-        // SAFETY: the map is private and read-only; that nobody shortens or rewrites the file meanwhile is the
-        // documented condition.
-        let map = unsafe { Mmap::map(&file) }.map_err(OpenError::Io)?;
-        Self::new(Source::Map(map))
+        let file = File::open(path).map_err(OpenError::Io)?;
+        Self::new(Source::open(&file)?)
     }
 
     /// A model from bytes in memory, which are copied to an aligned place.

@@ -203,6 +203,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(target_family = "wasm", ignore = "no threads to start")]
     fn nested_and_concurrent_runs_finish() {
         let pool = Pool::new(3);
         let total = AtomicUsize::new(0);
