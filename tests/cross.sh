@@ -43,7 +43,7 @@ libraries() {
     local target=$1 name=$2 log=$root/target/cross/$2.log status=0
     shift 2
     note "$name"
-    /usr/bin/cargo test --release --target "$target" "$@" \
+    /usr/bin/cargo test --release --no-fail-fast --target "$target" "$@" \
         -p cygnet-format -p cygnet-kernels -p cygnet-runtime 2>&1 | tee "$log" || status=$?
     result "$name" "$log" "$status"
 }
@@ -64,12 +64,12 @@ wasm() {
     mkdir -p target/cross
     # wasi-libc of 2022 lacks two thread functions that std names; nothing calls them, so they may become traps.
     # The linker's path is part of cargo's fingerprint: it stays the same from run to run.
-    printf '#!/bin/sh\nexec "%s" -flavor wasm "$@" --unresolved-symbols=ignore-all\n' "$lld" >target/cross/wasm-ld
+    printf '#!/bin/sh\nexec "%s" "$@" --unresolved-symbols=ignore-all\n' "$lld" >target/cross/wasm-ld
     chmod +x target/cross/wasm-ld
     export CARGO_TARGET_WASM32_WASIP1_LINKER=$root/target/cross/wasm-ld
     export CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings $root/tests/wasm/wasi-run.mjs"
     # Where cargo tells tests to put files.
-    export WASI_FOLDER=$CARGO_TARGET_DIR/tmp
+    export WASI_FOLDER=$CARGO_TARGET_DIR/wasm32-wasip1/tmp
     local flags="-Clink-self-contained=no -Lnative=/usr/lib/wasm32-wasi -Clink-arg=/usr/lib/wasm32-wasi/crt1-command.o"
     export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="$flags -Ctarget-feature=+simd128"
     libraries wasm32-wasip1 wasm-simd128 -Zbuild-std=std,panic_abort -Zpanic-abort-tests --lib --tests

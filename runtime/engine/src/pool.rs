@@ -126,8 +126,12 @@ impl core::fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// A pool of `threads` threads, the calling one counted. Fewer when the system refuses to start them.
+    /// A pool of `threads` threads, the calling one counted. Fewer when the system refuses to start them; WebAssembly
+    /// without the atomics extension has the calling one alone.
     pub fn new(threads: usize) -> Pool {
+        // A call to start a thread there traps, or fails to link, with some versions of the C library.
+        let single = cfg!(all(target_family = "wasm", not(target_feature = "atomics")));
+        let threads = if single { 1 } else { threads };
         let shared = Arc::new(Shared::default());
         let start = |i: usize| {
             let shared = shared.clone();
