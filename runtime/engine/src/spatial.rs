@@ -2,6 +2,7 @@
 
 use crate::error::RunError;
 use crate::shape::Shape;
+use core::ops::Range;
 use cygnet_format::Axes;
 
 /// Sizes of a channels-last tensor; leading spatial sizes are 1.
@@ -120,12 +121,16 @@ impl Window {
         at.checked_sub(self.pad_begin[d]).filter(|&at| at < len)
     }
 
-    /// True when a tap outside of the image lies inside of the padding (pools that round up reach beyond it).
-    pub fn padding(&self, o: &[usize; 3], k: [usize; 3], image: &[usize; 3]) -> bool {
-        (0..3).all(|d| {
-            let at = o[d].saturating_mul(self.stride[d]);
-            at.saturating_add(k[d].saturating_mul(self.dilation[d]))
-                < self.pad_begin[d] + image[d] + self.pad_end[d]
-        })
+    /// Range of the taps of output `o` along spatial axis `d` that lie inside `len`, and how many lie inside the padding
+    /// or `len` (pools that round up reach beyond both). In constant time: a window may be much larger than the image.
+    pub fn inside(&self, d: usize, o: usize, len: usize) -> (Range<usize>, usize) {
+        let start = o.saturating_mul(self.stride[d]);
+        let before = |end: usize| {
+            let taps = end.saturating_sub(start).div_ceil(self.dilation[d]);
+            taps.min(self.kernel[d])
+        };
+        let end = self.pad_begin[d].saturating_add(len);
+        let padded = before(end.saturating_add(self.pad_end[d]));
+        (before(self.pad_begin[d])..before(end), padded)
     }
 }

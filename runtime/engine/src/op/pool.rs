@@ -3,6 +3,7 @@
 use crate::linear::PARALLEL_WORK;
 use crate::spatial::{Image, Window};
 use crate::{Cx, Element, RunError, Tensor, TensorMut};
+use core::ops::Range;
 use cygnet_format::DType;
 use cygnet_format::op::{self, PoolKind};
 use cygnet_kernels::{Pool, pool};
@@ -106,21 +107,20 @@ impl Task<'_> {
             let (ch, pixel) = (at % c, at / c);
             let o = [pixel / (oh * ow) % od, pixel / ow % oh, pixel % ow];
             let batch = pixel / (od * oh * ow);
-            let (mut value, mut best, mut count) = (self.start(), 0, 0usize);
-            let [kd, kh, kw] = self.window.kernel;
-            for (kz, ky, kx) in taps(kd, kh, kw) {
+            let (mut value, mut best, mut seen) = (self.start(), 0, 0usize);
+            let inside = |d: usize| self.window.inside(d, o[d], self.xi.size[d]);
+            let ((rz, cz), (ry, cy), (rx, cx)) = (inside(0), inside(1), inside(2));
+            for (kz, ky, kx) in taps(rz, ry, rx) {
                 let source = |d: usize, k: usize| self.window.source(d, o[d], k, self.xi.size[d]);
                 let (Some(z), Some(py), Some(px)) = (source(0, kz), source(1, ky), source(2, kx))
                 else {
-                    count +=
-                        (self.op.count_include_pad && self.window.padding(&o, [kz, ky, kx], &self.xi.size)) as usize;
                     continue;
                 };
-                count += 1;
+                seen += 1;
                 let v = wide(x[(((batch * self.xi.size[0] + z) * ih + py) * iw + px) * c + ch]);
                 match self.op.kind {
                     PoolKind::Max => {
-                        if v > value || (v.is_nan() && !value.is_nan()) || count == 1 {
+                        if v > value || (v.is_nan() && !value.is_nan()) || seen == 1 {
                             value = v;
                             let plane = if self.op.column_major {
                                 (px * ih + py) * self.xi.size[0] + z
@@ -134,6 +134,11 @@ impl Task<'_> {
                     PoolKind::Lp => value += power(libm::fabsf(v), self.op.p),
                 }
             }
+            let count = if self.op.count_include_pad {
+                cz.saturating_mul(cy).saturating_mul(cx)
+            } else {
+                seen
+            };
             *out = narrow(match self.op.kind {
                 PoolKind::Max => value,
                 PoolKind::Average => value / count.max(1) as f32,
@@ -155,8 +160,16 @@ impl Task<'_> {
     }
 }
 
-fn taps(kd: usize, kh: usize, kw: usize) -> impl Iterator<Item = (usize, usize, usize)> {
-    (0..kd).flat_map(move |z| (0..kh).flat_map(move |y| (0..kw).map(move |x| (z, y, x))))
+fn taps(
+    z: Range<usize>,
+    y: Range<usize>,
+    x: Range<usize>,
+) -> impl Iterator<Item = (usize, usize, usize)> {
+    z.flat_map(move |z| {
+        let x = x.clone();
+        y.clone()
+            .flat_map(move |y| x.clone().map(move |x| (z, y, x)))
+    })
 }
 
 fn power(v: f32, p: u32) -> f32 {

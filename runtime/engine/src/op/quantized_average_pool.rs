@@ -16,7 +16,11 @@ pub(crate) fn run(op: &QuantizedAveragePool, cx: &mut Cx<'_>) -> Result<(), RunE
         return Err(RunError::attribute("a zero point is a value of its type"));
     }
     let (low, high) = clamped(y.dtype, op.low, op.high)?;
-    let target = Target { zero: op.zero, low, high };
+    let target = Target {
+        zero: op.zero,
+        low,
+        high,
+    };
     match x.dtype {
         DType::U8 => typed::<u8>(op, &target, x, y, |v| v as u8),
         DType::I8 => typed::<i8>(op, &target, x, y, |v| v as i8),
@@ -67,22 +71,29 @@ fn typed<T: Narrow + Element>(
     }
     let [_, ih, iw] = xi.size;
     let [od, oh, ow] = yi.size;
-    let [kd, kh, kw] = window.kernel;
     for (pixel, y) in y.chunks_exact_mut(c).enumerate() {
         let o = [pixel / (oh * ow) % od, pixel / ow % oh, pixel % ow];
         let batch = pixel / (od * oh * ow);
-        let taps = (0..kd).flat_map(|z| (0..kh).flat_map(move |y| (0..kw).map(move |x| [z, y, x])));
+        let inside = |d: usize| window.inside(d, o[d], xi.size[d]);
+        let ((rz, cz), (ry, cy), (rx, cx)) = (inside(0), inside(1), inside(2));
+        let taps = rz.flat_map(|z| {
+            let rx = &rx;
+            ry.clone()
+                .flat_map(move |y| rx.clone().map(move |x| [z, y, x]))
+        });
         let source = |k: [usize; 3]| {
             let at = |d: usize| window.source(d, o[d], k[d], xi.size[d]);
             Some((((batch * xi.size[0] + at(0)?) * ih + at(1)?) * iw + at(2)?) * c)
         };
-        let counted = |k: [usize; 3]| source(k).is_some() || op.count_include_pad && window.padding(&o, k, &xi.size);
-        let count = taps.clone().filter(|&k| counted(k)).count();
+        let count = if op.count_include_pad {
+            cz.saturating_mul(cy).saturating_mul(cx)
+        } else {
+            taps.clone().filter_map(source).count()
+        };
         for (ch, y) in y.iter_mut().enumerate() {
-            let sum = taps
-                .clone()
-                .filter_map(source)
-                .fold(0i32, |s, at| s.wrapping_add(values[at + ch].wide() - op.x_zero));
+            let sum = taps.clone().filter_map(source).fold(0i32, |s, at| {
+                s.wrapping_add(values[at + ch].wide() - op.x_zero)
+            });
             *y = store(mean(sum, count, op.multiplier, target));
         }
     }

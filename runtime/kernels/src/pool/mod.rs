@@ -86,19 +86,15 @@ impl Pool {
     /// padded input.
     #[inline(always)]
     fn taps(&self, d: usize, o: usize) -> (usize, usize, usize) {
+        // In constant time: a window may be much larger than the input.
         let start = o * self.stride[d];
-        let (mut first, mut last, mut counted) = (self.kernel[d], 0, 0);
-        for k in 0..self.kernel[d] {
-            let at = start + k * self.dilation[d];
-            if at >= self.pad_begin[d] && at - self.pad_begin[d] < self.input[d] {
-                first = first.min(k);
-                last = k + 1;
-            }
-            if at < self.pad_begin[d] + self.input[d] + self.pad_end[d] {
-                counted += 1;
-            }
-        }
-        (first.min(last), last, counted)
+        let before = |end: usize| {
+            end.saturating_sub(start)
+                .div_ceil(self.dilation[d])
+                .min(self.kernel[d])
+        };
+        let (begin, end) = (self.pad_begin[d], self.pad_begin[d] + self.input[d]);
+        (before(begin), before(end), before(end + self.pad_end[d]))
     }
 }
 
@@ -148,7 +144,9 @@ unsafe fn body<I: Isa>(t: &Task) {
                 let scale = match p.kind {
                     PoolKind::Max => 1.0,
                     PoolKind::Average => 1.0 / inside.max(1) as f32,
-                    PoolKind::AverageIncludePad => 1.0 / (zc * yc * xc).max(1) as f32,
+                    PoolKind::AverageIncludePad => {
+                        1.0 / zc.saturating_mul(yc).saturating_mul(xc).max(1) as f32
+                    }
                 };
                 let scale = I::splat(scale);
                 let w = Window {
@@ -341,5 +339,66 @@ impl Kernels {
             })
         };
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same as [`Pool::taps`], tap by tap.
+    fn counted(p: &Pool, o: usize) -> (usize, usize) {
+        let at = |k: usize| o * p.stride[2] + k * p.dilation[2];
+        let (begin, end) = (p.pad_begin[2], p.pad_begin[2] + p.input[2]);
+        let inside = (0..p.kernel[2]).filter(|&k| (begin..end).contains(&at(k)));
+        let padded = (0..p.kernel[2]).filter(|&k| at(k) < end + p.pad_end[2]);
+        (inside.count(), padded.count())
+    }
+
+    fn window(kernel: usize, stride: usize, dilation: usize, pads: (usize, usize)) -> Pool {
+        Pool {
+            kind: PoolKind::AverageIncludePad,
+            batch: 1,
+            input: [1, 1, 5],
+            channels: 1,
+            output: [1, 1, 1],
+            kernel: [1, 1, kernel],
+            stride: [1, 1, stride],
+            dilation: [1, 1, dilation],
+            pad_begin: [0, 0, pads.0],
+            pad_end: [0, 0, pads.1],
+        }
+    }
+
+    #[test]
+    fn taps_are_those_inside() {
+        for kernel in 1..9 {
+            for (stride, dilation) in [(1, 1), (2, 1), (3, 2), (1, 7)] {
+                for pads in [(0, 0), (3, 0), (0, 4), (6, 2)] {
+                    let p = window(kernel, stride, dilation, pads);
+                    for o in 0..12 {
+                        let (first, last, padded) = p.taps(2, o);
+                        assert_eq!((last - first, padded), counted(&p, o), "{p:?} at {o}");
+                        if first < last {
+                            let at = |k: usize| o * stride + k * dilation;
+                            assert!(at(first) >= pads.0 && at(last - 1) < pads.0 + 5);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn absurd_windows_end_soon() {
+        let p = Pool {
+            kernel: [1 << 30; 3],
+            ..window(1, 1, 1, (0, 0))
+        };
+        let mut y = [0.0];
+        Kernels::for_features(crate::Features::NONE)
+            .pool(&p, &[1., 2., 3., 4., 5.], &mut y, 0..1)
+            .unwrap();
+        assert_eq!(y, [3.0]);
     }
 }
