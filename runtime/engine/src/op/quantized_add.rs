@@ -21,24 +21,53 @@ pub(crate) fn run(op: &QuantizedAdd, cx: &mut Cx<'_>) -> Result<(), RunError> {
         return Err(RunError::attribute("a zero point is a value of its type"));
     }
     let (low, high) = clamped(y.dtype, op.low, op.high)?;
-    let target = Target { zero: op.zero, low, high };
-    let a = Term { zero: op.a_zero, multiplier: op.a_multiplier };
-    let b = Term { zero: op.b_zero, multiplier: op.b_multiplier };
+    let target = Target {
+        zero: op.zero,
+        low,
+        high,
+    };
+    let a = Term {
+        zero: op.a_zero,
+        multiplier: op.a_multiplier,
+    };
+    let b = Term {
+        zero: op.b_zero,
+        multiplier: op.b_multiplier,
+    };
     macro_rules! of {
         ($t:ty) => {{
             let store = |v: i32| v as $t;
             match lies_on {
                 Some(0) => {
                     let other = cx.input(1)?;
-                    Ok(add_in_place([a, b], &target, y.as_mut_slice::<$t>()?, other.as_slice()?, store)?)
+                    Ok(add_in_place(
+                        [a, b],
+                        &target,
+                        y.as_mut_slice::<$t>()?,
+                        other.as_slice()?,
+                        store,
+                    )?)
                 }
                 Some(_) => {
                     let other = cx.input(0)?;
-                    Ok(add_in_place([b, a], &target, y.as_mut_slice::<$t>()?, other.as_slice()?, store)?)
+                    Ok(add_in_place(
+                        [b, a],
+                        &target,
+                        y.as_mut_slice::<$t>()?,
+                        other.as_slice()?,
+                        store,
+                    )?)
                 }
                 None => {
                     let (p, q) = (cx.input(0)?, cx.input(1)?);
-                    Ok(add([a, b], &target, p.as_slice()?, q.as_slice()?, store, y.as_mut_slice::<$t>()?)?)
+                    Ok(add(
+                        [a, b],
+                        &target,
+                        p.as_slice()?,
+                        q.as_slice()?,
+                        store,
+                        y.as_mut_slice::<$t>()?,
+                    )?)
                 }
             }
         }};

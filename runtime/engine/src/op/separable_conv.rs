@@ -36,33 +36,52 @@ pub(crate) fn run(op: &SeparableConv, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (w2, b2, residual) = (cx.opt_input(5)?, cx.opt_input(6)?, cx.opt_input(7)?);
     let kernels = cx.kernels();
     let (mut y, mut scratch) = (cx.output(0)?, cx.output(1)?);
-    let window = Window::new(&x.shape, &op.kernel, &op.strides, &Default::default(), &op.pads)?;
+    let window = Window::new(
+        &x.shape,
+        &op.kernel,
+        &op.strides,
+        &Default::default(),
+        &op.pads,
+    )?;
     let (xi, yi) = (Image::new(&x.shape)?, Image::new(&y.shape)?);
     let taps = window.taps().ok_or(RunError::overflow())?;
     if x.shape.rank() != 4 || y.shape.rank() != 4 || xi.batch != yi.batch || w.shape.rank() != 2 {
-        return Err(RunError::shape("a separable convolution is two-dimensional and keeps the batch"));
+        return Err(RunError::shape(
+            "a separable convolution is two-dimensional and keeps the batch",
+        ));
     }
     let middle = w.shape[1];
-    let pointwise = |w: &Tensor<'_>, from: usize, to: usize| {
-        *w.shape == [1, to.div_ceil(16), from, 16]
-    };
-    let widths = w1.map_or(middle == xi.channels, |w| pointwise(&w, xi.channels, middle))
-        && w2.map_or(middle == yi.channels, |w| pointwise(&w, middle, yi.channels));
+    let pointwise =
+        |w: &Tensor<'_>, from: usize, to: usize| *w.shape == [1, to.div_ceil(16), from, 16];
+    let widths = w1.map_or(middle == xi.channels, |w| {
+        pointwise(&w, xi.channels, middle)
+    }) && w2.map_or(middle == yi.channels, |w| {
+        pointwise(&w, middle, yi.channels)
+    });
     if w.shape[0] != taps || !widths {
-        return Err(RunError::shape("the weights of a separable convolution fit its channels"));
+        return Err(RunError::shape(
+            "the weights of a separable convolution fit its channels",
+        ));
     }
     let fits = |b: Option<Tensor<'_>>, n: usize| b.is_none_or(|b| b.shape.count() == n);
     if !fits(b1, middle) || !fits(b, middle) || !fits(b2, yi.channels) {
         return Err(RunError::shape("a bias has an element a channel"));
     }
     if residual.is_some_and(|r| r.shape != y.shape || w2.is_none()) {
-        return Err(RunError::shape("the residual of a projection has the shape of the result"));
+        return Err(RunError::shape(
+            "the residual of a projection has the shape of the result",
+        ));
     }
     // Every window meets the input, and none begins beyond it: bands are never empty.
     for axis in 1..3 {
         let (k, s) = (window.kernel[axis], window.stride[axis]);
-        let last = yi.size[axis].saturating_sub(1).checked_mul(s).ok_or(RunError::overflow())?;
-        if window.pad_begin[axis] >= k || last >= xi.size[axis].saturating_add(window.pad_begin[axis]) {
+        let last = yi.size[axis]
+            .saturating_sub(1)
+            .checked_mul(s)
+            .ok_or(RunError::overflow())?;
+        if window.pad_begin[axis] >= k
+            || last >= xi.size[axis].saturating_add(window.pad_begin[axis])
+        {
             return Err(RunError::attribute("the padding is below the kernel"));
         }
     }
@@ -70,10 +89,18 @@ pub(crate) fn run(op: &SeparableConv, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let step = Step {
         kernels,
         x: x.as_slice::<f32>()?,
-        expand: w1.map(|weights| Pointwise { weights, bias: b1, activation: activation(&op.expand) }),
+        expand: w1.map(|weights| Pointwise {
+            weights,
+            bias: b1,
+            activation: activation(&op.expand),
+        }),
         weights: w.as_slice::<f32>()?,
         bias: b,
-        project: w2.map(|weights| Pointwise { weights, bias: b2, activation: activation(&op.project) }),
+        project: w2.map(|weights| Pointwise {
+            weights,
+            bias: b2,
+            activation: activation(&op.project),
+        }),
         residual: slice(residual)?,
         depthwise: Conv {
             batch: 1,
@@ -95,7 +122,9 @@ pub(crate) fn run(op: &SeparableConv, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let workers = scratch.shape[0].max(1);
     let part = scratch.shape.count() / workers;
     if part < step.scratch().ok_or(RunError::overflow())? {
-        return Err(RunError::shape("the scratch of a separable convolution holds a band"));
+        return Err(RunError::shape(
+            "the scratch of a separable convolution holds a band",
+        ));
     }
     let (rows, row) = (yi.batch * yi.size[1], yi.size[2] * yi.channels);
     let (y, scratch) = (y.as_mut_slice::<f32>()?, scratch.as_mut_slice::<f32>()?);
@@ -141,7 +170,10 @@ impl Step<'_> {
         let middle = d.in_channels;
         let (in_row, mid_row) = (d.input[2] * self.in_channels, d.input[2] * middle);
         let out_row = d.output[2] * self.out_channels;
-        let split = self.expand.as_ref().map_or(0, |_| self.band_rows() * mid_row);
+        let split = self
+            .expand
+            .as_ref()
+            .map_or(0, |_| self.band_rows() * mid_row);
         let (expanded, filtered) = scratch.split_at_mut(split);
         // Input rows that `expanded` holds, of which image.
         let mut held = (usize::MAX, 0..0);
@@ -187,17 +219,34 @@ impl Step<'_> {
             let at = (row - rows.start) * out_row;
             let y = &mut y[at..at + count * out_row];
             match &self.project {
-                None => self.kernels.depthwise(&part, input, self.weights, self.bias, None, y, 0..count)?,
+                None => self.kernels.depthwise(
+                    &part,
+                    input,
+                    self.weights,
+                    self.bias,
+                    None,
+                    y,
+                    0..count,
+                )?,
                 Some(p) => {
                     let m = count * d.output[2];
                     let filtered = &mut filtered[..m * middle];
-                    self.kernels.depthwise(&part, input, self.weights, self.bias, None, filtered, 0..count)?;
+                    self.kernels.depthwise(
+                        &part,
+                        input,
+                        self.weights,
+                        self.bias,
+                        None,
+                        filtered,
+                        0..count,
+                    )?;
                     let g = Gemm {
                         activation: p.activation,
                         ..Gemm::new(m, self.out_channels, middle)
                     };
                     let residual = self.residual.map(|r| &r[row * out_row..][..y.len()]);
-                    self.kernels.gemm(&g, filtered, p.weights, p.bias, residual, y)?;
+                    self.kernels
+                        .gemm(&g, filtered, p.weights, p.bias, residual, y)?;
                 }
             }
             row += count;
