@@ -302,6 +302,9 @@ impl<'a> Env<'a> {
 /// What runs on each part of a slice: its index and its elements.
 type ChunkFn<'f, T> = dyn Fn(usize, &mut [T]) -> Result<(), RunError> + Sync + 'f;
 
+/// As [`ChunkFn`], with a part of a second slice.
+type PairFn<'f, T, U> = dyn Fn(usize, &mut [T], &mut [U]) -> Result<(), RunError> + Sync + 'f;
+
 /// The context of one step.
 pub(crate) struct Cx<'a> {
     env: &'a Env<'a>,
@@ -506,7 +509,7 @@ impl<'a> Cx<'a> {
         &self,
         (a, a_chunk): (&mut [T], usize),
         (b, b_chunk): (&mut [U], usize),
-        f: &(dyn Fn(usize, &mut [T], &mut [U]) -> Result<(), RunError> + Sync),
+        f: &PairFn<'_, T, U>,
     ) -> Result<(), RunError> {
         let (len, b_chunk) = (b.len(), b_chunk.max(1));
         let base = SharedMut(b.as_mut_ptr());

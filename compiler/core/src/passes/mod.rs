@@ -16,6 +16,7 @@ mod fuse_residual;
 mod fuse_separable;
 mod linear;
 mod lower_quantised;
+mod lower_transposed;
 mod merge_equal;
 mod recognise_activation;
 mod recognise_attention;
@@ -38,6 +39,7 @@ pub use fuse_pad::fuse_pad;
 pub use fuse_residual::fuse_residual;
 pub use fuse_separable::fuse_separable;
 pub use lower_quantised::lower_quantised;
+pub use lower_transposed::lower_transposed;
 pub use merge_equal::merge_equal;
 pub use recognise_activation::recognise_activation;
 pub use recognise_attention::recognise_attention;
@@ -124,6 +126,7 @@ const FUSE: &[Pass] = &[
 
 /// Only what nothing else waits for.
 const FINISH: &[Pass] = &[
+    ("lower_transposed", lower_transposed),
     ("flatten_transposes", flatten_transposes),
     ("simplify", simplify),
     ("fuse_chain", fuse_chain),
