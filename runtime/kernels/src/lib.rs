@@ -36,7 +36,6 @@ mod softmax;
 pub mod sort;
 #[cfg(test)]
 mod tests;
-pub mod transpose;
 
 pub use activation::Activation;
 pub use attention::Attention;
