@@ -7,21 +7,11 @@ use super::rewrite::{Rewriter, rewrite};
 use crate::ir::{Graph, Node, Type};
 use cygnet_format::op::{Conv, ConvTranspose, Reshape, Transpose};
 use cygnet_format::{Axes, Dim, Op};
+use cygnet_kernels::gemm;
 
 /// Lowers transposed convolutions without overlap; gives their number.
 pub fn lower_transposed(graph: &mut Graph) -> usize {
     rewrite(graph, &mut rule)
-}
-
-/// Elements of the packed form of a `k x n` matrix: panels of 16 columns.
-fn packed(k: usize, n: usize, matrix: &[f32]) -> Vec<f32> {
-    let mut out = vec![0.0; n.div_ceil(16) * k * 16];
-    for (i, row) in matrix.chunks_exact(n).enumerate() {
-        for (j, &v) in row.iter().enumerate() {
-            out[(j / 16 * k + i) * 16 + j % 16] = v;
-        }
-    }
-    out
 }
 
 fn apart(op: &ConvTranspose) -> bool {
@@ -59,7 +49,11 @@ fn rule(cx: &mut Rewriter<'_>, node: Node) -> Option<Node> {
     // `[G = 1, C, taps, O]` is the matrix `C x (taps * O)`.
     let (k, taps) = (shape[1], shape[2]);
     let n = taps * out;
-    let w = cx.constant(&[1, n.div_ceil(16), k, 16], &packed(k, n, &weights));
+    let mut packed = vec![0.0; gemm::packed_len(k, n)];
+    if gemm::pack_b(&weights, k, n, n, 1, &mut packed).is_err() {
+        return Some(node);
+    }
+    let w = cx.constant(&[1, n.div_ceil(16), k, 16], &packed);
     let bias = bias.iter().any(|&b| b != 0.0).then(|| {
         let repeated: Vec<f32> = bias.iter().copied().cycle().take(n).collect();
         cx.constant(&[n], &repeated)
