@@ -2,7 +2,9 @@
 
 use crate::error::RunError;
 use crate::shape::Shape;
+use crate::tensor::Tensor;
 use cygnet_format::MAX_RANK;
+use cygnet_kernels::movement::{Side, dense_copy};
 
 /// Element strides of `shape` inside `out`; axes of length one repeat.
 ///
@@ -20,6 +22,19 @@ pub(crate) fn strides(shape: &Shape, out: &Shape) -> Result<[usize; MAX_RANK], R
         }
     }
     Ok(strides)
+}
+
+/// Fills the dense `y` of shape `out` with `x`, repeated along axes of length one.
+///
+/// # Errors
+/// When `x` does not broadcast to `out`, or `y` is too short.
+pub(crate) fn copy(x: &Tensor<'_>, out: &Shape, y: &mut [u8]) -> Result<(), RunError> {
+    let strides = strides(&x.shape, out)?.map(|s| s as isize);
+    let from = Side {
+        offset: 0,
+        strides: &strides,
+    };
+    Ok(dense_copy(x.dtype.size(), out, x.bytes, from, y)?)
 }
 
 /// Walks the rows (last axis, with axes joined where every operand allows it) of an output and the positions of `K`

@@ -1,9 +1,12 @@
 //! Geometry of channels-last spatial operators: `[N, S.., C]` with one to three spatial axes, as the kernels see it.
 
+use crate::cx::Cx;
 use crate::error::RunError;
 use crate::shape::Shape;
+use crate::tensor::Tensor;
 use core::ops::Range;
 use cygnet_format::Axes;
+use cygnet_kernels::{Activation, Conv, KernelError, Kernels, taps_inside};
 
 /// Sizes of a channels-last tensor; leading spatial sizes are 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,15 +125,99 @@ impl Window {
     }
 
     /// Range of the taps of output `o` along spatial axis `d` that lie inside `len`, and how many lie inside the padding
-    /// or `len` (pools that round up reach beyond both). In constant time: a window may be much larger than the image.
+    /// or `len` (see [`taps_inside`]).
     pub fn inside(&self, d: usize, o: usize, len: usize) -> (Range<usize>, usize) {
         let start = o.saturating_mul(self.stride[d]);
-        let before = |end: usize| {
-            let taps = end.saturating_sub(start).div_ceil(self.dilation[d]);
-            taps.min(self.kernel[d])
-        };
-        let end = self.pad_begin[d].saturating_add(len);
-        let padded = before(end.saturating_add(self.pad_end[d]));
-        (before(self.pad_begin[d])..before(end), padded)
+        let pads = (self.pad_begin[d], self.pad_end[d]);
+        taps_inside(start, self.kernel[d], self.dilation[d], pads, len)
+    }
+
+    /// The convolution with this window of images `x` to images `y`.
+    pub fn convolution(&self, x: &Image, y: &Image, groups: usize, activation: Activation) -> Conv {
+        Conv {
+            batch: x.batch,
+            input: x.size,
+            in_channels: x.channels,
+            output: y.size,
+            out_channels: y.channels,
+            kernel: self.kernel,
+            stride: self.stride,
+            dilation: self.dilation,
+            pad_begin: self.pad_begin,
+            groups,
+            activation,
+        }
+    }
+}
+
+/// A convolution kernel of [`Kernels`], dense or depthwise.
+type ConvolutionKernel = fn(
+    &Kernels,
+    &Conv,
+    &[f32],
+    &[f32],
+    Option<&[f32]>,
+    Option<&[f32]>,
+    &mut [f32],
+    Range<usize>,
+) -> Result<(), KernelError>;
+
+/// The operands of a convolution: input, weights, bias and residual.
+#[derive(Clone, Copy)]
+pub(crate) struct Operands<'a> {
+    pub x: &'a [f32],
+    pub weights: &'a [f32],
+    pub bias: Option<&'a [f32]>,
+    pub residual: Option<&'a [f32]>,
+}
+
+/// Runs a convolution on all rows of `y`, `part` rows at a time on several threads where the session has them.
+pub(crate) fn convolve(
+    cx: &Cx<'_>,
+    kernel: ConvolutionKernel,
+    p: &Conv,
+    o: Operands<'_>,
+    y: &mut [f32],
+    part: usize,
+) -> Result<(), RunError> {
+    let kernels = cx.kernels();
+    let (rows, row) = (p.rows(), p.output[2] * p.out_channels);
+    if cx.threads() == 1 || part >= rows {
+        return Ok(kernel(
+            kernels,
+            p,
+            o.x,
+            o.weights,
+            o.bias,
+            o.residual,
+            y,
+            0..rows,
+        )?);
+    }
+    cx.parallel_chunks(y, part * row, &|i, y| {
+        let (first, count) = (i * part, y.len() / row);
+        let residual = o.residual.map(|r| &r[first * row..][..y.len()]);
+        let rows = first..first + count;
+        Ok(kernel(
+            kernels, p, o.x, o.weights, o.bias, residual, y, rows,
+        )?)
+    })
+}
+
+/// Refuses a bias or residual that does not fit the result of a convolution.
+pub(crate) fn check_epilogue(
+    bias: &Option<Tensor<'_>>,
+    residual: &Option<Tensor<'_>>,
+    shape: &Shape,
+    channels: usize,
+) -> Result<(), RunError> {
+    let fits = bias.as_ref().is_none_or(|b| b.shape.count() == channels)
+        && residual.as_ref().is_none_or(|r| r.shape == *shape);
+    if fits {
+        Ok(())
+    } else {
+        Err(RunError::shape(
+            "the bias has an element a channel, the residual the shape of the result",
+        ))
     }
 }

@@ -14,8 +14,8 @@ pub struct Kernels {
     activation: activation::Apply,
     pub(crate) gemm: unsafe fn(&gemm::Task),
     pub(crate) conv: unsafe fn(&conv::Task),
-    pub(crate) conv_transpose: unsafe fn(&conv::transpose::Task),
-    pub(crate) depthwise: unsafe fn(&depthwise::Task),
+    pub(crate) conv_transpose: unsafe fn(&conv::Task),
+    pub(crate) depthwise: unsafe fn(&conv::Task),
     pub(crate) unary: unsafe fn(unary::Unary, *const f32, *mut f32, usize),
     pub(crate) binary: unsafe fn(binary::Binary, &binary::Broadcast, binary::Operands),
     pub(crate) pool: unsafe fn(&pool::Task),
@@ -23,10 +23,6 @@ pub struct Kernels {
     pub(crate) softmax: unsafe fn(&softmax::Task),
     pub(crate) norm: unsafe fn(&norm::Task),
     pub(crate) attention: unsafe fn(&attention::Task),
-}
-
-fn ptr(s: Option<&[f32]>) -> *const f32 {
-    s.map_or(core::ptr::null(), <[f32]>::as_ptr)
 }
 
 impl Kernels {
@@ -170,6 +166,7 @@ impl Kernels {
         p.check(
             x.len(),
             weights.len(),
+            Conv::packed_len,
             bias.map(<[f32]>::len),
             residual.map(<[f32]>::len),
             y.len(),
@@ -184,16 +181,7 @@ impl Kernels {
             };
             return self.gemm(&g, &x[first * p.in_channels..], weights, bias, residual, y);
         }
-        let t = conv::Task {
-            finish: self.activation,
-            p: *p,
-            x: x.as_ptr(),
-            w: weights.as_ptr(),
-            bias: ptr(bias),
-            residual: ptr(residual),
-            y: y.as_mut_ptr(),
-            rows: (rows.start, rows.end),
-        };
+        let t = conv::Task::new(self.activation, p, x, weights, bias, residual, y, rows);
         // SAFETY: checked above; `y` is exclusive.
         unsafe { (self.conv)(&t) };
         Ok(())
@@ -222,16 +210,7 @@ impl Kernels {
             y.len(),
             &rows,
         )?;
-        let t = depthwise::Task {
-            finish: self.activation,
-            p: *p,
-            x: x.as_ptr(),
-            w: weights.as_ptr(),
-            bias: ptr(bias),
-            residual: ptr(residual),
-            y: y.as_mut_ptr(),
-            rows: (rows.start, rows.end),
-        };
+        let t = conv::Task::new(self.activation, p, x, weights, bias, residual, y, rows);
         // SAFETY: checked above; `y` is exclusive.
         unsafe { (self.depthwise)(&t) };
         Ok(())
@@ -252,22 +231,16 @@ impl Kernels {
         y: &mut [f32],
         rows: Range<usize>,
     ) -> Result<(), KernelError> {
-        p.check_transpose(
+        p.check(
             x.len(),
             weights.len(),
+            Conv::packed_len,
             bias.map(<[f32]>::len),
+            None,
             y.len(),
             &rows,
         )?;
-        let t = conv::transpose::Task {
-            finish: self.activation,
-            p: *p,
-            x: x.as_ptr(),
-            w: weights.as_ptr(),
-            bias: ptr(bias),
-            y: y.as_mut_ptr(),
-            rows: (rows.start, rows.end),
-        };
+        let t = conv::Task::new(self.activation, p, x, weights, bias, None, y, rows);
         // SAFETY: checked above; `y` is exclusive.
         unsafe { (self.conv_transpose)(&t) };
         Ok(())

@@ -45,4 +45,4 @@ pub use error::KernelError;
 pub use features::Features;
 pub use gemm::Gemm;
 pub use kernels::Kernels;
-pub use pool::{Pool, PoolKind};
+pub use pool::{Pool, PoolKind, taps_inside};

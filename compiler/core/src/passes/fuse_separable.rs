@@ -164,41 +164,32 @@ fn separable(
     inputs.resize(8, None);
     let shape = |v: Option<ValueId>| v.and_then(|v| cx.ty(v).fixed_shape()).unwrap_or_default();
     let (x, out, w) = (shape(inputs[0]), shape(y), shape(inputs[3]));
-    let channels = w[1];
-    let stride = op.strides.first().map_or(1, |&s| s as usize);
-    // As the engine counts it.
-    let floats = |band: usize| {
-        let rows = ((band - 1) * stride + op.kernel[0] as usize).min(x[1]);
-        let expanded = if inputs[1].is_some() {
-            rows * x[2] * channels
-        } else {
-            0
-        };
-        let filtered = if inputs[5].is_some() {
-            band.min(out[1]) * out[2] * channels
-        } else {
-            0
-        };
-        expanded + filtered
+    let mut fused = SeparableConv {
+        kernel: op.kernel,
+        strides: op.strides,
+        pads: op.pads,
+        expand,
+        depthwise: op.act,
+        project,
+        band: 1,
     };
-    let band = (1..=out[1])
-        .rev()
-        .find(|&b| floats(b) * 4 <= BAND)
-        .unwrap_or(1);
+    let (expands, projects) = (inputs[1].is_some(), inputs[5].is_some());
+    let floats = |op: &SeparableConv| {
+        op.scratch([x[1], x[2]], [out[1], out[2]], w[1], expands, projects)
+            .expect("a part of the tensors it replaces")
+    };
+    // The longest band that fits, or a single row.
+    for band in (1..=out[1] as u32).rev() {
+        fused.band = band;
+        if floats(&fused) * 4 <= BAND {
+            break;
+        }
+    }
     let name = format!("scratch_{}", cx.graph.values.len());
-    let ty = Type::fixed(DType::F32, &[WORKERS, floats(band).next_multiple_of(16)]);
+    let ty = Type::fixed(DType::F32, &[WORKERS, floats(&fused).next_multiple_of(16)]);
     let scratch = cx.graph.add_value(name, ty);
     Node {
-        op: SeparableConv {
-            kernel: op.kernel,
-            strides: op.strides,
-            pads: op.pads,
-            expand,
-            depthwise: op.act,
-            project,
-            band: band as u32,
-        }
-        .into(),
+        op: fused.into(),
         inputs,
         outputs: vec![y, Some(scratch)],
         source: source.to_owned(),

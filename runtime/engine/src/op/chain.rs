@@ -1,11 +1,10 @@
 //! `chain`: fused elementwise steps on f32.
 
 use crate::activation::{binary, unary};
-use crate::broadcast::strides;
+use crate::broadcast::{copy, strides};
 use crate::linear::PARALLEL_WORK;
 use crate::{Cx, RunError, Shape, Tensor};
 use cygnet_format::op::{BinaryKind, Chain, Micro, MicroKind, UnaryKind};
-use cygnet_kernels::movement::{Side, row_major, strided_copy};
 use cygnet_kernels::{Binary, Broadcast, Kernels, Step, Unary};
 
 #[derive(Clone, Copy)]
@@ -85,19 +84,7 @@ pub(crate) fn run(op: &Chain, cx: &mut Cx<'_>) -> Result<(), RunError> {
         });
     }
     if let Some(x) = &x {
-        let from = strides(&x.shape, &shape)?.map(|s| s as isize);
-        let to = row_major(&shape);
-        let (from, to) = (
-            Side {
-                offset: 0,
-                strides: &from,
-            },
-            Side {
-                offset: 0,
-                strides: &to,
-            },
-        );
-        strided_copy(4, &shape, x.bytes, from, y.bytes, to)?;
+        copy(x, &shape, y.bytes)?;
     }
     let y = y.as_mut_slice::<f32>()?;
     for micro in op.steps.iter() {

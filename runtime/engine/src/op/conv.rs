@@ -2,15 +2,14 @@
 
 use crate::activation::activation;
 use crate::linear::{PARALLEL_WORK, gemm};
-use crate::spatial::{Image, Window};
+use crate::spatial::{Image, Operands, Window, check_epilogue, convolve};
 use crate::{Cx, RunError};
 use cygnet_format::op;
-use cygnet_kernels::{Conv, Gemm};
+use cygnet_kernels::{Gemm, Kernels};
 
 pub(crate) fn run(op: &op::Conv, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (x, w) = (cx.input(0)?, cx.input(1)?);
     let (bias, residual) = (cx.opt_input(2)?, cx.opt_input(3)?);
-    let kernels = cx.kernels();
     let mut y = cx.output(0)?;
     let window = Window::new(&x.shape, &op.kernel, &op.strides, &op.dilations, &op.pads)?;
     let (xi, yi) = (Image::new(&x.shape)?, Image::new(&y.shape)?);
@@ -37,26 +36,8 @@ pub(crate) fn run(op: &op::Conv, cx: &mut Cx<'_>) -> Result<(), RunError> {
             "convolution weights are [G, ceil(O/G/16), taps*C/G, 16]",
         ));
     }
-    if bias.is_some_and(|b| b.shape.count() != yi.channels)
-        || residual.is_some_and(|r| r.shape != y.shape)
-    {
-        return Err(RunError::shape(
-            "the bias has an element a channel, the residual the shape of the result",
-        ));
-    }
-    let p = Conv {
-        batch: xi.batch,
-        input: xi.size,
-        in_channels: xi.channels,
-        output: yi.size,
-        out_channels: yi.channels,
-        kernel: window.kernel,
-        stride: window.stride,
-        dilation: window.dilation,
-        pad_begin: window.pad_begin,
-        groups,
-        activation: activation(&op.act),
-    };
+    check_epilogue(&bias, &residual, &y.shape, yi.channels)?;
+    let p = window.convolution(&xi, &yi, groups, activation(&op.act));
     let bias = bias.map(|t| t.as_slice::<f32>()).transpose()?;
     let residual = residual.map(|t| t.as_slice::<f32>()).transpose()?;
     let (x, w, y) = (
@@ -74,19 +55,18 @@ pub(crate) fn run(op: &op::Conv, cx: &mut Cx<'_>) -> Result<(), RunError> {
         };
         return gemm(cx, &g, x, w, bias, residual, y);
     }
-    let (rows, row) = (p.rows(), yi.size[2] * yi.channels);
+    let rows = p.rows();
     let work = y.len().saturating_mul(depth / groups);
     let part = if work < PARALLEL_WORK {
         rows
     } else {
         rows.div_ceil(cx.threads() * 4)
     };
-    if cx.threads() == 1 || part >= rows {
-        return Ok(kernels.conv(&p, x, w, bias, residual, y, 0..rows)?);
-    }
-    cx.parallel_chunks(y, part * row, &|i, y| {
-        let (first, count) = (i * part, y.len() / row);
-        let residual = residual.map(|r| &r[first * row..][..y.len()]);
-        Ok(kernels.conv(&p, x, w, bias, residual, y, first..first + count)?)
-    })
+    let operands = Operands {
+        x,
+        weights: w,
+        bias,
+        residual,
+    };
+    convolve(cx, Kernels::conv, &p, operands, y, part)
 }

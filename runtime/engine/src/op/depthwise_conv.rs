@@ -2,15 +2,14 @@
 
 use crate::activation::activation;
 use crate::linear::PARALLEL_WORK;
-use crate::spatial::{Image, Window};
+use crate::spatial::{Image, Operands, Window, check_epilogue, convolve};
 use crate::{Cx, RunError};
 use cygnet_format::op::DepthwiseConv;
-use cygnet_kernels::Conv;
+use cygnet_kernels::Kernels;
 
 pub(crate) fn run(op: &DepthwiseConv, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (x, w) = (cx.input(0)?, cx.input(1)?);
     let (bias, residual) = (cx.opt_input(2)?, cx.opt_input(3)?);
-    let kernels = cx.kernels();
     let mut y = cx.output(0)?;
     let window = Window::new(&x.shape, &op.kernel, &op.strides, &op.dilations, &op.pads)?;
     let (xi, yi) = (Image::new(&x.shape)?, Image::new(&y.shape)?);
@@ -23,26 +22,8 @@ pub(crate) fn run(op: &DepthwiseConv, cx: &mut Cx<'_>) -> Result<(), RunError> {
     if *w.shape != [taps, xi.channels] {
         return Err(RunError::shape("depthwise weights are [taps, C]"));
     }
-    if bias.is_some_and(|b| b.shape.count() != yi.channels)
-        || residual.is_some_and(|r| r.shape != y.shape)
-    {
-        return Err(RunError::shape(
-            "the bias has an element a channel, the residual the shape of the result",
-        ));
-    }
-    let p = Conv {
-        batch: xi.batch,
-        input: xi.size,
-        in_channels: xi.channels,
-        output: yi.size,
-        out_channels: yi.channels,
-        kernel: window.kernel,
-        stride: window.stride,
-        dilation: window.dilation,
-        pad_begin: window.pad_begin,
-        groups: xi.channels,
-        activation: activation(&op.act),
-    };
+    check_epilogue(&bias, &residual, &y.shape, yi.channels)?;
+    let p = window.convolution(&xi, &yi, xi.channels, activation(&op.act));
     let bias = bias.map(|t| t.as_slice::<f32>()).transpose()?;
     let residual = residual.map(|t| t.as_slice::<f32>()).transpose()?;
     let (x, w, y) = (
@@ -53,7 +34,7 @@ pub(crate) fn run(op: &DepthwiseConv, cx: &mut Cx<'_>) -> Result<(), RunError> {
     if y.is_empty() {
         return Ok(());
     }
-    let (rows, row) = (p.rows(), yi.size[2] * yi.channels);
+    let rows = p.rows();
     // Depthwise convolutions are bound by memory: about four multiply-adds take the time of one of a product.
     let work = y.len().saturating_mul(taps).saturating_mul(4);
     let part = if work < PARALLEL_WORK {
@@ -61,12 +42,11 @@ pub(crate) fn run(op: &DepthwiseConv, cx: &mut Cx<'_>) -> Result<(), RunError> {
     } else {
         rows.div_ceil(cx.threads() * 2)
     };
-    if cx.threads() == 1 || part >= rows {
-        return Ok(kernels.depthwise(&p, x, w, bias, residual, y, 0..rows)?);
-    }
-    cx.parallel_chunks(y, part * row, &|i, y| {
-        let (first, count) = (i * part, y.len() / row);
-        let residual = residual.map(|r| &r[first * row..][..y.len()]);
-        Ok(kernels.depthwise(&p, x, w, bias, residual, y, first..first + count)?)
-    })
+    let operands = Operands {
+        x,
+        weights: w,
+        bias,
+        residual,
+    };
+    convolve(cx, Kernels::depthwise, &p, operands, y, part)
 }

@@ -27,6 +27,8 @@ struct Step<'a> {
     in_channels: usize,
     out_channels: usize,
     band: usize,
+    /// Input rows of a full band.
+    band_rows: usize,
 }
 
 pub(crate) fn run(op: &SeparableConv, cx: &mut Cx<'_>) -> Result<(), RunError> {
@@ -104,24 +106,23 @@ pub(crate) fn run(op: &SeparableConv, cx: &mut Cx<'_>) -> Result<(), RunError> {
         residual: slice(residual)?,
         depthwise: Conv {
             batch: 1,
-            input: xi.size,
             in_channels: middle,
-            output: yi.size,
             out_channels: middle,
-            kernel: window.kernel,
-            stride: window.stride,
-            dilation: [1; 3],
-            pad_begin: window.pad_begin,
-            groups: middle,
-            activation: activation(&op.depthwise),
+            ..window.convolution(&xi, &yi, middle, activation(&op.depthwise))
         },
         in_channels: xi.channels,
         out_channels: yi.channels,
         band: (op.band as usize).max(1),
+        band_rows: op.band_rows(xi.size[1]),
     };
+    let size = |i: &Image| [i.size[1], i.size[2]];
+    let (expands, projects) = (w1.is_some(), w2.is_some());
+    let scratch_len = op
+        .scratch(size(&xi), size(&yi), middle, expands, projects)
+        .ok_or(RunError::overflow())?;
     let workers = scratch.shape[0].max(1);
     let part = scratch.shape.count() / workers;
-    if part < step.scratch().ok_or(RunError::overflow())? {
+    if part < scratch_len {
         return Err(RunError::shape(
             "the scratch of a separable convolution holds a band",
         ));
@@ -143,27 +144,6 @@ fn slice(t: Option<Tensor<'_>>) -> Result<Option<&[f32]>, RunError> {
 }
 
 impl Step<'_> {
-    /// Input rows of a full band.
-    fn band_rows(&self) -> usize {
-        let d = &self.depthwise;
-        ((self.band - 1) * d.stride[1] + d.kernel[1]).min(d.input[1])
-    }
-
-    /// Floats that a band takes between the convolutions; `None` on overflow.
-    fn scratch(&self) -> Option<usize> {
-        let d = &self.depthwise;
-        let area = |rows: usize, width: usize| rows.checked_mul(width)?.checked_mul(d.in_channels);
-        let expanded = match self.expand {
-            Some(_) => area(self.band_rows(), d.input[2])?,
-            None => 0,
-        };
-        let filtered = match self.project {
-            Some(_) => area(self.band.min(d.output[1]), d.output[2])?,
-            None => 0,
-        };
-        expanded.checked_add(filtered)
-    }
-
     /// Computes rows (counted over all images) into `y`, which holds exactly those.
     fn rows(&self, rows: Range<usize>, y: &mut [f32], scratch: &mut [f32]) -> Result<(), RunError> {
         let d = &self.depthwise;
@@ -173,7 +153,7 @@ impl Step<'_> {
         let split = self
             .expand
             .as_ref()
-            .map_or(0, |_| self.band_rows() * mid_row);
+            .map_or(0, |_| self.band_rows * mid_row);
         let (expanded, filtered) = scratch.split_at_mut(split);
         // Input rows that `expanded` holds, of which image.
         let mut held = (usize::MAX, 0..0);

@@ -3,7 +3,7 @@
 use crate::{Cx, RunError};
 use cygnet_format::MAX_RANK;
 use cygnet_format::op::Slice;
-use cygnet_kernels::movement::{Side, row_major, strided_copy};
+use cygnet_kernels::movement::{Side, dense_copy};
 
 pub(crate) fn run(op: &Slice, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let x = cx.input(0)?;
@@ -35,23 +35,15 @@ pub(crate) fn run(op: &Slice, cx: &mut Cx<'_>) -> Result<(), RunError> {
             return Err(RunError::shape("a slice lies outside the tensor"));
         }
     }
-    let to = row_major(&y.shape);
-    let (from, to) = (
-        Side {
-            offset,
-            strides: &from[..rank],
-        },
-        Side {
-            offset: 0,
-            strides: &to,
-        },
-    );
-    Ok(strided_copy(
+    let from = Side {
+        offset,
+        strides: &from[..rank],
+    };
+    Ok(dense_copy(
         x.dtype.size(),
         &y.shape,
         x.bytes,
         from,
         y.bytes,
-        to,
     )?)
 }

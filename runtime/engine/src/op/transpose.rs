@@ -4,7 +4,7 @@ use crate::linear::PARALLEL_WORK;
 use crate::{Cx, RunError, Shape};
 use cygnet_format::MAX_RANK;
 use cygnet_format::op::Transpose;
-use cygnet_kernels::movement::{Side, row_major, strided_copy};
+use cygnet_kernels::movement::{Side, dense_copy};
 
 pub(crate) fn run(op: &Transpose, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let x = cx.input(0)?;
@@ -38,19 +38,12 @@ fn copy_outer(
     y: &mut [u8],
 ) -> Result<(), RunError> {
     let axis = shape.iter().position(|&d| d > 1).unwrap_or(0);
-    let to = row_major(shape);
     if cx.threads() == 1 || y.len() < PARALLEL_WORK || axis >= shape.rank() {
-        let (from, to) = (
-            Side {
-                offset: 0,
-                strides: from,
-            },
-            Side {
-                offset: 0,
-                strides: &to,
-            },
-        );
-        return Ok(strided_copy(size, shape, x, from, y, to)?);
+        let from = Side {
+            offset: 0,
+            strides: from,
+        };
+        return Ok(dense_copy(size, shape, x, from, y)?);
     }
     let part = shape[axis].div_ceil(cx.threads() * 2);
     let row = y.len() / shape[axis];
@@ -62,16 +55,6 @@ fn copy_outer(
             offset: i * part * from[axis] as usize,
             strides: from,
         };
-        Ok(strided_copy(
-            size,
-            &dims[..shape.rank()],
-            x,
-            from,
-            y,
-            Side {
-                offset: 0,
-                strides: &to,
-            },
-        )?)
+        Ok(dense_copy(size, &dims[..shape.rank()], x, from, y)?)
     })
 }

@@ -7,6 +7,7 @@
 
 mod arity;
 mod kinds;
+mod separable;
 
 pub use arity::Arity;
 pub use kinds::*;

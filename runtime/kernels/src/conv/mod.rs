@@ -9,7 +9,8 @@ use crate::activation::{Activation, Apply};
 use crate::error::{KernelError, at_least, exactly, product};
 use crate::gemm::PANEL;
 use crate::gemm::tile::{
-    Store, accumulate, accumulate_lines, narrow, start, store, tile_height, tile_rows, with_tile,
+    Store, accumulate, accumulate_lines, narrow, offset, start, store, tile_height, tile_rows,
+    with_tile,
 };
 use crate::isa::{Isa, kernel_rows};
 use core::mem::MaybeUninit;
@@ -150,10 +151,12 @@ impl Conv {
         Ok(())
     }
 
+    /// Checks of a piece of work against the slices at hand; `weights` gives how many weights a valid shape has.
     pub(crate) fn check(
         &self,
         x: usize,
         w: usize,
+        weights: impl Fn(&Conv) -> usize,
         bias: Option<usize>,
         residual: Option<usize>,
         y: usize,
@@ -173,7 +176,7 @@ impl Conv {
                 self.in_channels,
             ])?,
         )?;
-        at_least(w, self.packed_len())?;
+        at_least(w, weights(self))?;
         let out = product(&[rows.len(), self.output[2], self.out_channels])?;
         exactly(y, out)?;
         if let Some(len) = bias {
@@ -221,7 +224,7 @@ pub fn pack_weights(
     Ok(())
 }
 
-/// A validated piece of a convolution; `residual` and `y` start at the first row of the range.
+/// A validated piece of a convolution of any kind; `residual` and `y` start at the first row of the range.
 #[derive(Clone, Copy)]
 pub(crate) struct Task {
     pub finish: Apply,
@@ -232,6 +235,31 @@ pub(crate) struct Task {
     pub residual: *const f32,
     pub y: *mut f32,
     pub rows: (usize, usize),
+}
+
+impl Task {
+    pub(crate) fn new(
+        finish: Apply,
+        p: &Conv,
+        x: &[f32],
+        w: &[f32],
+        bias: Option<&[f32]>,
+        residual: Option<&[f32]>,
+        y: &mut [f32],
+        rows: Range<usize>,
+    ) -> Self {
+        let ptr = |s: Option<&[f32]>| s.map_or(core::ptr::null(), <[f32]>::as_ptr);
+        Self {
+            finish,
+            p: *p,
+            x: x.as_ptr(),
+            w: w.as_ptr(),
+            bias: ptr(bias),
+            residual: ptr(residual),
+            y: y.as_mut_ptr(),
+            rows: (rows.start, rows.end),
+        }
+    }
 }
 
 kernel_rows!(pub(crate) ROWS = body(t: &Task), neon = neon::body);
@@ -420,16 +448,8 @@ impl Epilogue<'_> {
             Store {
                 c: t.y.add(at),
                 ldc: t.p.out_channels,
-                bias: if t.bias.is_null() {
-                    t.bias
-                } else {
-                    t.bias.add(o)
-                },
-                residual: if t.residual.is_null() {
-                    t.residual
-                } else {
-                    t.residual.add(at)
-                },
+                bias: offset(t.bias, o),
+                residual: offset(t.residual, at),
                 ldr: t.p.out_channels,
                 rows,
                 cols: (self.og - panel * PANEL).min(width * PANEL),

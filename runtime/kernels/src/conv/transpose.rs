@@ -1,62 +1,12 @@
 //! Transposed convolution (gradient of a convolution with respect to its input).
-use crate::activation::Apply;
-use crate::conv::Conv;
-use crate::error::{KernelError, at_least, exactly, product};
+use crate::conv::{Conv, Task};
 use crate::gemm::PANEL;
 use crate::isa::{Isa, kernel_rows};
-use core::ops::Range;
 
 /// Elements of the packed weights `[groups][ceil(Og / 16)][taps * Ig][16]`, the same form as a convolution's, with the
 /// kernel not flipped: tap t adds `x[i] * w[t]` to output `i * stride - pad_begin + t * dilation`.
 pub const fn packed_len(p: &Conv) -> usize {
     p.packed_len()
-}
-
-impl Conv {
-    pub(crate) fn check_transpose(
-        &self,
-        x: usize,
-        w: usize,
-        bias: Option<usize>,
-        y: usize,
-        rows: &Range<usize>,
-    ) -> Result<(), KernelError> {
-        self.check_shape()?;
-        if rows.start > rows.end || rows.end > self.rows() {
-            return Err(KernelError::Parameter);
-        }
-        at_least(
-            x,
-            product(&[
-                self.batch,
-                self.input[0],
-                self.input[1],
-                self.input[2],
-                self.in_channels,
-            ])?,
-        )?;
-        at_least(w, self.packed_len())?;
-        exactly(
-            y,
-            product(&[rows.len(), self.output[2], self.out_channels])?,
-        )?;
-        if let Some(len) = bias {
-            at_least(len, self.out_channels)?;
-        }
-        Ok(())
-    }
-}
-
-/// A validated piece of a transposed convolution; `y` starts at the first output row of the range.
-#[derive(Clone, Copy)]
-pub(crate) struct Task {
-    pub finish: Apply,
-    pub p: Conv,
-    pub x: *const f32,
-    pub w: *const f32,
-    pub bias: *const f32,
-    pub y: *mut f32,
-    pub rows: (usize, usize),
 }
 
 kernel_rows!(pub(crate) ROWS = body(t: &Task));
@@ -78,7 +28,7 @@ fn source(
 /// Gathers: every output pixel sums the taps that reach it, 16 output channels in registers.
 ///
 /// # Safety
-/// `t` passed [`Conv::check_transpose`]; the instruction set exists.
+/// `t` passed [`Conv::check`]; the instruction set exists.
 #[inline(always)]
 unsafe fn body<I: Isa>(t: &Task) {
     // SAFETY: `source` yields indices inside the input; panels lie inside the packed weights.

@@ -2,9 +2,9 @@
 #[cfg(target_arch = "aarch64")]
 mod neon;
 
-use crate::activation::Apply;
-use crate::conv::Conv;
-use crate::error::{KernelError, at_least, exactly, product};
+use crate::conv::{Conv, Task};
+use crate::error::KernelError;
+use crate::gemm::tile::offset;
 use crate::isa::{Isa, kernel_rows};
 use core::ops::Range;
 
@@ -19,55 +19,12 @@ impl Conv {
         y: usize,
         rows: &Range<usize>,
     ) -> Result<(), KernelError> {
-        self.check_shape()?;
         if self.in_channels != self.out_channels || self.groups != self.in_channels {
             return Err(KernelError::Parameter);
         }
-        if rows.start > rows.end || rows.end > self.rows() {
-            return Err(KernelError::Parameter);
-        }
-        at_least(
-            x,
-            product(&[
-                self.batch,
-                self.input[0],
-                self.input[1],
-                self.input[2],
-                self.in_channels,
-            ])?,
-        )?;
-        at_least(
-            w,
-            product(&[
-                self.kernel[0],
-                self.kernel[1],
-                self.kernel[2],
-                self.in_channels,
-            ])?,
-        )?;
-        let out = product(&[rows.len(), self.output[2], self.out_channels])?;
-        exactly(y, out)?;
-        if let Some(len) = bias {
-            at_least(len, self.out_channels)?;
-        }
-        if let Some(len) = residual {
-            exactly(len, out)?;
-        }
-        Ok(())
+        let weights = |p: &Conv| p.kernel[0] * p.kernel[1] * p.kernel[2] * p.in_channels;
+        self.check(x, w, weights, bias, residual, y, rows)
     }
-}
-
-/// A validated piece of a depthwise convolution; `residual` and `y` start at the first row of the range.
-#[derive(Clone, Copy)]
-pub(crate) struct Task {
-    pub finish: Apply,
-    pub p: Conv,
-    pub x: *const f32,
-    pub w: *const f32,
-    pub bias: *const f32,
-    pub residual: *const f32,
-    pub y: *mut f32,
-    pub rows: (usize, usize),
 }
 
 kernel_rows!(pub(crate) ROWS = body(t: &Task), neon = neon::body);
@@ -202,7 +159,7 @@ unsafe fn image<I: Isa, const KW: usize, const S: usize, const P: usize>(t: &Tas
                         oy,
                         ox,
                         y.add(ox * c),
-                        residual_at(residual, ox * c),
+                        offset(residual, ox * c),
                         lo,
                         hi,
                     );
@@ -217,7 +174,7 @@ unsafe fn image<I: Isa, const KW: usize, const S: usize, const P: usize>(t: &Tas
                     // The last block steps back to stay inside the row: a few outputs are computed twice.
                     while ox < ow {
                         let o = ox.min(ow - P);
-                        let (y, residual) = (y.add(o * c), residual_at(residual, o * c));
+                        let (y, residual) = (y.add(o * c), offset(residual, o * c));
                         if o >= first && o + P <= last {
                             block::<I, KW, S, P, false>(t, &lines, o, ch..end, y, residual, lo, hi);
                         } else {
@@ -233,7 +190,7 @@ unsafe fn image<I: Isa, const KW: usize, const S: usize, const P: usize>(t: &Tas
                         &lines,
                         ox,
                         y.add(ox * c),
-                        residual_at(residual, ox * c),
+                        offset(residual, ox * c),
                         lo,
                         hi,
                     );
@@ -245,12 +202,6 @@ unsafe fn image<I: Isa, const KW: usize, const S: usize, const P: usize>(t: &Tas
             }
         }
     }
-}
-
-#[inline(always)]
-unsafe fn residual_at(p: *const f32, n: usize) -> *const f32 {
-    // SAFETY: the caller's offset lies inside the residual.
-    if p.is_null() { p } else { unsafe { p.add(n) } }
 }
 
 #[inline(always)]
@@ -429,7 +380,7 @@ unsafe fn edge<I: Isa>(
                     }
                 }
             }
-            finish::<I>(acc, residual_at(residual, ch), y.add(ch), n, lo, hi);
+            finish::<I>(acc, offset(residual, ch), y.add(ch), n, lo, hi);
             ch += I::LANES;
         }
     }
@@ -482,7 +433,7 @@ unsafe fn far<I: Isa>(
                     }
                 }
             }
-            finish::<I>(acc, residual_at(residual, ch), y.add(ch), n, lo, hi);
+            finish::<I>(acc, offset(residual, ch), y.add(ch), n, lo, hi);
             ch += I::LANES;
         }
     }

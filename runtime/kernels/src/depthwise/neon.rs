@@ -2,7 +2,7 @@
 //!
 //! Eighteen registers hold the weights. Each input column is loaded once per kernel row and serves every output whose
 //! window holds it: those outputs' sums move from register to register by unrolling, not by copying.
-use super::Task;
+use crate::conv::Task;
 use core::arch::asm;
 
 /// Channels of a strip.

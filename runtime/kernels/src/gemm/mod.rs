@@ -8,7 +8,7 @@ use crate::error::{KernelError, at_least, product};
 use crate::isa::{Isa, kernel_rows};
 use core::ops::Range;
 pub use tile::PANEL;
-use tile::{Store, accumulate, narrow, start, store, tile_height, tile_rows, with_tile};
+use tile::{Store, accumulate, narrow, offset, start, store, tile_height, tile_rows, with_tile};
 
 /// Elements of the packed form `[ceil(n / 16)][k][16]` of a `k x n` matrix.
 pub const fn packed_len(k: usize, n: usize) -> usize {
@@ -257,16 +257,8 @@ unsafe fn store_at(
         Store {
             c: t.c.add(row * t.p.ldc + col),
             ldc: t.p.ldc,
-            bias: if t.bias.is_null() {
-                t.bias
-            } else {
-                t.bias.add(col)
-            },
-            residual: if t.residual.is_null() {
-                t.residual
-            } else {
-                t.residual.add(row * t.p.ldr + col)
-            },
+            bias: offset(t.bias, col),
+            residual: offset(t.residual, row * t.p.ldr + col),
             ldr: t.p.ldr,
             rows,
             cols: (t.p.n - col).min(width * PANEL),

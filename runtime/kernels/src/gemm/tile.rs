@@ -114,6 +114,16 @@ pub(crate) struct Store {
     pub hi: f32,
 }
 
+/// `p` moved by `n` elements; null stands for an absent operand and stays.
+///
+/// # Safety
+/// When not null, `p` is valid for `n` elements.
+#[inline(always)]
+pub(crate) unsafe fn offset(p: *const f32, n: usize) -> *const f32 {
+    // SAFETY: see the contract.
+    if p.is_null() { p } else { unsafe { p.add(n) } }
+}
+
 impl Store {
     /// Vector `j` of the bias: zero without one and beyond the valid columns.
     #[inline(always)]

@@ -78,6 +78,25 @@ pub fn strided_copy(
     }
 }
 
+/// As [`strided_copy`] to a dense tensor of `shape`.
+///
+/// # Errors
+/// As [`strided_copy`].
+pub fn dense_copy(
+    size: usize,
+    shape: &[usize],
+    src: &[u8],
+    from: Side<'_>,
+    dst: &mut [u8],
+) -> Result<(), KernelError> {
+    let strides = row_major(shape);
+    let to = Side {
+        offset: 0,
+        strides: &strides,
+    };
+    strided_copy(size, shape, src, from, dst, to)
+}
+
 /// `dst[i..] = src[perm]`: a transpose of a dense tensor; `shape` is the input's.
 ///
 /// # Errors
@@ -103,22 +122,11 @@ pub fn transpose(
         out_shape[axis] = shape[p];
         from[axis] = strides[p];
     }
-    let out_shape = &out_shape[..rank];
-    let to = row_major(out_shape);
-    strided_copy(
-        size,
-        out_shape,
-        src,
-        Side {
-            offset: 0,
-            strides: &from,
-        },
-        dst,
-        Side {
-            offset: 0,
-            strides: &to,
-        },
-    )
+    let from = Side {
+        offset: 0,
+        strides: &from,
+    };
+    dense_copy(size, &out_shape[..rank], src, from, dst)
 }
 
 fn sized<const N: usize>(

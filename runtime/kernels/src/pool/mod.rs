@@ -86,16 +86,34 @@ impl Pool {
     /// padded input.
     #[inline(always)]
     fn taps(&self, d: usize, o: usize) -> (usize, usize, usize) {
-        // In constant time: a window may be much larger than the input.
         let start = o * self.stride[d];
-        let before = |end: usize| {
-            end.saturating_sub(start)
-                .div_ceil(self.dilation[d])
-                .min(self.kernel[d])
-        };
-        let (begin, end) = (self.pad_begin[d], self.pad_begin[d] + self.input[d]);
-        (before(begin), before(end), before(end + self.pad_end[d]))
+        let pads = (self.pad_begin[d], self.pad_end[d]);
+        let (inside, padded) =
+            taps_inside(start, self.kernel[d], self.dilation[d], pads, self.input[d]);
+        (inside.start, inside.end, padded)
     }
+}
+
+/// Range of the taps of a window along one dimension that lie inside an input of `len`, and how many lie inside the
+/// input and its padding `pads` (before, after). The window begins at `start`, counted from the first padding; windows
+/// that round up reach beyond both. In constant time: a window may be much larger than the input.
+///
+/// # Panics
+/// When `dilation` is zero.
+#[inline(always)]
+pub fn taps_inside(
+    start: usize,
+    kernel: usize,
+    dilation: usize,
+    pads: (usize, usize),
+    len: usize,
+) -> (Range<usize>, usize) {
+    let before = |end: usize| end.saturating_sub(start).div_ceil(dilation).min(kernel);
+    let end = pads.0.saturating_add(len);
+    (
+        before(pads.0)..before(end),
+        before(end.saturating_add(pads.1)),
+    )
 }
 
 /// A validated piece of a pooling; `y` starts at the first row of the range.

@@ -40,6 +40,12 @@ pub(super) fn lower(cx: &mut Rewriter<'_>, node: &Node) -> Option<Node> {
         let scales: Vec<f32> = scales.iter().map(|s| x_scale * s * alpha).collect();
         scales.iter().all(|s| s.is_normal()).then_some(scales)
     };
+    let convolution = |cx: &mut Rewriter<'_>, op: ConvInteger, weights: Frozen| {
+        let second = filter(cx, weights)?;
+        let scales = scaled(&second.scales, 1.0)?;
+        let bias = bias(cx, node.inputs.get(2).copied().flatten(), &scales, n)?;
+        Some((scales, bias, (Op::from(op), second)))
+    };
     let (scales, bias, product) = match node.op {
         Op::MatMul(op) => {
             let packed = cx.def(node.inputs[1]?)?;
@@ -85,10 +91,7 @@ pub(super) fn lower(cx: &mut Rewriter<'_>, node: &Node) -> Option<Node> {
                 pads: op.pads,
                 group: op.group,
             };
-            let second = filter(cx, frozen)?;
-            let scales = scaled(&second.scales, 1.0)?;
-            let bias = bias(cx, node.inputs.get(2).copied().flatten(), &scales, n)?;
-            (scales, bias, (Op::from(integer), second))
+            convolution(cx, integer, frozen)?
         }
         Op::DepthwiseConv(op) => {
             let frozen = Frozen::of(cx, node.inputs[1]?)?;
@@ -105,10 +108,7 @@ pub(super) fn lower(cx: &mut Rewriter<'_>, node: &Node) -> Option<Node> {
                 pads: op.pads,
                 group: n as u32,
             };
-            let second = filter(cx, frozen)?;
-            let scales = scaled(&second.scales, 1.0)?;
-            let bias = bias(cx, node.inputs.get(2).copied().flatten(), &scales, n)?;
-            (scales, bias, (Op::from(integer), second))
+            convolution(cx, integer, frozen)?
         }
         _ => return None,
     };
