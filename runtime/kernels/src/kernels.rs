@@ -4,7 +4,7 @@ use crate::elementwise::{binary, unary};
 use crate::error::KernelError;
 use crate::features::Features;
 use crate::gemm::{self, Gemm};
-use crate::{activation, attention, depthwise, isa, norm, pool, softmax};
+use crate::{activation, attention, depthwise, isa, norm, pool, quantized, softmax};
 use core::ops::Range;
 
 /// One function per family, chosen once. Copy it, share it between threads.
@@ -16,6 +16,8 @@ pub struct Kernels {
     pub(crate) conv: unsafe fn(&conv::Task),
     pub(crate) conv_transpose: unsafe fn(&conv::Task),
     pub(crate) depthwise: unsafe fn(&conv::Task),
+    pub(crate) quantized_conv: unsafe fn(&quantized::Task),
+    pub(crate) quantized_depthwise: unsafe fn(&quantized::Task),
     pub(crate) unary: unsafe fn(unary::Unary, *const f32, *mut f32, usize),
     pub(crate) binary: unsafe fn(binary::Binary, &binary::Broadcast, binary::Operands),
     pub(crate) pool: unsafe fn(&pool::Task),
@@ -44,6 +46,8 @@ impl Kernels {
             conv: isa::choose(conv::ROWS, features).run,
             conv_transpose: isa::choose(conv::transpose::ROWS, features).run,
             depthwise: isa::choose(depthwise::ROWS, features).run,
+            quantized_conv: isa::choose(quantized::ROWS, features).run,
+            quantized_depthwise: isa::choose(quantized::DEPTHWISE_ROWS, features).run,
             unary: isa::choose(unary::ROWS, features).run,
             binary: isa::choose(binary::ROWS, features).run,
             pool: isa::choose(pool::ROWS, features).run,

@@ -27,6 +27,7 @@ pub mod movement;
 mod norm;
 pub mod pool;
 pub mod quantize;
+pub mod quantized;
 pub mod recurrent;
 pub mod reduce;
 pub mod resize;

@@ -1,0 +1,264 @@
+//! 8-bit convolutions and matrix products with the requantisation, and the addition of a residual, in one step.
+//!
+//! Activations are bytes, signed or not; weights are signed and symmetric. Sums are 32 bits wide and wrap around.
+//! Instruction sets multiply different kinds of bytes: a body may read the input as signed or as unsigned values, which
+//! differ by 128, and starts its sums from the row of `start` that belongs to its reading. So every body gives the same
+//! bits, whatever the element type of the input.
+mod scalar;
+#[cfg(test)]
+mod tests;
+
+use crate::conv::Conv;
+use crate::error::{KernelError, at_least, exactly, product};
+use crate::gemm::PANEL;
+use crate::isa::Row;
+use core::ops::Range;
+
+/// Products that one step of a dot-product instruction adds to a sum: weights are packed in groups of so many.
+pub const GROUP: usize = 4;
+
+/// How 32-bit sums become 8-bit results.
+///
+/// `q = clamp(round_half_even(f32(sum) * multiplier[o]), low - zero..=high - zero) + zero`, where the product is one
+/// binary32 multiplication. With a residual `r`, the result is
+/// `clamp(round_half_even(f32(q - zero) * own + f32(r - residual_zero) * other), ..) + sum_zero` within
+/// `sum_low..=sum_high`, where both products and their sum are rounded to binary32 each. A NaN gives the lower bound.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Requantize {
+    /// The integer of the value 0, in -255..=255.
+    pub zero: i32,
+    /// Least result.
+    pub low: i32,
+    /// Greatest result, not below `low`.
+    pub high: i32,
+    /// What is added afterwards, when there is a residual.
+    pub sum: Sum,
+}
+
+/// The addition of a residual to a requantised result.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sum {
+    /// Scale of the result of the product over that of the sum.
+    pub own: f32,
+    /// Scale of the residual over that of the sum.
+    pub other: f32,
+    /// The residual's zero point, in -255..=255.
+    pub residual_zero: i32,
+    /// Whether the residual's bytes are signed.
+    pub residual_signed: bool,
+    /// The integer of the value 0 of the sum, in -255..=255.
+    pub zero: i32,
+    /// Least result.
+    pub low: i32,
+    /// Greatest result, not below `low`.
+    pub high: i32,
+}
+
+/// A quantised convolution. Taps in the padding read `x_zero`.
+#[derive(Clone, Copy, Debug)]
+pub struct QuantizedConv {
+    /// Shapes; its activation is not applied: clamps are in `requantize`.
+    pub conv: Conv,
+    /// Whether the bytes of `x` are signed.
+    pub signed: bool,
+    /// The byte that stands for 0 in `x` (the bits of an i8, or a u8).
+    pub x_zero: u8,
+    /// What becomes of the sums.
+    pub requantize: Requantize,
+}
+
+impl Conv {
+    /// Bytes of a kernel row of one group in the packed form: `kernel[2] * in_channels / groups`, in whole groups of four.
+    const fn packed_row(&self) -> usize {
+        (self.kernel[2] * (self.in_channels / self.groups)).next_multiple_of(GROUP)
+    }
+
+    /// Bytes of the packed 8-bit weights `[groups][ceil(Og / 16)][kd * kh][ceil(kw * Ig / 4)][16][4]`: a kernel row's
+    /// taps and input channels are one run, filled up with zeros to whole groups.
+    pub const fn quantized_len(&self) -> usize {
+        let rows = self.kernel[0] * self.kernel[1];
+        let og = self.out_channels / self.groups;
+        self.groups * og.div_ceil(PANEL) * PANEL * rows * self.packed_row()
+    }
+}
+
+/// Packs 8-bit weights for [`crate::Kernels::quantized_conv`]. `weight(o, tap, i)` is the weight of output channel `o`
+/// (over all groups), tap `(z * kh + y) * kw + x` and input channel `i` within the group.
+///
+/// # Errors
+/// [`KernelError::Length`] when `out` does not hold exactly [`Conv::quantized_len`] elements.
+pub fn pack_weights(
+    p: &Conv,
+    weight: impl Fn(usize, usize, usize) -> i8,
+    out: &mut [i8],
+) -> Result<(), KernelError> {
+    p.check_shape()?;
+    exactly(out.len(), p.quantized_len())?;
+    let (ig, og) = (p.in_channels / p.groups, p.out_channels / p.groups);
+    let (rows, run) = (p.kernel[0] * p.kernel[1], p.kernel[2] * ig);
+    let panels = og.div_ceil(PANEL);
+    for (panel, out) in out
+        .chunks_exact_mut((rows * p.packed_row() * PANEL).max(1))
+        .enumerate()
+    {
+        let (group, first) = (panel / panels, panel % panels * PANEL);
+        for (at, out) in out.iter_mut().enumerate() {
+            let (row, at) = (at / (p.packed_row() * PANEL), at % (p.packed_row() * PANEL));
+            let (k, column) = (
+                at / (PANEL * GROUP) * GROUP + at % GROUP,
+                at / GROUP % PANEL,
+            );
+            *out = if k < run && first + column < og {
+                let tap = row * p.kernel[2] + k / ig;
+                weight(group * og + first + column, tap, k % ig)
+            } else {
+                0
+            };
+        }
+    }
+    Ok(())
+}
+
+/// What the sums of one output channel start from, for readers of signed and of unsigned inputs: the bias, less the part
+/// of the zero point, which is multiplied with every weight of the channel (their sum is `weights`). Wraps around, as the
+/// sums do.
+pub const fn start(bias: i32, weights: i32, signed: bool, x_zero: u8) -> [i32; 2] {
+    let zero = if signed {
+        x_zero as i8 as i32
+    } else {
+        x_zero as i32 - 128
+    };
+    let first = bias.wrapping_sub(weights.wrapping_mul(zero));
+    [first, first.wrapping_sub(weights.wrapping_mul(128))]
+}
+
+/// A validated piece of a quantised convolution of any kind; `residual` and `y` start at the first row of the range.
+#[derive(Clone, Copy)]
+pub(crate) struct Task {
+    pub p: QuantizedConv,
+    pub x: *const u8,
+    pub w: *const i8,
+    /// `[2][out_channels]`.
+    pub start: *const i32,
+    /// `[out_channels]`.
+    pub multiplier: *const f32,
+    /// Null without a residual.
+    pub residual: *const u8,
+    pub y: *mut u8,
+    pub rows: (usize, usize),
+}
+
+/// Dense convolutions, best first.
+pub(crate) const ROWS: &[Row<unsafe fn(&Task)>] = &[Row {
+    name: "scalar",
+    needs: crate::Features::NONE,
+    run: scalar::dense,
+}];
+
+/// Depthwise convolutions, best first.
+pub(crate) const DEPTHWISE_ROWS: &[Row<unsafe fn(&Task)>] = &[Row {
+    name: "scalar",
+    needs: crate::Features::NONE,
+    run: scalar::depthwise,
+}];
+
+/// The operands of a quantised convolution.
+#[derive(Clone, Copy, Debug)]
+pub struct Operands<'a> {
+    /// `[batch, d, h, w, in_channels]`.
+    pub x: &'a [u8],
+    /// Packed by [`pack_weights`], or `[taps, channels]` of a depthwise convolution.
+    pub weights: &'a [i8],
+    /// `[2, out_channels]`: [`start`] of every channel, those of signed readers first.
+    pub start: &'a [i32],
+    /// `[out_channels]`: scale of the sums over that of the result.
+    pub multiplier: &'a [f32],
+    /// The output rows asked for, when a residual is added.
+    pub residual: Option<&'a [u8]>,
+}
+
+impl Requantize {
+    fn check(&self, residual: bool) -> Result<(), KernelError> {
+        let zero = |z: i32| (-255..=255).contains(&z);
+        let range = |low: i32, high: i32| low <= high && low >= -128 && high <= 255;
+        let sum = &self.sum;
+        let added = zero(sum.zero) && zero(sum.residual_zero) && range(sum.low, sum.high);
+        if zero(self.zero) && range(self.low, self.high) && (!residual || added) {
+            Ok(())
+        } else {
+            Err(KernelError::Parameter)
+        }
+    }
+}
+
+impl QuantizedConv {
+    fn check(
+        &self,
+        o: &Operands<'_>,
+        weights: impl Fn(&Conv) -> usize,
+        y: usize,
+        rows: &Range<usize>,
+    ) -> Result<(), KernelError> {
+        let p = &self.conv;
+        self.requantize.check(o.residual.is_some())?;
+        let residual = o.residual.map(<[u8]>::len);
+        p.check(o.x.len(), o.weights.len(), weights, None, residual, y, rows)?;
+        at_least(o.start.len(), product(&[2, p.out_channels])?)?;
+        at_least(o.multiplier.len(), p.out_channels)
+    }
+
+    fn task(&self, o: &Operands<'_>, y: &mut [u8], rows: Range<usize>) -> Task {
+        Task {
+            p: *self,
+            x: o.x.as_ptr(),
+            w: o.weights.as_ptr(),
+            start: o.start.as_ptr(),
+            multiplier: o.multiplier.as_ptr(),
+            residual: o.residual.map_or(core::ptr::null(), <[u8]>::as_ptr),
+            y: y.as_mut_ptr(),
+            rows: (rows.start, rows.end),
+        }
+    }
+}
+
+impl crate::Kernels {
+    /// Quantised convolution with weights packed by [`pack_weights`], for the output rows `rows` (of [`Conv::rows`]), of
+    /// which `y` and the residual hold `rows.len() * output[2] * out_channels` bytes.
+    ///
+    /// # Errors
+    /// [`KernelError`] when a slice does not fit the shape, or a zero point or bound is outside of 8 bits.
+    pub fn quantized_conv(
+        &self,
+        p: &QuantizedConv,
+        o: &Operands<'_>,
+        y: &mut [u8],
+        rows: Range<usize>,
+    ) -> Result<(), KernelError> {
+        p.check(o, Conv::quantized_len, y.len(), &rows)?;
+        // SAFETY: checked above; `y` is exclusive.
+        unsafe { (self.quantized_conv)(&p.task(o, y, rows)) };
+        Ok(())
+    }
+
+    /// Quantised depthwise convolution (`groups == in_channels == out_channels`) with weights `[taps][C]`; otherwise as
+    /// [`crate::Kernels::quantized_conv`].
+    ///
+    /// # Errors
+    /// [`KernelError`] when a slice does not fit the shape, or a zero point or bound is outside of 8 bits.
+    pub fn quantized_depthwise(
+        &self,
+        p: &QuantizedConv,
+        o: &Operands<'_>,
+        y: &mut [u8],
+        rows: Range<usize>,
+    ) -> Result<(), KernelError> {
+        if p.conv.in_channels != p.conv.out_channels || p.conv.groups != p.conv.in_channels {
+            return Err(KernelError::Parameter);
+        }
+        let weights = |p: &Conv| p.kernel[0] * p.kernel[1] * p.kernel[2] * p.in_channels;
+        p.check(o, weights, y.len(), &rows)?;
+        // SAFETY: checked above; `y` is exclusive.
+        unsafe { (self.quantized_depthwise)(&p.task(o, y, rows)) };
+        Ok(())
+    }
+}
