@@ -150,10 +150,7 @@ impl Step<'_> {
         let middle = d.in_channels;
         let (in_row, mid_row) = (d.input[2] * self.in_channels, d.input[2] * middle);
         let out_row = d.output[2] * self.out_channels;
-        let split = self
-            .expand
-            .as_ref()
-            .map_or(0, |_| self.band_rows * mid_row);
+        let split = self.expand.as_ref().map_or(0, |_| self.band_rows * mid_row);
         let (expanded, filtered) = scratch.split_at_mut(split);
         // Input rows that `expanded` holds, of which image.
         let mut held = (usize::MAX, 0..0);
