@@ -4,7 +4,7 @@ use crate::integer::{self, ConvGeometry};
 use crate::quantize::{self, Target, Term};
 use crate::tests::{Random, every_isa};
 use crate::{Activation, Conv, Features, Kernels};
-use std::{format, string::String, vec, vec::Vec};
+use std::{string::String, vec, vec::Vec};
 
 /// One `Kernels` for each integer instruction set of this machine.
 fn every_integer_isa() -> Vec<(String, Kernels)> {
@@ -328,8 +328,8 @@ fn bounds_outside_of_eight_bits_are_refused() {
     assert_eq!(
         kernels.quantized_conv(&case.p, &short, &mut y, rows),
         Err(crate::KernelError::Length),
-        "{}",
-        format!("{:?}", case.p)
+        "{:?}",
+        case.p
     );
 }
 
