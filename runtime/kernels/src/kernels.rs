@@ -4,6 +4,7 @@ use crate::elementwise::{binary, unary};
 use crate::error::KernelError;
 use crate::features::Features;
 use crate::gemm::{self, Gemm};
+use crate::recurrent::dot;
 use crate::{activation, attention, depthwise, isa, norm, pool, quantized, softmax};
 use core::ops::Range;
 
@@ -25,6 +26,7 @@ pub struct Kernels {
     pub(crate) softmax: unsafe fn(&softmax::Task),
     pub(crate) norm: unsafe fn(&norm::Task),
     pub(crate) attention: unsafe fn(&attention::Task),
+    dot: unsafe fn(*const f32, *const f32, usize) -> f32,
 }
 
 impl Kernels {
@@ -55,6 +57,7 @@ impl Kernels {
             softmax: isa::choose(softmax::ROWS, features).run,
             norm: isa::choose(norm::ROWS, features).run,
             attention: isa::choose(attention::ROWS, features).run,
+            dot: isa::choose(dot::ROWS, features).run,
         }
     }
 
@@ -71,6 +74,12 @@ impl Kernels {
     /// The float instruction set in use (`scalar`, `avx2`, `avx512`, `neon`, `simd128`).
     pub fn name(&self) -> &'static str {
         isa::choose(gemm::ROWS, self.features).name
+    }
+
+    /// The sum of `a[i] * b[i]`, over the shorter of both.
+    pub(crate) fn dot(&self, a: &[f32], b: &[f32]) -> f32 {
+        // SAFETY: both have that many elements; the row was chosen for this machine.
+        unsafe { (self.dot)(a.as_ptr(), b.as_ptr(), a.len().min(b.len())) }
     }
 
     /// C = act(alpha A B + bias + residual): A `[m, k]` (rows `lda` apart), `b` packed by [`gemm::pack_b`],

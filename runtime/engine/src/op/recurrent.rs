@@ -45,5 +45,8 @@ pub(super) fn run(
         h: cx.opt_output(1)?.map(|t| t.into_mut_slice()).transpose()?,
         c: cx.opt_output(2)?.map(|t| t.into_mut_slice()).transpose()?,
     };
-    Ok(recurrent::run(cell, &sizes, gates, &operands, results)?)
+    let kernels = cx.kernels();
+    Ok(recurrent::run(
+        kernels, cell, &sizes, gates, &operands, results,
+    )?)
 }

@@ -132,6 +132,7 @@ fn lstm_with_peepholes_and_lengths() {
         c: Some(&mut cell),
     };
     run(
+        &crate::Kernels::best(),
         Cell::Lstm {
             input_forget: false,
         },
@@ -208,6 +209,7 @@ fn lstm_with_coupled_gates() {
         c: Some(&mut cell),
     };
     run(
+        &crate::Kernels::best(),
         Cell::Lstm { input_forget: true },
         &sizes,
         &gates,
@@ -272,6 +274,7 @@ fn gru_plain_reset() {
         c: None,
     };
     run(
+        &crate::Kernels::best(),
         Cell::Gru {
             linear_before_reset: false,
         },
@@ -342,6 +345,7 @@ fn gru_linear_before_reset() {
         c: None,
     };
     run(
+        &crate::Kernels::best(),
         Cell::Gru {
             linear_before_reset: true,
         },
@@ -397,7 +401,15 @@ fn rnn_clipped() {
         h: Some(&mut last),
         c: None,
     };
-    run(Cell::Rnn, &sizes, &gates, &o, results).unwrap();
+    run(
+        &crate::Kernels::best(),
+        Cell::Rnn,
+        &sizes,
+        &gates,
+        &o,
+        results,
+    )
+    .unwrap();
     close(&y, &expected_y);
     close(&last, &expected_h);
 }

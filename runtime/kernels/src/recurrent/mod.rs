@@ -1,6 +1,9 @@
 //! Recurrent layers with ONNX semantics: LSTM, GRU and RNN, one batch row and direction at a time.
 
+pub(crate) mod dot;
+
 use crate::error::{KernelError, product};
+use crate::kernels::Kernels;
 use cygnet_format::op::{Gate, GateKind};
 
 /// Largest hidden size: two state rows and the gates live on the stack.
@@ -128,25 +131,12 @@ fn activate(gate: Gate, x: f32) -> f32 {
     }
 }
 
-/// Inner product in sixteen partial sums, which compilers turn into vectors.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let (a, ra) = a.as_chunks::<16>();
-    let (b, rb) = b.as_chunks::<16>();
-    let mut parts = [0f32; 16];
-    for (a, b) in a.iter().zip(b) {
-        for i in 0..16 {
-            parts[i] += a[i] * b[i];
-        }
-    }
-    let tail: f32 = ra.iter().zip(rb).map(|(a, b)| a * b).sum();
-    parts.iter().sum::<f32>() + tail
-}
-
 /// Runs the layer. `functions` holds the gate functions of each direction.
 ///
 /// # Errors
 /// [`KernelError`] when lengths do not agree with the sizes, or the hidden size is above [`MAX_HIDDEN`].
 pub fn run(
+    kernels: &Kernels,
     cell: Cell,
     s: &Sizes,
     functions: &[Gate],
@@ -191,7 +181,7 @@ pub fn run(
         .map_or(Ok(()), |c| exactly(c.len(), &state))?;
     for d in 0..s.directions {
         let backwards = s.reverse || d == 1;
-        let layer = Layer::new(cell, s, functions, o, d);
+        let layer = Layer::new(kernels, cell, s, functions, o, d);
         for b in 0..s.batch {
             let row = (d * s.batch + b) * hidden;
             let mut h = [0f32; MAX_HIDDEN];
@@ -239,6 +229,7 @@ pub fn run(
 
 /// One direction's weights.
 struct Layer<'a> {
+    kernels: &'a Kernels,
     cell: Cell,
     input: usize,
     hidden: usize,
@@ -251,9 +242,17 @@ struct Layer<'a> {
 }
 
 impl<'a> Layer<'a> {
-    fn new(cell: Cell, s: &Sizes, functions: &'a [Gate], o: &Operands<'a>, d: usize) -> Self {
+    fn new(
+        kernels: &'a Kernels,
+        cell: Cell,
+        s: &Sizes,
+        functions: &'a [Gate],
+        o: &Operands<'a>,
+        d: usize,
+    ) -> Self {
         let rows = cell.gates() * s.hidden;
         Layer {
+            kernels,
             cell,
             input: s.input,
             hidden: s.hidden,
@@ -268,12 +267,16 @@ impl<'a> Layer<'a> {
 
     /// `W x + bias` of gate row `row`.
     fn fed(&self, row: usize, x: &[f32]) -> f32 {
-        dot(&self.w[row * self.input..][..self.input], x) + self.bias.map_or(0.0, |(w, _)| w[row])
+        self.kernels
+            .dot(&self.w[row * self.input..][..self.input], x)
+            + self.bias.map_or(0.0, |(w, _)| w[row])
     }
 
     /// `R h + bias` of gate row `row`.
     fn back(&self, row: usize, h: &[f32]) -> f32 {
-        dot(&self.r[row * self.hidden..][..self.hidden], h) + self.bias.map_or(0.0, |(_, r)| r[row])
+        self.kernels
+            .dot(&self.r[row * self.hidden..][..self.hidden], h)
+            + self.bias.map_or(0.0, |(_, r)| r[row])
     }
 
     fn apply(&self, function: usize, x: f32) -> f32 {
@@ -346,6 +349,16 @@ mod expected;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn run(
+        cell: Cell,
+        s: &Sizes,
+        functions: &[Gate],
+        o: &Operands<'_>,
+        out: Results<'_>,
+    ) -> Result<(), KernelError> {
+        super::run(&Kernels::best(), cell, s, functions, o, out)
+    }
 
     const SIZES: Sizes = Sizes {
         steps: 2,
