@@ -4,6 +4,8 @@
 //! Instruction sets multiply different kinds of bytes: a body may read the input as signed or as unsigned values, which
 //! differ by 128, and starts its sums from the row of `start` that belongs to its reading. So every body gives the same
 //! bits, whatever the element type of the input.
+#[cfg(target_arch = "aarch64")]
+mod dotprod;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -149,11 +151,19 @@ pub(crate) struct Task {
 }
 
 /// Dense convolutions, best first.
-pub(crate) const ROWS: &[Row<unsafe fn(&Task)>] = &[Row {
-    name: "scalar",
-    needs: crate::Features::NONE,
-    run: scalar::dense,
-}];
+pub(crate) const ROWS: &[Row<unsafe fn(&Task)>] = &[
+    #[cfg(target_arch = "aarch64")]
+    Row {
+        name: "dotprod",
+        needs: crate::Features::NEON.union(crate::Features::DOTPROD),
+        run: dotprod::dense,
+    },
+    Row {
+        name: "scalar",
+        needs: crate::Features::NONE,
+        run: scalar::dense,
+    },
+];
 
 /// Depthwise convolutions, best first.
 pub(crate) const DEPTHWISE_ROWS: &[Row<unsafe fn(&Task)>] = &[Row {
