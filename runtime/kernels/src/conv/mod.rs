@@ -9,8 +9,8 @@ use crate::activation::{Activation, Apply};
 use crate::error::{KernelError, at_least, exactly, product};
 use crate::gemm::PANEL;
 use crate::gemm::tile::{
-    Store, accumulate, accumulate_lines, narrow, offset, start, store, tile_height, tile_rows,
-    with_tile,
+    Segment, Store, accumulate, accumulate_lines, narrow, offset, start, store, tile_height,
+    tile_rows, with_tile,
 };
 use crate::isa::{Isa, kernel_rows};
 use core::mem::MaybeUninit;
@@ -535,10 +535,17 @@ unsafe fn gathered<I: Isa, const MR: usize, const NV: usize>(
         for panel in 0..e.panels {
             let w = e.t.w.add((e.group * e.panels + panel) * e.panel_stride);
             let s = e.store(pixel, px.len(), panel, 1);
-            let mut acc = start::<I, MR, NV>(&s);
             let ahead = w.wrapping_add(e.panel_stride);
-            accumulate::<I, MR, NV>(&mut acc, &rows, w, e.panel_stride, ahead, k);
-            store::<I, MR, NV>(&acc, &s);
+            let segment = Segment {
+                a: rows,
+                len: k,
+                skip: 0,
+            };
+            if !I::tile::<MR, NV>(&[segment], w, e.panel_stride, ahead, &s) {
+                let mut acc = start::<I, MR, NV>(&s);
+                accumulate::<I, MR, NV>(&mut acc, &rows, w, e.panel_stride, ahead, k);
+                store::<I, MR, NV>(&acc, &s);
+            }
             if let Some(act) = e.rest {
                 (e.t.finish)(act, s.c, s.ldc, s.rows, s.cols);
             }
@@ -581,6 +588,26 @@ unsafe fn tile_within<I: Isa, const MR: usize, const NV: usize>(
         let first = px
             .image
             .add(((px.z as usize * p.input[1] + px.y as usize) * p.input[2] + px.x as usize) * c);
+        if I::TILES && p.kernel[0] * p.kernel[1] <= SEGMENTS {
+            let mut table = [const { MaybeUninit::<Segment<MR>>::uninit() }; SEGMENTS];
+            for kz in 0..p.kernel[0] {
+                for ky in 0..p.kernel[1] {
+                    let from =
+                        first.add((kz * p.dilation[0] * p.input[1] + ky * p.dilation[1]) * line);
+                    let mut a = [from; MR];
+                    for r in 1..MR {
+                        a[r] = from.add(r.min(s.rows - 1) * step);
+                    }
+                    let segment = Segment { a, len: k, skip: 0 };
+                    table[kz * p.kernel[1] + ky].write(segment);
+                }
+            }
+            let table = table.as_ptr().cast::<Segment<MR>>();
+            let segments = core::slice::from_raw_parts(table, p.kernel[0] * p.kernel[1]);
+            if I::tile::<MR, NV>(segments, w, panel_stride, w.wrapping_add(ahead), s) {
+                return;
+            }
+        }
         let mut acc = start::<I, MR, NV>(s);
         let mut w = w;
         for kz in 0..p.kernel[0] {
@@ -631,6 +658,34 @@ unsafe fn run<I: Isa, const MR: usize, const NV: usize>(
     }
 }
 
+/// Segments of a tile's table at most; windows of more go without.
+const SEGMENTS: usize = 64;
+
+/// The segments of a tile for [`Isa::tile`].
+struct List<const MR: usize> {
+    segments: [MaybeUninit<Segment<MR>>; SEGMENTS],
+    used: usize,
+    /// Elements of B to leave out before the next segment.
+    skip: usize,
+}
+
+impl<const MR: usize> List<MR> {
+    /// Adds a segment; rows that are null read zeros.
+    #[inline(always)]
+    fn push(&mut self, rows: &[*const f32; MR], len: usize) {
+        let a = rows.map(|p| if p.is_null() { ZEROS.as_ptr() } else { p });
+        let skip = core::mem::take(&mut self.skip);
+        self.segments[self.used].write(Segment { a, len, skip });
+        self.used += 1;
+    }
+
+    #[inline(always)]
+    fn get(&self) -> &[Segment<MR>] {
+        // SAFETY: the first `used` are written.
+        unsafe { core::slice::from_raw_parts(self.segments.as_ptr().cast(), self.used) }
+    }
+}
+
 #[inline(always)]
 unsafe fn tile<I: Isa, const MR: usize, const NV: usize>(
     p: &Conv,
@@ -642,7 +697,6 @@ unsafe fn tile<I: Isa, const MR: usize, const NV: usize>(
 ) {
     // SAFETY: a row pointer is formed only for taps inside the input; the others read zeros.
     unsafe {
-        let mut acc = start::<I, MR, NV>(s);
         let mut pixel = [px[0]; MR];
         for r in 0..MR {
             pixel[r] = px[r.min(px.len() - 1)];
@@ -661,6 +715,15 @@ unsafe fn tile<I: Isa, const MR: usize, const NV: usize>(
             joined &= pixel[r].x >= 0 && pixel[r].x + kw as i32 <= iw;
         }
         let (segments, segment) = if joined { (1, kw * ig) } else { (kw, ig) };
+        let lines = p.kernel[0] * p.kernel[1];
+        let table = I::TILES && segment <= ZERO_LEN && lines * segments <= SEGMENTS;
+        let mut list = List::<MR> {
+            segments: [const { MaybeUninit::uninit() }; SEGMENTS],
+            used: 0,
+            skip: 0,
+        };
+        let mut acc = start::<I, MR, NV>(s);
+        let first = w;
         let mut w = w;
         for kz in 0..p.kernel[0] {
             for ky in 0..p.kernel[1] {
@@ -682,6 +745,7 @@ unsafe fn tile<I: Isa, const MR: usize, const NV: usize>(
                 }
                 if all {
                     w = w.add(kw * ig * PANEL);
+                    list.skip += kw * ig * PANEL;
                     continue;
                 }
                 for kx in 0..segments {
@@ -694,10 +758,25 @@ unsafe fn tile<I: Isa, const MR: usize, const NV: usize>(
                             padded = true;
                         }
                     }
-                    run::<I, MR, NV>(&mut acc, &rows, padded, w, panel_stride, ahead, segment);
+                    if table {
+                        list.push(&rows, segment);
+                    } else {
+                        run::<I, MR, NV>(&mut acc, &rows, padded, w, panel_stride, ahead, segment);
+                    }
                     w = w.add(segment * PANEL);
                 }
             }
+        }
+        if table
+            && I::tile::<MR, NV>(
+                list.get(),
+                first,
+                panel_stride,
+                first.wrapping_add(ahead),
+                s,
+            )
+        {
+            return;
         }
         store::<I, MR, NV>(&acc, s);
     }

@@ -1,4 +1,6 @@
 //! Matrix product C = act(alpha A B + bias + residual) with B packed in panels of 16 columns.
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
 pub(crate) mod tile;
@@ -8,7 +10,9 @@ use crate::error::{KernelError, at_least, product};
 use crate::isa::{Isa, kernel_rows};
 use core::ops::Range;
 pub use tile::PANEL;
-use tile::{Store, accumulate, narrow, offset, start, store, tile_height, tile_rows, with_tile};
+use tile::{
+    Segment, Store, accumulate, narrow, offset, start, store, tile_height, tile_rows, with_tile,
+};
 
 /// Elements of the packed form `[ceil(n / 16)][k][16]` of a `k x n` matrix.
 pub const fn packed_len(k: usize, n: usize) -> usize {
@@ -282,11 +286,19 @@ unsafe fn tile<I: Isa, const MR: usize, const NV: usize>(
 ) {
     // SAFETY: the row index is clamped to the valid rows.
     unsafe {
-        let mut acc = start::<I, MR, NV>(s);
         let mut rows = [a; MR];
         for r in 0..MR {
             rows[r] = a.add(r.min(s.rows - 1) * lda);
         }
+        let segment = Segment {
+            a: rows,
+            len: k,
+            skip: 0,
+        };
+        if I::tile::<MR, NV>(&[segment], b, panel_stride, ahead, s) {
+            return;
+        }
+        let mut acc = start::<I, MR, NV>(s);
         accumulate::<I, MR, NV>(&mut acc, &rows, b, panel_stride, ahead, k);
         store::<I, MR, NV>(&acc, s);
     }

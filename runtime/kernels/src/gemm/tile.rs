@@ -89,6 +89,18 @@ pub(crate) unsafe fn accumulate_lines<I: Isa, const MR: usize, const NV: usize>(
     }
 }
 
+/// A stretch of k of a tile: where each row of A reads, and the B that belongs to it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Segment<const MR: usize> {
+    /// Starts of the rows; those beyond the tile's rows repeat one of them.
+    pub a: [*const f32; MR],
+    /// Steps of k.
+    pub len: usize,
+    /// Elements of B to leave out before this segment.
+    pub skip: usize,
+}
+
 /// Where and how a tile is stored.
 #[derive(Clone, Copy)]
 pub(crate) struct Store {
@@ -275,8 +287,8 @@ macro_rules! with_tile {
         match ($I::LANES, $I::MR) {
             (16, _) => {
                 if $two {
-                    if rows > 8 { $f::<$I, 12, 2>($($arg),*) } else if rows > 4 { $f::<$I, 8, 2>($($arg),*) } else { $f::<$I, 4, 2>($($arg),*) }
-                } else if rows > 8 { $f::<$I, 12, 1>($($arg),*) } else if rows > 4 { $f::<$I, 8, 1>($($arg),*) } else { $f::<$I, 4, 1>($($arg),*) }
+                    if rows > 10 { $f::<$I, 12, 2>($($arg),*) } else if rows > 8 { $f::<$I, 10, 2>($($arg),*) } else if rows > 6 { $f::<$I, 8, 2>($($arg),*) } else if rows > 4 { $f::<$I, 6, 2>($($arg),*) } else if rows > 2 { $f::<$I, 4, 2>($($arg),*) } else { $f::<$I, 2, 2>($($arg),*) }
+                } else if rows > 10 { $f::<$I, 12, 1>($($arg),*) } else if rows > 8 { $f::<$I, 10, 1>($($arg),*) } else if rows > 6 { $f::<$I, 8, 1>($($arg),*) } else if rows > 4 { $f::<$I, 6, 1>($($arg),*) } else if rows > 2 { $f::<$I, 4, 1>($($arg),*) } else { $f::<$I, 2, 1>($($arg),*) }
             }
             (8, _) if narrow::<$I>($cols) => {
                 if rows > 8 { $f::<$I, 12, 1>($($arg),*) } else if rows > 4 { $f::<$I, 8, 1>($($arg),*) } else { $f::<$I, 4, 1>($($arg),*) }

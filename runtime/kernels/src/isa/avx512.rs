@@ -1,5 +1,6 @@
 //! x86-64 AVX-512 F, BW, VL, DQ: 16 lanes, 32 registers.
 use super::{Isa, lanes};
+use crate::gemm::tile::{Segment, Store};
 use core::arch::x86_64::*;
 
 /// x86-64 AVX-512.
@@ -52,5 +53,20 @@ unsafe impl Isa for Avx512 {
         };
         sum(a: V) -> f32 = _mm512_reduce_add_ps(a);
         reduce_max(a: V) -> f32 = _mm512_reduce_max_ps(a);
+    }
+
+    const TILES: bool = true;
+
+    #[allow(private_interfaces)]
+    #[inline(always)]
+    unsafe fn tile<const MR: usize, const NV: usize>(
+        segments: &[Segment<MR>],
+        b: *const f32,
+        panel_stride: usize,
+        ahead: *const f32,
+        s: &Store,
+    ) -> bool {
+        // SAFETY: the contract is the same.
+        unsafe { crate::gemm::avx512::tile::<MR, NV>(segments, b, panel_stride, ahead, s) }
     }
 }

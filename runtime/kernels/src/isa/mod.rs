@@ -23,6 +23,7 @@ pub use scalar::Scalar;
 pub use simd128::Simd128;
 
 use crate::Features;
+use crate::gemm::tile::{Segment, Store};
 
 /// Operations on a vector of `LANES` f32.
 ///
@@ -83,6 +84,22 @@ pub unsafe trait Isa: Copy + 'static {
     unsafe fn sum(a: Self::V) -> f32;
     /// Largest lane.
     unsafe fn reduce_max(a: Self::V) -> f32;
+    /// Whether [`Isa::tile`] is written for this instruction set.
+    const TILES: bool = false;
+    /// Computes and stores a tile of a matrix product, `MR` by `NV` vectors, where that is written for this instruction
+    /// set; false, and nothing done, elsewhere. B begins at `b`, its panels `panel_stride` apart; the lines of the cache
+    /// from `ahead` on are asked for.
+    #[allow(private_interfaces)]
+    #[inline(always)]
+    unsafe fn tile<const MR: usize, const NV: usize>(
+        _segments: &[Segment<MR>],
+        _b: *const f32,
+        _panel_stride: usize,
+        _ahead: *const f32,
+        _s: &Store,
+    ) -> bool {
+        false
+    }
 }
 
 /// One row of a kernel table.
