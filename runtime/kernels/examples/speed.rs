@@ -1,5 +1,6 @@
 //! Micro-benchmark: time and arithmetic rate of layers of MobileNetV2 and ResNet-18, and of other shapes.
 //! `cargo run --release -p cygnet-kernels --features std --example speed [FILTER] [ISA]`
+use cygnet_kernels::quantized::{Operands, QuantizedConv, Requantize};
 use cygnet_kernels::{
     Activation, Attention, Conv, Features, Gemm, Kernels, Pool, PoolKind, Unary, conv, gemm,
 };
@@ -129,6 +130,83 @@ fn main() {
             &mut || {
                 k.depthwise(&p, &x, &w, Some(&bias), None, &mut y, 0..p.rows())
                     .unwrap();
+            },
+        );
+    }
+    // Layers of MobileNetV2 and ResNet-18 in 8 bits: size, channels in and out, kernel, stride, depthwise.
+    for (size, ci, co, kernel, stride, depthwise) in [
+        (224, 3, 32, 3, 2, false),
+        (224, 3, 64, 7, 2, false),
+        (112, 16, 96, 1, 1, false),
+        (56, 96, 24, 1, 1, false),
+        (56, 24, 144, 1, 1, false),
+        (28, 192, 32, 1, 1, false),
+        (14, 64, 384, 1, 1, false),
+        (14, 384, 64, 1, 1, false),
+        (14, 576, 96, 1, 1, false),
+        (7, 160, 960, 1, 1, false),
+        (7, 960, 160, 1, 1, false),
+        (7, 320, 1280, 1, 1, false),
+        (1, 1280, 1000, 1, 1, false),
+        (56, 64, 64, 3, 1, false),
+        (28, 128, 128, 3, 1, false),
+        (14, 256, 256, 3, 1, false),
+        (7, 512, 512, 3, 1, false),
+        (112, 32, 32, 3, 1, true),
+        (112, 96, 96, 3, 2, true),
+        (56, 144, 144, 3, 1, true),
+        (28, 192, 192, 3, 1, true),
+        (14, 384, 384, 3, 1, true),
+        (7, 960, 960, 3, 1, true),
+        (28, 240, 240, 5, 1, true),
+    ] {
+        let mut conv = Conv::new_2d(1, [size, size], ci, co, [kernel, kernel]);
+        conv.groups = if depthwise { ci } else { 1 };
+        conv.stride = [1, stride, stride];
+        conv.pad_begin = [0, kernel / 2, kernel / 2];
+        conv.output = [1, size.div_ceil(stride), size.div_ceil(stride)];
+        let depth = kernel * kernel * if depthwise { 1 } else { ci };
+        let x = vec![3u8; size * size * ci];
+        let weights = vec![
+            1i8;
+            if depthwise {
+                depth * co
+            } else {
+                conv.quantized_len()
+            }
+        ];
+        let (start, multiplier) = (vec![7; 2 * co], vec![0.01; co]);
+        let mut y = vec![0u8; conv.rows() * conv.output[2] * co];
+        let flops = 2.0 * (y.len() * depth) as f64;
+        let p = QuantizedConv {
+            conv,
+            signed: false,
+            x_zero: 0,
+            requantize: Requantize {
+                zero: 0,
+                low: 0,
+                high: 255,
+                sum: Default::default(),
+            },
+        };
+        let o = Operands {
+            x: &x,
+            weights: &weights,
+            start: &start,
+            multiplier: &multiplier,
+            residual: None,
+        };
+        let kind = if depthwise { "depthwise" } else { "conv" };
+        report(
+            &format!("int8 {kind} {size}x{size}x{ci} -> {co}, {kernel}x{kernel} /{stride}"),
+            flops,
+            &mut || {
+                let rows = 0..p.conv.rows();
+                if depthwise {
+                    k.quantized_depthwise(&p, &o, &mut y, rows).unwrap();
+                } else {
+                    k.quantized_conv(&p, &o, &mut y, rows).unwrap();
+                }
             },
         );
     }

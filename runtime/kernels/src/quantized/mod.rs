@@ -9,6 +9,8 @@ mod dotprod;
 mod scalar;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
 
 use crate::conv::Conv;
 use crate::error::{KernelError, at_least, exactly, product};
@@ -152,6 +154,14 @@ pub(crate) struct Task {
 
 /// Dense convolutions, best first.
 pub(crate) const ROWS: &[Row<unsafe fn(&Task)>] = &[
+    #[cfg(target_arch = "x86_64")]
+    Row {
+        name: "avx512vnni",
+        needs: crate::Features::AVX2_FMA
+            .union(crate::Features::AVX512)
+            .union(crate::Features::AVX512_VNNI),
+        run: vnni::dense,
+    },
     #[cfg(target_arch = "aarch64")]
     Row {
         name: "dotprod",
@@ -166,11 +176,21 @@ pub(crate) const ROWS: &[Row<unsafe fn(&Task)>] = &[
 ];
 
 /// Depthwise convolutions, best first.
-pub(crate) const DEPTHWISE_ROWS: &[Row<unsafe fn(&Task)>] = &[Row {
-    name: "scalar",
-    needs: crate::Features::NONE,
-    run: scalar::depthwise,
-}];
+pub(crate) const DEPTHWISE_ROWS: &[Row<unsafe fn(&Task)>] = &[
+    #[cfg(target_arch = "x86_64")]
+    Row {
+        name: "avx512vnni",
+        needs: crate::Features::AVX2_FMA
+            .union(crate::Features::AVX512)
+            .union(crate::Features::AVX512_VNNI),
+        run: vnni::depthwise,
+    },
+    Row {
+        name: "scalar",
+        needs: crate::Features::NONE,
+        run: scalar::depthwise,
+    },
+];
 
 /// The operands of a quantised convolution.
 #[derive(Clone, Copy, Debug)]

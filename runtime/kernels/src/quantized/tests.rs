@@ -97,6 +97,21 @@ impl Case {
                 conv.output[d] = (padded - reach) / conv.stride[d] + 1;
             }
         }
+        Case::of(rng, conv, if depthwise { 1 } else { ig })
+    }
+
+    /// Two square images, padded to keep their size at a stride of one.
+    fn square(rng: &mut Random, [size, ci, co, kernel, stride]: [usize; 5], groups: usize) -> Case {
+        let mut conv = Conv::new_2d(2, [size, size], ci, co, [kernel, kernel]);
+        conv.stride = [1, stride, stride];
+        conv.pad_begin = [0, kernel / 2, kernel / 2];
+        conv.output = [1, size.div_ceil(stride), size.div_ceil(stride)];
+        conv.groups = groups;
+        Case::of(rng, conv, ci / groups)
+    }
+
+    /// Operands of a geometry, whose weights have `ig` input channels each.
+    fn of(rng: &mut Random, conv: Conv, ig: usize) -> Case {
         let (signed, y_signed) = (rng.below(2) == 0, rng.below(2) == 0);
         let of = |rng: &mut Random, (low, high): (i32, i32)| {
             low + rng.below((high - low + 1) as usize) as i32
@@ -104,7 +119,7 @@ impl Case {
         let residual_signed = rng.below(2) == 0;
         let (low, high) = range(y_signed);
         let zero = of(rng, (low, high));
-        let depth = conv.kernel.iter().product::<usize>() * if depthwise { 1 } else { ig };
+        let depth = conv.kernel.iter().product::<usize>() * ig;
         let scale = 1.0 / (40.0 * 40.0 * (depth as f32).sqrt());
         let outputs = conv.out_channels;
         let mut requantize = Requantize {
@@ -277,6 +292,46 @@ fn dense_gives_the_same_bits_everywhere() {
         let case = Case::new(&mut rng, false);
         for (name, kernels) in &kernels {
             case.check(name, kernels, false);
+        }
+    }
+}
+
+/// Whole tiles, long sums and strips of channels, which the random cases are too small for.
+#[test]
+fn larger_shapes_give_the_same_bits_everywhere() {
+    let mut rng = Random::new(74);
+    let kernels = every_integer_isa();
+    // Input size, input and output channels, kernel, stride.
+    for (size, ci, co, kernel, stride) in [
+        (9, 24, 144, 1, 1),
+        (7, 600, 33, 1, 1),
+        (5, 96, 100, 1, 1),
+        (13, 3, 32, 3, 2),
+        (23, 3, 64, 7, 2),
+        (8, 64, 80, 3, 1),
+        (7, 66, 18, 3, 1),
+        (6, 600, 16, 3, 2),
+        (9, 8, 200, 5, 1),
+        (1, 1280, 50, 1, 1),
+    ] {
+        let case = Case::square(&mut rng, [size, ci, co, kernel, stride], 1);
+        for (name, kernels) in &kernels {
+            case.check(name, kernels, false);
+        }
+    }
+    for (size, c, kernel, stride) in [
+        (12, 63, 3, 1),
+        (13, 65, 3, 2),
+        (9, 128, 5, 1),
+        (11, 200, 5, 2),
+        (3, 127, 5, 1),
+        (9, 64, 7, 1),
+        (1, 64, 3, 1),
+        (2, 192, 3, 2),
+    ] {
+        let case = Case::square(&mut rng, [size, c, c, kernel, stride], c);
+        for (name, kernels) in &kernels {
+            case.check(name, kernels, true);
         }
     }
 }

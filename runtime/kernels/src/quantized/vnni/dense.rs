@@ -1,0 +1,468 @@
+//! Dense convolutions: tiles of pixels by panels of 16 channels, four bytes of the depth at a time.
+use super::{Finish, with_vnni};
+use crate::conv::Conv;
+use crate::gemm::PANEL;
+use crate::quantized::{GROUP, Task, scalar};
+use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
+
+/// Bytes of a group of one panel.
+const STEP: usize = PANEL * GROUP;
+/// Pixels whose coordinates are worked out at a time.
+const BLOCK: usize = 96;
+/// Input bytes that a block of pixels may touch, so that they stay in the first-level cache.
+const BLOCK_INPUT: usize = 24 * 1024;
+/// Longest tile.
+const MAX_ROWS: usize = 12;
+/// Longest window, in bytes, that is copied to the stack: short runs, or runs that are no whole groups.
+const GATHER: usize = 2304;
+/// Input channels up to which a window is copied: tap by tap costs more than the arithmetic.
+const GATHER_CHANNELS: usize = 8;
+/// Bytes of the padding that exist; longer runs of channels are cut to this length.
+const PAD: usize = 512;
+
+/// First input coordinates of a pixel's window (may lie in the padding) and its image.
+#[derive(Clone, Copy)]
+struct Pixel {
+    image: *const u8,
+    z: i32,
+    y: i32,
+    x: i32,
+}
+
+/// What the tiles of a task have in common.
+struct Work<'a> {
+    t: &'a Task,
+    finish: Finish,
+    flip: __m512i,
+    padding: [u8; PAD],
+    /// Bytes of the weights of a panel.
+    panel_len: usize,
+    panels: usize,
+    ig: usize,
+    og: usize,
+}
+
+/// # Safety
+/// `t` passed its check; the instruction set exists.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
+pub(in crate::quantized) unsafe fn dense(t: &Task) {
+    // SAFETY: offsets stay inside the extents that the check proved.
+    unsafe {
+        let p = &t.p.conv;
+        let (ig, og) = (p.in_channels / p.groups, p.out_channels / p.groups);
+        let window = p.kernel[0] * p.kernel[1] * p.packed_row();
+        let ragged = ig % GROUP != 0 && p.kernel[2] > 1;
+        let gather = (ragged || ig <= GATHER_CHANNELS && !flat(p)) && window <= GATHER;
+        if ragged && !gather {
+            return scalar::dense(t);
+        }
+        let total = (t.rows.1 - t.rows.0) * p.output[2];
+        if total == 0 || og == 0 {
+            return;
+        }
+        let work = Work {
+            t,
+            finish: Finish::new(t),
+            flip: _mm512_set1_epi8(t.flip() as i8),
+            padding: [t.p.x_zero; PAD],
+            panel_len: window * PANEL,
+            panels: og.div_ceil(PANEL),
+            ig,
+            og,
+        };
+        let image = p.input[0] * p.input[1] * p.input[2] * p.in_channels;
+        let per_pixel = (p.stride[1] * p.stride[2] * ig).max(1);
+        let block = (BLOCK_INPUT / per_pixel / MAX_ROWS * MAX_ROWS).clamp(BLOCK / 2, BLOCK);
+        let mut pixels = [Pixel {
+            image: t.x,
+            z: 0,
+            y: 0,
+            x: 0,
+        }; BLOCK];
+        let (oh, od) = (p.output[1], p.output[0]);
+        let origin = |row: usize| Pixel {
+            image: t.x.wrapping_add(row / oh / od * image),
+            z: (row / oh % od * p.stride[0]) as i32 - p.pad_begin[0] as i32,
+            y: (row % oh * p.stride[1]) as i32 - p.pad_begin[1] as i32,
+            x: 0,
+        };
+        let (mut first, mut row, mut col) = (0, t.rows.0, 0);
+        let mut at = origin(row);
+        while first < total {
+            let n = (total - first).min(block);
+            for px in &mut pixels[..n] {
+                *px = Pixel {
+                    x: (col * p.stride[2]) as i32 - p.pad_begin[2] as i32,
+                    ..at
+                };
+                col += 1;
+                if col == p.output[2] {
+                    col = 0;
+                    row += 1;
+                    at = origin(row);
+                }
+            }
+            for group in 0..p.groups {
+                if gather {
+                    let mut i = 0;
+                    while i < n {
+                        let rows = (n - i).min(MAX_ROWS);
+                        work.gathered(&pixels[i..i + rows], group, first + i);
+                        i += rows;
+                    }
+                } else {
+                    work.panels(Source::Pixels(&pixels[..n]), group, first);
+                }
+            }
+            first += n;
+        }
+    }
+}
+
+/// Whether every window is a single pixel inside the input.
+fn flat(p: &Conv) -> bool {
+    (0..3).all(|d| p.kernel[d] == 1 && p.pad_begin[d] == 0)
+}
+
+/// Where a tile's inputs come from.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Pixels(&'a [Pixel]),
+    /// So many windows, `GATHER` bytes apart.
+    Windows(*const u8, usize),
+}
+
+impl Work<'_> {
+    with_vnni! {
+    /// All panels of a group for pixels that follow each other, from `pixel` on (counted from the task's first).
+    unsafe fn panels(&self, source: Source<'_>, group: usize, pixel: usize) {
+        // SAFETY: panels and pixels lie inside the task.
+        unsafe {
+            let n = match source {
+                Source::Pixels(px) => px.len(),
+                Source::Windows(_, n) => n,
+            };
+            let mut panel = 0;
+            while panel < self.panels {
+                let left = self.panels - panel;
+                let width = match left {
+                    1 | 2 => left,
+                    3 | 5 | 6 | 9 => 3,
+                    _ => 4,
+                };
+                let mut i = 0;
+                while i < n {
+                    let left = n - i;
+                    macro_rules! tile {
+                        ($rows:literal, $panels:literal) => {{
+                            let rows = left.min($rows);
+                            let part = match source {
+                                Source::Pixels(px) => Source::Pixels(&px[i..i + rows]),
+                                Source::Windows(p, _) => Source::Windows(p.add(i * GATHER), rows),
+                            };
+                            self.tile::<$rows, $panels>(part, group, panel, pixel + i);
+                            rows
+                        }};
+                    }
+                    i += match (width, left) {
+                        (4, 5..) => tile!(6, 4),
+                        (4, 3..) => tile!(4, 4),
+                        (4, _) => tile!(2, 4),
+                        (3, 5..) => tile!(8, 3),
+                        (3, 3..) => tile!(4, 3),
+                        (3, _) => tile!(2, 3),
+                        (2, 7..) => tile!(12, 2),
+                        (2, 3..) => tile!(6, 2),
+                        (2, _) => tile!(2, 2),
+                        (_, 7..) => tile!(12, 1),
+                        (_, 3..) => tile!(6, 1),
+                        _ => tile!(2, 1),
+                    };
+                }
+                panel += width;
+            }
+        }
+    }
+    }
+
+    with_vnni! {
+    /// A tile of windows copied to the stack, for all panels.
+    unsafe fn gathered(&self, px: &[Pixel], group: usize, pixel: usize) {
+        // SAFETY: only taps inside the input are read; a window has at most GATHER bytes.
+        unsafe {
+            let p = &self.t.p.conv;
+            let (c, ig, kw) = (p.in_channels, self.ig, p.kernel[2]);
+            let joined = p.groups == 1 && p.dilation[2] == 1;
+            let mut buffer = [MaybeUninit::<u8>::uninit(); MAX_ROWS * GATHER];
+            let to = buffer.as_mut_ptr().cast::<u8>();
+            for (r, px) in px.iter().enumerate() {
+                let mut to = to.add(r * GATHER);
+                for kz in 0..p.kernel[0] {
+                    for ky in 0..p.kernel[1] {
+                        let line = line(p, px, kz, ky);
+                        let run = kw * ig;
+                        let (before, inside) = if line.is_null() {
+                            (kw, 0)
+                        } else if joined {
+                            let before = (-px.x).clamp(0, kw as i32) as usize;
+                            let after = (px.x + kw as i32 - p.input[2] as i32)
+                                .clamp(0, (kw - before) as i32);
+                            (before, kw - before - after as usize)
+                        } else {
+                            (0, 0)
+                        };
+                        if !line.is_null() && !joined {
+                            for kx in 0..kw {
+                                let x = px.x + (kx * p.dilation[2]) as i32;
+                                let to = to.add(kx * ig);
+                                if (x as u32) < p.input[2] as u32 {
+                                    let from = line.add(x as usize * c + group * ig);
+                                    copy(from, to, ig);
+                                } else {
+                                    to.write_bytes(self.t.p.x_zero, ig);
+                                }
+                            }
+                        } else if inside == kw {
+                            copy(line.add(px.x as usize * c), to, run);
+                        } else {
+                            to.write_bytes(self.t.p.x_zero, run);
+                            if inside > 0 {
+                                let from = line.add((px.x + before as i32) as usize * c);
+                                copy(from, to.add(before * ig), inside * ig);
+                            }
+                        }
+                        // The rest of the last group meets weights of zero.
+                        to.add(run).write_bytes(0, p.packed_row() - run);
+                        to = to.add(p.packed_row());
+                    }
+                }
+            }
+            self.panels(Source::Windows(to, px.len()), group, pixel);
+        }
+    }
+    }
+
+    with_vnni! {
+    /// A tile of at most `MR` pixels by `NP` panels; missing rows repeat the last one and are not stored.
+    unsafe fn tile<const MR: usize, const NP: usize>(
+        &self,
+        source: Source<'_>,
+        group: usize,
+        panel: usize,
+        pixel: usize,
+    ) {
+        // SAFETY: a pointer is formed for taps inside the input; the others read the padding.
+        unsafe {
+            let (t, p) = (self.t, &self.t.p.conv);
+            let channel = group * self.og + panel * PANEL;
+            let columns = |j: usize| (self.og - (panel + j) * PANEL).min(PANEL);
+            let mask = |j: usize| (0xffff_u32 >> (PANEL - columns(j))) as u16;
+            let mut acc = [[_mm512_setzero_si512(); NP]; MR];
+            for j in 0..NP {
+                let start = t.start.add(p.out_channels + channel + j * PANEL);
+                let start = _mm512_maskz_loadu_epi32(mask(j), start);
+                for row in &mut acc {
+                    row[j] = start;
+                }
+            }
+            let mut w = t.w.add((group * self.panels + panel) * self.panel_len);
+            let rows = match source {
+                Source::Windows(from, rows) => {
+                    let mut at = [from; MR];
+                    for r in 1..MR {
+                        at[r] = from.add(r.min(rows - 1) * GATHER);
+                    }
+                    self.run::<MR, NP>(&mut acc, &at, w, self.panel_len / PANEL);
+                    rows
+                }
+                Source::Pixels(px) => {
+                    let mut pixels = [px[0]; MR];
+                    for r in 1..MR {
+                        pixels[r] = px[r.min(px.len() - 1)];
+                    }
+                    for kz in 0..p.kernel[0] {
+                        for ky in 0..p.kernel[1] {
+                            self.row::<MR, NP>(&mut acc, &pixels, w, group, kz, ky);
+                            w = w.add(p.packed_row() * PANEL);
+                        }
+                    }
+                    px.len()
+                }
+            };
+            for j in 0..NP {
+                let (mask, whole) = (mask(j), columns(j) == PANEL);
+                let multiplier =
+                    _mm512_maskz_loadu_ps(mask, t.multiplier.add(channel + j * PANEL));
+                for r in 0..MR {
+                    if r >= rows {
+                        break;
+                    }
+                    let at = (pixel + r) * p.out_channels + channel + j * PANEL;
+                    let mut q = self.finish.quantise(acc[r][j], multiplier);
+                    if !t.residual.is_null() {
+                        let residual = _mm_maskz_loadu_epi8(mask, t.residual.add(at).cast());
+                        q = self.finish.add(q, residual);
+                    }
+                    let q = _mm512_cvtepi32_epi8(q);
+                    if whole {
+                        _mm_storeu_si128(t.y.add(at).cast(), q);
+                    } else {
+                        _mm_mask_storeu_epi8(t.y.add(at).cast(), mask, q);
+                    }
+                }
+            }
+        }
+    }
+    }
+
+    with_vnni! {
+    /// One kernel row.
+    unsafe fn row<const MR: usize, const NP: usize>(
+        &self,
+        acc: &mut [[__m512i; NP]; MR],
+        px: &[Pixel; MR],
+        w: *const i8,
+        group: usize,
+        kz: usize,
+        ky: usize,
+    ) {
+        // SAFETY: as the tile.
+        unsafe {
+            let p = &self.t.p.conv;
+            let (kw, iw) = (p.kernel[2], p.input[2] as i32);
+            let mut lines = [core::ptr::null(); MR];
+            let mut all = true;
+            let mut inside = p.groups == 1 && (p.dilation[2] == 1 || kw == 1);
+            for r in 0..MR {
+                lines[r] = line(p, &px[r], kz, ky);
+                all &= !lines[r].is_null();
+                inside &= px[r].x >= 0 && px[r].x + kw as i32 <= iw;
+            }
+            if inside && all {
+                for r in 0..MR {
+                    lines[r] = lines[r].add(px[r].x as usize * p.in_channels);
+                }
+                return self.run::<MR, NP>(acc, &lines, w, kw * self.ig);
+            }
+            for kx in 0..kw {
+                let mut at = [core::ptr::null(); MR];
+                let mut padded = false;
+                for r in 0..MR {
+                    let x = px[r].x + (kx * p.dilation[2]) as i32;
+                    if !lines[r].is_null() && (x as u32) < iw as u32 {
+                        at[r] = lines[r].add(x as usize * p.in_channels + group * self.ig);
+                    } else {
+                        padded = true;
+                    }
+                }
+                let w = w.add(kx * self.ig * PANEL);
+                let longest = if padded { PAD } else { self.ig };
+                let mut from = 0;
+                while from < self.ig {
+                    let n = (self.ig - from).min(longest);
+                    let mut part = [self.padding.as_ptr(); MR];
+                    for r in 0..MR {
+                        if !at[r].is_null() {
+                            part[r] = at[r].add(from);
+                        }
+                    }
+                    self.run::<MR, NP>(acc, &part, w.add(from * PANEL), n);
+                    from += n;
+                }
+            }
+        }
+    }
+    }
+
+    with_vnni! {
+    /// `n` bytes of the depth, from rows of memory.
+    unsafe fn run<const MR: usize, const NP: usize>(
+        &self,
+        acc: &mut [[__m512i; NP]; MR],
+        rows: &[*const u8; MR],
+        w: *const i8,
+        n: usize,
+    ) {
+        // SAFETY: every row has `n` bytes, every panel `n` in whole groups.
+        unsafe {
+            let mut sums = *acc;
+            let rows = *rows;
+            let mut w = w;
+            let ahead = w.wrapping_add(NP * self.panel_len);
+            let mut k = 0;
+            while k + GROUP <= n {
+                let mut b = [_mm512_setzero_si512(); NP];
+                for j in 0..NP {
+                    b[j] = _mm512_loadu_si512(w.add(j * self.panel_len).cast());
+                }
+                // The next panels' weights come from memory.
+                _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(k * PANEL));
+                for r in 0..MR {
+                    let a = _mm512_set1_epi32(rows[r].add(k).cast::<i32>().read_unaligned());
+                    let a = _mm512_xor_si512(a, self.flip);
+                    for j in 0..NP {
+                        sums[r][j] = _mm512_dpbusd_epi32(sums[r][j], a, b[j]);
+                    }
+                }
+                w = w.add(STEP);
+                k += GROUP;
+            }
+            if k < n {
+                for r in 0..MR {
+                    let mut last = [0u8; GROUP];
+                    for (i, byte) in last.iter_mut().enumerate().take(n - k) {
+                        *byte = *rows[r].add(k + i);
+                    }
+                    let a = _mm512_set1_epi32(i32::from_le_bytes(last));
+                    let a = _mm512_xor_si512(a, self.flip);
+                    for j in 0..NP {
+                        let b = _mm512_loadu_si512(w.add(j * self.panel_len).cast());
+                        sums[r][j] = _mm512_dpbusd_epi32(sums[r][j], a, b);
+                    }
+                }
+            }
+            *acc = sums;
+        }
+    }
+    }
+}
+
+/// Start of the input row that a pixel's window reads with a kernel row; null in the padding.
+#[inline(always)]
+fn line(p: &Conv, px: &Pixel, kz: usize, ky: usize) -> *const u8 {
+    let z = px.z + (kz * p.dilation[0]) as i32;
+    let y = px.y + (ky * p.dilation[1]) as i32;
+    if (z as u32) < p.input[0] as u32 && (y as u32) < p.input[1] as u32 {
+        let row = z as usize * p.input[1] + y as usize;
+        px.image.wrapping_add(row * p.input[2] * p.in_channels)
+    } else {
+        core::ptr::null()
+    }
+}
+
+/// Copies `n` bytes; short runs without a call.
+#[inline(always)]
+unsafe fn copy(from: *const u8, to: *mut u8, n: usize) {
+    // SAFETY: the caller's extents; the last words overlap what is copied already.
+    unsafe {
+        if n > 64 {
+            to.copy_from_nonoverlapping(from, n);
+        } else if n >= 8 {
+            let word = |i: usize| {
+                let w = from.add(i).cast::<u64>().read_unaligned();
+                to.add(i).cast::<u64>().write_unaligned(w);
+            };
+            let mut i = 0;
+            while i + 8 <= n {
+                word(i);
+                i += 8;
+            }
+            word(n - 8);
+        } else {
+            for i in 0..n {
+                *to.add(i) = *from.add(i);
+            }
+        }
+    }
+}
