@@ -4,7 +4,6 @@ use crate::conv::Conv;
 use crate::gemm::PANEL;
 use crate::quantized::{GROUP, Task, scalar};
 use core::arch::x86_64::*;
-use core::mem::MaybeUninit;
 
 /// Bytes of a group of one panel.
 const STEP: usize = PANEL * GROUP;
@@ -35,7 +34,10 @@ struct Work<'a> {
     t: &'a Task,
     finish: Finish,
     flip: __m512i,
-    padding: [u8; PAD],
+    /// Of every length up to `PAD`, and the rest of a group.
+    padding: [u8; PAD + GROUP],
+    /// Where the input ends.
+    end: *const u8,
     /// Bytes of the weights of a panel.
     panel_len: usize,
     panels: usize,
@@ -65,12 +67,33 @@ pub(in crate::quantized) unsafe fn dense(t: &Task) {
             t,
             finish: Finish::new(t),
             flip: _mm512_set1_epi8(t.flip() as i8),
-            padding: [t.p.x_zero; PAD],
+            padding: [t.p.x_zero; PAD + GROUP],
+            end: t
+                .x
+                .add(p.batch * p.input[0] * p.input[1] * p.input[2] * p.in_channels),
             panel_len: window * PANEL,
             panels: og.div_ceil(PANEL),
             ig,
             og,
         };
+        if p.is_pointwise() {
+            let first = t.rows.0 * p.output[2];
+            let mut i = 0;
+            while i < total {
+                let count = (total - i).min(BLOCK);
+                let windows = Windows {
+                    first: t.x.add((first + i) * ig),
+                    distance: ig,
+                    len: ig,
+                    count,
+                };
+                work.panels(Source::Windows(windows), 0, i);
+                i += count;
+            }
+            return;
+        }
+        let joined = p.groups == 1 && p.dilation[2] == 1;
+        let mut buffer = [0u8; MAX_ROWS * GATHER];
         let image = p.input[0] * p.input[1] * p.input[2] * p.in_channels;
         let per_pixel = (p.stride[1] * p.stride[2] * ig).max(1);
         let block = (BLOCK_INPUT / per_pixel / MAX_ROWS * MAX_ROWS).clamp(BLOCK / 2, BLOCK);
@@ -108,7 +131,12 @@ pub(in crate::quantized) unsafe fn dense(t: &Task) {
                     let mut i = 0;
                     while i < n {
                         let rows = (n - i).min(MAX_ROWS);
-                        work.gathered(&pixels[i..i + rows], group, first + i);
+                        let px = &pixels[i..i + rows];
+                        if joined && px.iter().all(|px| within(p, px)) {
+                            work.panels(Source::Pixels(px), group, first + i);
+                        } else {
+                            work.gathered(px, &mut buffer, group, first + i);
+                        }
                         i += rows;
                     }
                 } else {
@@ -129,8 +157,18 @@ fn flat(p: &Conv) -> bool {
 #[derive(Clone, Copy)]
 enum Source<'a> {
     Pixels(&'a [Pixel]),
-    /// So many windows, `GATHER` bytes apart.
-    Windows(*const u8, usize),
+    Windows(Windows),
+}
+
+/// Windows that are one run of memory each.
+#[derive(Clone, Copy)]
+struct Windows {
+    first: *const u8,
+    /// Bytes from one to the next.
+    distance: usize,
+    /// Bytes of each.
+    len: usize,
+    count: usize,
 }
 
 impl Work<'_> {
@@ -141,7 +179,7 @@ impl Work<'_> {
         unsafe {
             let n = match source {
                 Source::Pixels(px) => px.len(),
-                Source::Windows(_, n) => n,
+                Source::Windows(w) => w.count,
             };
             let mut panel = 0;
             while panel < self.panels {
@@ -159,7 +197,11 @@ impl Work<'_> {
                             let rows = left.min($rows);
                             let part = match source {
                                 Source::Pixels(px) => Source::Pixels(&px[i..i + rows]),
-                                Source::Windows(p, _) => Source::Windows(p.add(i * GATHER), rows),
+                                Source::Windows(w) => Source::Windows(Windows {
+                                    first: w.first.add(i * w.distance),
+                                    count: rows,
+                                    ..w
+                                }),
                             };
                             self.tile::<$rows, $panels>(part, group, panel, pixel + i);
                             rows
@@ -188,14 +230,19 @@ impl Work<'_> {
 
     with_vnni! {
     /// A tile of windows copied to the stack, for all panels.
-    unsafe fn gathered(&self, px: &[Pixel], group: usize, pixel: usize) {
+    unsafe fn gathered(
+        &self,
+        px: &[Pixel],
+        buffer: &mut [u8; MAX_ROWS * GATHER],
+        group: usize,
+        pixel: usize,
+    ) {
         // SAFETY: only taps inside the input are read; a window has at most GATHER bytes.
         unsafe {
             let p = &self.t.p.conv;
             let (c, ig, kw) = (p.in_channels, self.ig, p.kernel[2]);
             let joined = p.groups == 1 && p.dilation[2] == 1;
-            let mut buffer = [MaybeUninit::<u8>::uninit(); MAX_ROWS * GATHER];
-            let to = buffer.as_mut_ptr().cast::<u8>();
+            let to = buffer.as_mut_ptr();
             for (r, px) in px.iter().enumerate() {
                 let mut to = to.add(r * GATHER);
                 for kz in 0..p.kernel[0] {
@@ -232,13 +279,18 @@ impl Work<'_> {
                                 copy(from, to.add(before * ig), inside * ig);
                             }
                         }
-                        // The rest of the last group meets weights of zero.
-                        to.add(run).write_bytes(0, p.packed_row() - run);
+                        // What the rest of the last group holds meets weights of zero.
                         to = to.add(p.packed_row());
                     }
                 }
             }
-            self.panels(Source::Windows(to, px.len()), group, pixel);
+            let windows = Windows {
+                first: to,
+                distance: GATHER,
+                len: self.panel_len / PANEL,
+                count: px.len(),
+            };
+            self.panels(Source::Windows(windows), group, pixel);
         }
     }
     }
@@ -268,13 +320,13 @@ impl Work<'_> {
             }
             let mut w = t.w.add((group * self.panels + panel) * self.panel_len);
             let rows = match source {
-                Source::Windows(from, rows) => {
-                    let mut at = [from; MR];
+                Source::Windows(windows) => {
+                    let mut at = [windows.first; MR];
                     for r in 1..MR {
-                        at[r] = from.add(r.min(rows - 1) * GATHER);
+                        at[r] = windows.first.add(r.min(windows.count - 1) * windows.distance);
                     }
-                    self.run::<MR, NP>(&mut acc, &at, w, self.panel_len / PANEL);
-                    rows
+                    self.run::<MR, NP>(&mut acc, &at, w, windows.len);
+                    windows.count
                 }
                 Source::Pixels(px) => {
                     let mut pixels = [px[0]; MR];
@@ -290,6 +342,9 @@ impl Work<'_> {
                     px.len()
                 }
             };
+            if NP == 4 && columns(NP - 1) == PANEL {
+                return self.wide(&acc, rows, channel, pixel);
+            }
             for j in 0..NP {
                 let (mask, whole) = (mask(j), columns(j) == PANEL);
                 let multiplier =
@@ -311,6 +366,49 @@ impl Work<'_> {
                         _mm_mask_storeu_epi8(t.y.add(at).cast(), mask, q);
                     }
                 }
+            }
+        }
+    }
+    }
+
+    with_vnni! {
+    /// Stores a tile of four whole panels, 64 channels of a pixel at once.
+    unsafe fn wide<const MR: usize, const NP: usize>(
+        &self,
+        acc: &[[__m512i; NP]; MR],
+        rows: usize,
+        channel: usize,
+        pixel: usize,
+    ) {
+        // SAFETY: the tile's pixels and channels lie inside the task.
+        unsafe {
+            let t = self.t;
+            let mut multiplier = [_mm512_setzero_ps(); NP];
+            for (j, m) in multiplier.iter_mut().enumerate() {
+                *m = _mm512_loadu_ps(t.multiplier.add(channel + j * PANEL));
+            }
+            let byte = _mm512_set1_epi32(0xff);
+            // Packing works within lanes: this brings four bytes of each vector to their place.
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            for r in 0..MR {
+                if r >= rows {
+                    break;
+                }
+                let at = (pixel + r) * t.p.conv.out_channels + channel;
+                let mut q = [byte; 4];
+                for j in 0..NP {
+                    q[j] = self.finish.quantise(acc[r][j], multiplier[j]);
+                    if !t.residual.is_null() {
+                        let residual = _mm_loadu_si128(t.residual.add(at + j * PANEL).cast());
+                        q[j] = self.finish.add(q[j], residual);
+                    }
+                    q[j] = _mm512_and_si512(q[j], byte);
+                }
+                let low = _mm512_packus_epi32(q[0], q[1]);
+                let high = _mm512_packus_epi32(q[2], q[3]);
+                let bytes = _mm512_packus_epi16(low, high);
+                let bytes = _mm512_permutexvar_epi32(order, bytes);
+                _mm512_storeu_si512(t.y.add(at).cast(), bytes);
             }
         }
     }
@@ -410,11 +508,19 @@ impl Work<'_> {
             }
             if k < n {
                 for r in 0..MR {
-                    let mut last = [0u8; GROUP];
-                    for (i, byte) in last.iter_mut().enumerate().take(n - k) {
-                        *byte = *rows[r].add(k + i);
-                    }
-                    let a = _mm512_set1_epi32(i32::from_le_bytes(last));
+                    // Bytes behind the row meet weights of zero; only behind the input there are none.
+                    let from = rows[r].add(k);
+                    let ends = from < self.end && from.wrapping_add(GROUP) > self.end;
+                    let a = if ends {
+                        let mut last = [0u8; GROUP];
+                        for (i, byte) in last.iter_mut().enumerate().take(n - k) {
+                            *byte = *from.add(i);
+                        }
+                        i32::from_le_bytes(last)
+                    } else {
+                        from.cast::<i32>().read_unaligned()
+                    };
+                    let a = _mm512_set1_epi32(a);
                     let a = _mm512_xor_si512(a, self.flip);
                     for j in 0..NP {
                         let b = _mm512_loadu_si512(w.add(j * self.panel_len).cast());
@@ -426,6 +532,14 @@ impl Work<'_> {
         }
     }
     }
+}
+
+/// Whether the window of a pixel lies inside the input.
+#[inline(always)]
+fn within(p: &Conv, px: &Pixel) -> bool {
+    let fits =
+        |at: i32, d: usize| at >= 0 && at as usize + (p.kernel[d] - 1) * p.dilation[d] < p.input[d];
+    fits(px.z, 0) && fits(px.y, 1) && fits(px.x, 2)
 }
 
 /// Start of the input row that a pixel's window reads with a kernel row; null in the padding.
