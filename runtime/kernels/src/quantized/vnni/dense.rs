@@ -186,7 +186,7 @@ impl Work<'_> {
                 let left = self.panels - panel;
                 let width = match left {
                     1 | 2 => left,
-                    3 | 5 | 6 | 9 => 3,
+                    3 | 5 | 9 => 3,
                     _ => 4,
                 };
                 let mut i = 0;
@@ -295,8 +295,12 @@ impl Work<'_> {
     }
     }
 
-    with_vnni! {
     /// A tile of at most `MR` pixels by `NP` panels; missing rows repeat the last one and are not stored.
+    ///
+    /// # Safety
+    /// The instruction set exists; pixels and panels lie inside the task.
+    #[inline(never)]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
     unsafe fn tile<const MR: usize, const NP: usize>(
         &self,
         source: Source<'_>,
@@ -323,7 +327,9 @@ impl Work<'_> {
                 Source::Windows(windows) => {
                     let mut at = [windows.first; MR];
                     for r in 1..MR {
-                        at[r] = windows.first.add(r.min(windows.count - 1) * windows.distance);
+                        at[r] = windows
+                            .first
+                            .add(r.min(windows.count - 1) * windows.distance);
                     }
                     self.run::<MR, NP>(&mut acc, &at, w, windows.len);
                     windows.count
@@ -342,76 +348,88 @@ impl Work<'_> {
                     px.len()
                 }
             };
-            if NP == 4 && columns(NP - 1) == PANEL {
-                return self.wide(&acc, rows, channel, pixel);
-            }
-            for j in 0..NP {
-                let (mask, whole) = (mask(j), columns(j) == PANEL);
-                let multiplier =
-                    _mm512_maskz_loadu_ps(mask, t.multiplier.add(channel + j * PANEL));
-                for r in 0..MR {
-                    if r >= rows {
-                        break;
-                    }
-                    let at = (pixel + r) * p.out_channels + channel + j * PANEL;
-                    let mut q = self.finish.quantise(acc[r][j], multiplier);
-                    if !t.residual.is_null() {
-                        let residual = _mm_maskz_loadu_epi8(mask, t.residual.add(at).cast());
-                        q = self.finish.add(q, residual);
-                    }
-                    let q = _mm512_cvtepi32_epi8(q);
-                    if whole {
-                        _mm_storeu_si128(t.y.add(at).cast(), q);
-                    } else {
-                        _mm_mask_storeu_epi8(t.y.add(at).cast(), mask, q);
-                    }
-                }
-            }
+            self.store(acc.as_ptr().cast(), [rows, NP], group, panel, pixel);
         }
     }
-    }
 
-    with_vnni! {
-    /// Stores a tile of four whole panels, 64 channels of a pixel at once.
-    unsafe fn wide<const MR: usize, const NP: usize>(
+    /// Requantises and stores the sums of a tile, `[rows][panels]` vectors. One function for all tiles: inlined into each
+    /// it would be most of the code, with its constants in memory.
+    ///
+    /// # Safety
+    /// As the tile.
+    #[inline(never)]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
+    unsafe fn store(
         &self,
-        acc: &[[__m512i; NP]; MR],
-        rows: usize,
-        channel: usize,
+        sums: *const __m512i,
+        [rows, width]: [usize; 2],
+        group: usize,
+        panel: usize,
         pixel: usize,
     ) {
         // SAFETY: the tile's pixels and channels lie inside the task.
         unsafe {
-            let t = self.t;
-            let mut multiplier = [_mm512_setzero_ps(); NP];
-            for (j, m) in multiplier.iter_mut().enumerate() {
-                *m = _mm512_loadu_ps(t.multiplier.add(channel + j * PANEL));
-            }
+            let (t, finish) = (self.t, self.finish);
+            let channel = group * self.og + panel * PANEL;
+            let columns = self.og - panel * PANEL;
             let byte = _mm512_set1_epi32(0xff);
-            // Packing works within lanes: this brings four bytes of each vector to their place.
-            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-            for r in 0..MR {
-                if r >= rows {
-                    break;
-                }
-                let at = (pixel + r) * t.p.conv.out_channels + channel;
-                let mut q = [byte; 4];
-                for j in 0..NP {
-                    q[j] = self.finish.quantise(acc[r][j], multiplier[j]);
-                    if !t.residual.is_null() {
-                        let residual = _mm_loadu_si128(t.residual.add(at + j * PANEL).cast());
-                        q[j] = self.finish.add(q[j], residual);
+            let step = t.p.conv.out_channels;
+            let mut at = pixel * step + channel;
+            if width == 4 && columns >= 4 * PANEL {
+                // Packing works within lanes: this brings four bytes of each vector to their place.
+                let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+                let multiplier = t.multiplier.add(channel);
+                let multiplier = [
+                    _mm512_loadu_ps(multiplier),
+                    _mm512_loadu_ps(multiplier.add(PANEL)),
+                    _mm512_loadu_ps(multiplier.add(2 * PANEL)),
+                    _mm512_loadu_ps(multiplier.add(3 * PANEL)),
+                ];
+                for r in 0..rows {
+                    let mut q = [byte; 4];
+                    for j in 0..4 {
+                        q[j] = finish.quantise(*sums.add(r * 4 + j), multiplier[j]);
                     }
-                    q[j] = _mm512_and_si512(q[j], byte);
+                    if !t.residual.is_null() {
+                        for (j, q) in q.iter_mut().enumerate() {
+                            let from = t.residual.add(at + j * PANEL);
+                            *q = finish.add(*q, _mm_loadu_si128(from.cast()));
+                        }
+                    }
+                    for q in &mut q {
+                        *q = _mm512_and_si512(*q, byte);
+                    }
+                    let low = _mm512_packus_epi32(q[0], q[1]);
+                    let high = _mm512_packus_epi32(q[2], q[3]);
+                    let bytes = _mm512_packus_epi16(low, high);
+                    let bytes = _mm512_permutexvar_epi32(order, bytes);
+                    _mm512_storeu_si512(t.y.add(at).cast(), bytes);
+                    at += step;
                 }
-                let low = _mm512_packus_epi32(q[0], q[1]);
-                let high = _mm512_packus_epi32(q[2], q[3]);
-                let bytes = _mm512_packus_epi16(low, high);
-                let bytes = _mm512_permutexvar_epi32(order, bytes);
-                _mm512_storeu_si512(t.y.add(at).cast(), bytes);
+                return;
+            }
+            for j in 0..width {
+                let columns = (columns - j * PANEL).min(PANEL);
+                let mask = (0xffff_u32 >> (PANEL - columns)) as u16;
+                let multiplier = t.multiplier.add(channel + j * PANEL);
+                let multiplier = _mm512_maskz_loadu_ps(mask, multiplier);
+                let mut at = at + j * PANEL;
+                for r in 0..rows {
+                    let mut q = finish.quantise(*sums.add(r * width + j), multiplier);
+                    if !t.residual.is_null() {
+                        let residual = _mm_maskz_loadu_epi8(mask, t.residual.add(at).cast());
+                        q = finish.add(q, residual);
+                    }
+                    let q = _mm512_cvtepi32_epi8(q);
+                    if columns == PANEL {
+                        _mm_storeu_si128(t.y.add(at).cast(), q);
+                    } else {
+                        _mm_mask_storeu_epi8(t.y.add(at).cast(), mask, q);
+                    }
+                    at += step;
+                }
             }
         }
-    }
     }
 
     with_vnni! {
