@@ -15,6 +15,8 @@ const BLOCK_INPUT: usize = 24 * 1024;
 const MAX_ROWS: usize = 12;
 /// Longest window, in bytes, that is copied to the stack: short runs, or runs that are no whole groups.
 const GATHER: usize = 2304;
+/// Bytes that are copied at once.
+const WORD: usize = 8;
 /// Input channels up to which a window is copied: tap by tap costs more than the arithmetic.
 const GATHER_CHANNELS: usize = 8;
 /// Bytes of the padding that exist; longer runs of channels are cut to this length.
@@ -55,7 +57,7 @@ pub(in crate::quantized) unsafe fn dense(t: &Task) {
         let (ig, og) = (p.in_channels / p.groups, p.out_channels / p.groups);
         let window = p.kernel[0] * p.kernel[1] * p.packed_row();
         let ragged = ig % GROUP != 0 && p.kernel[2] > 1;
-        let gather = (ragged || ig <= GATHER_CHANNELS && !flat(p)) && window <= GATHER;
+        let gather = (ragged || ig <= GATHER_CHANNELS && !flat(p)) && window + WORD <= GATHER;
         if ragged && !gather {
             return scalar::dense(t);
         }
@@ -92,8 +94,7 @@ pub(in crate::quantized) unsafe fn dense(t: &Task) {
             }
             return;
         }
-        let joined = p.groups == 1 && p.dilation[2] == 1;
-        let mut buffer = [0u8; MAX_ROWS * GATHER];
+        let mut buffer = [0u8; MAX_ROWS * GATHER + WORD];
         let image = p.input[0] * p.input[1] * p.input[2] * p.in_channels;
         let per_pixel = (p.stride[1] * p.stride[2] * ig).max(1);
         let block = (BLOCK_INPUT / per_pixel / MAX_ROWS * MAX_ROWS).clamp(BLOCK / 2, BLOCK);
@@ -132,11 +133,7 @@ pub(in crate::quantized) unsafe fn dense(t: &Task) {
                     while i < n {
                         let rows = (n - i).min(MAX_ROWS);
                         let px = &pixels[i..i + rows];
-                        if joined && px.iter().all(|px| within(p, px)) {
-                            work.panels(Source::Pixels(px), group, first + i);
-                        } else {
-                            work.gathered(px, &mut buffer, group, first + i);
-                        }
+                        work.gathered(px, &mut buffer, group, first + i);
                         i += rows;
                     }
                 } else {
@@ -229,11 +226,29 @@ impl Work<'_> {
     }
 
     with_vnni! {
+    /// Copies `n` bytes by whole words where they lie inside the input; up to a word is written beyond.
+    unsafe fn words(&self, from: *const u8, to: *mut u8, n: usize) {
+        // SAFETY: reads end before the input does; the caller's buffer has room for a word more.
+        unsafe {
+            if from.wrapping_add(n.next_multiple_of(WORD)) > self.end {
+                return copy(from, to, n);
+            }
+            let mut i = 0;
+            while i < n {
+                let word = from.add(i).cast::<u64>().read_unaligned();
+                to.add(i).cast::<u64>().write_unaligned(word);
+                i += WORD;
+            }
+        }
+    }
+    }
+
+    with_vnni! {
     /// A tile of windows copied to the stack, for all panels.
     unsafe fn gathered(
         &self,
         px: &[Pixel],
-        buffer: &mut [u8; MAX_ROWS * GATHER],
+        buffer: &mut [u8; MAX_ROWS * GATHER + WORD],
         group: usize,
         pixel: usize,
     ) {
@@ -243,8 +258,22 @@ impl Work<'_> {
             let (c, ig, kw) = (p.in_channels, self.ig, p.kernel[2]);
             let joined = p.groups == 1 && p.dilation[2] == 1;
             let to = buffer.as_mut_ptr();
+            // Windows lie close together, to stay in the first-level cache.
+            let distance = self.panel_len / PANEL + WORD;
             for (r, px) in px.iter().enumerate() {
-                let mut to = to.add(r * GATHER);
+                let mut to = to.add(r * distance);
+                if joined && within(p, px) {
+                    let y = px.z as usize * p.input[1] + px.y as usize;
+                    let first = px.image.add((y * p.input[2] + px.x as usize) * c);
+                    for kz in 0..p.kernel[0] {
+                        for ky in 0..p.kernel[1] {
+                            let row = kz * p.dilation[0] * p.input[1] + ky * p.dilation[1];
+                            self.words(first.add(row * p.input[2] * c), to, kw * ig);
+                            to = to.add(p.packed_row());
+                        }
+                    }
+                    continue;
+                }
                 for kz in 0..p.kernel[0] {
                     for ky in 0..p.kernel[1] {
                         let line = line(p, px, kz, ky);
@@ -286,7 +315,7 @@ impl Work<'_> {
             }
             let windows = Windows {
                 first: to,
-                distance: GATHER,
+                distance,
                 len: self.panel_len / PANEL,
                 count: px.len(),
             };
