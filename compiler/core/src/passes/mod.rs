@@ -12,6 +12,7 @@ mod fuse_activation;
 mod fuse_bias;
 mod fuse_chain;
 mod fuse_pad;
+mod fuse_quantised;
 mod fuse_residual;
 mod fuse_separable;
 mod linear;
@@ -36,6 +37,7 @@ pub use fuse_activation::fuse_activation;
 pub use fuse_bias::fuse_bias;
 pub use fuse_chain::fuse_chain;
 pub use fuse_pad::fuse_pad;
+pub use fuse_quantised::fuse_quantised;
 pub use fuse_residual::fuse_residual;
 pub use fuse_separable::fuse_separable;
 pub use lower_quantised::lower_quantised;
@@ -126,6 +128,7 @@ const FUSE: &[Pass] = &[
 
 /// Only what nothing else waits for.
 const FINISH: &[Pass] = &[
+    ("fuse_quantised", fuse_quantised),
     ("lower_transposed", lower_transposed),
     ("flatten_transposes", flatten_transposes),
     ("simplify", simplify),

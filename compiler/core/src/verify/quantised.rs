@@ -47,6 +47,8 @@ impl Quantisation {
                     Op::QuantizeLinear(_)
                         | Op::DynamicQuantizeLinear(_)
                         | Op::Requantize(_)
+                        | Op::QuantizedConv(_)
+                        | Op::QuantizedDepthwise(_)
                         | Op::QuantizedAdd(_)
                         | Op::QuantizedAveragePool(_)
                 )

@@ -59,6 +59,7 @@ impl OpCode {
             SeparableConv => a(1, 8, 2, 2),
             MatMulInteger | ConvInteger => a(2, 4, 1, 1),
             Requantize => a(1, 4, 1, 1),
+            QuantizedConv | QuantizedDepthwise => a(4, 5, 1, 1),
             DeformConv => a(3, 5, 1, 1),
             Attention => a(3, 4, 1, 1),
             Lstm => a(3, 8, 0, 3),

@@ -217,6 +217,20 @@ operators! {
     /// rows: what lies between them exists for a band at a time, in the scratch of a worker.
     56 SeparableConv separable_conv { kernel: Axes, strides: Axes, pads: Axes, expand: Activation, depthwise: Activation, project: Activation, band: u32 }
 
+    /// `x[N,S..,C](i8|u8), w(i8) packed[G, ceil(O/G/16), kd*kh, ceil(kw*C/G/4), 16, 4], start(i32)[2,O],
+    /// multiplier(f32)[O], residual(i8|u8)? -> y[N,S'..,O](i8|u8)`: sums, requantisation and the addition of a residual in
+    /// one step. An empty kernel is a matrix product over the last axis of an `x` of any rank.
+    58 QuantizedConv quantized_conv {
+        kernel: Axes, strides: Axes, dilations: Axes, pads: Axes, group: u32, x_zero: i32, zero: i32, low: i32, high: i32,
+        own: f32, other: f32, residual_zero: i32, sum_zero: i32, sum_low: i32, sum_high: i32
+    }
+    /// `x[N,S..,C](i8|u8), w(i8)[prod(kernel), C], start(i32)[2,C], multiplier(f32)[C], residual(i8|u8)? ->
+    /// y[N,S'..,C](i8|u8)`, as `quantized_conv`.
+    59 QuantizedDepthwise quantized_depthwise {
+        kernel: Axes, strides: Axes, dilations: Axes, pads: Axes, x_zero: i32, zero: i32, low: i32, high: i32,
+        own: f32, other: f32, residual_zero: i32, sum_zero: i32, sum_low: i32, sum_high: i32
+    }
+
     // ---- Reductions and normalisation ----
 
     /// `x -> y`; reduced axes are kept with length 1 or dropped, as the output shape says.

@@ -12,6 +12,8 @@ mod quantise;
 mod tests;
 mod weights;
 
+pub(super) use operand::integers;
+
 use super::rewrite::rewrite;
 use crate::ir::Graph;
 use cygnet_format::Op;

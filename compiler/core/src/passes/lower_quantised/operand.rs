@@ -59,7 +59,7 @@ impl Parameters {
 }
 
 /// The elements of a constant of at most 32 bits.
-pub(super) fn integers(cx: &Rewriter<'_>, v: ValueId) -> Option<Vec<i32>> {
+pub(in super::super) fn integers(cx: &Rewriter<'_>, v: ValueId) -> Option<Vec<i32>> {
     let value = cx.graph.value(v);
     let data = value.data.as_ref()?;
     Some(match value.ty.dtype {

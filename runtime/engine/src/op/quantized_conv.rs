@@ -1,0 +1,165 @@
+//! `quantized_conv`, and what it shares with `quantized_depthwise`.
+
+use super::quantization::clamped;
+use crate::linear::PARALLEL_WORK;
+use crate::spatial::{Image, Window};
+use crate::{Cx, RunError};
+use core::ops::Range;
+use cygnet_format::{DType, op};
+use cygnet_kernels::quantized::{GROUP, Operands, QuantizedConv, Requantize, Sum};
+use cygnet_kernels::{Activation, KernelError, Kernels};
+
+/// A kernel of [`Kernels`], dense or depthwise.
+type Kernel =
+    fn(&Kernels, &QuantizedConv, &Operands<'_>, &mut [u8], Range<usize>) -> Result<(), KernelError>;
+
+pub(crate) fn run(op: &op::QuantizedConv, cx: &mut Cx<'_>) -> Result<(), RunError> {
+    convolve(op, cx, false)
+}
+
+/// Runs either operator; a depthwise one takes its groups from the channels.
+pub(super) fn convolve(
+    op: &op::QuantizedConv,
+    cx: &mut Cx<'_>,
+    depthwise: bool,
+) -> Result<(), RunError> {
+    let (x, w, start) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
+    let (multiplier, residual) = (cx.input(3)?, cx.opt_input(4)?);
+    let y = cx.output(0)?;
+    let (window, xi, yi) = geometry(op, &x.shape, &y.shape)?;
+    let groups = if depthwise {
+        xi.channels
+    } else {
+        op.group as usize
+    };
+    let divides = groups > 0 && xi.channels % groups == 0 && yi.channels % groups == 0;
+    if xi.batch != yi.batch || !divides || (depthwise && xi.channels != yi.channels) {
+        return Err(RunError::shape(
+            "a convolution keeps the batch, and the groups divide the channels",
+        ));
+    }
+    let (c, o) = (xi.channels / groups, yi.channels / groups);
+    let taps = window.taps().ok_or(RunError::overflow())?;
+    let run = window.kernel[2]
+        .checked_mul(c)
+        .ok_or(RunError::overflow())?;
+    let rows = window.kernel[0] * window.kernel[1];
+    let fits = if depthwise {
+        *w.shape == [taps, xi.channels]
+    } else {
+        *w.shape == [groups, o.div_ceil(16), rows, run.div_ceil(GROUP), 16, GROUP]
+    };
+    let fits = fits
+        && *start.shape == [2, yi.channels]
+        && *multiplier.shape == [yi.channels]
+        && residual.as_ref().is_none_or(|r| r.shape == y.shape);
+    if !fits {
+        return Err(RunError::shape(
+            "operands of a quantised convolution do not agree",
+        ));
+    }
+    let byte = |t: DType| matches!(t, DType::I8 | DType::U8);
+    if !byte(x.dtype) || !byte(y.dtype) || residual.as_ref().is_some_and(|r| !byte(r.dtype)) {
+        return Err(RunError::dtype("operands are 8-bit integers"));
+    }
+    let (signed, zero) = (x.dtype == DType::I8, op.x_zero);
+    let x_zero = if signed {
+        i8::try_from(zero).ok().map(|z| z as u8)
+    } else {
+        u8::try_from(zero).ok()
+    };
+    let x_zero = x_zero.ok_or(RunError::attribute("a zero point is a value of its type"))?;
+    let (low, high) = clamped(y.dtype, op.low, op.high)?;
+    let (sum_low, sum_high) = clamped(y.dtype, op.sum_low, op.sum_high)?;
+    let p = QuantizedConv {
+        conv: window.convolution(&xi, &yi, groups, Activation::None),
+        signed,
+        x_zero,
+        requantize: Requantize {
+            zero: op.zero,
+            low,
+            high,
+            sum: Sum {
+                own: op.own,
+                other: op.other,
+                residual_zero: op.residual_zero,
+                residual_signed: residual.as_ref().is_some_and(|r| r.dtype == DType::I8),
+                zero: op.sum_zero,
+                low: sum_low,
+                high: sum_high,
+            },
+        },
+    };
+    let operands = Operands {
+        x: x.bytes,
+        weights: w.as_slice::<i8>()?,
+        start: start.as_slice::<i32>()?,
+        multiplier: multiplier.as_slice::<f32>()?,
+        residual: residual.map(|r| r.bytes),
+    };
+    let y = y.bytes;
+    if y.is_empty() {
+        return Ok(());
+    }
+    let kernel: Kernel = if depthwise {
+        Kernels::quantized_depthwise
+    } else {
+        Kernels::quantized_conv
+    };
+    let work = y.len().saturating_mul(taps.saturating_mul(c));
+    let (rows, row) = (p.conv.rows(), p.conv.output[2] * p.conv.out_channels);
+    let part = if work < PARALLEL_WORK {
+        rows
+    } else {
+        rows.div_ceil(cx.threads() * 4)
+    };
+    let kernels = cx.kernels();
+    cx.parallel_chunks(y, part * row, &|i, y| {
+        let first = i * part;
+        let rows = first..first + y.len() / row;
+        let residual = operands.residual.map(|r| &r[first * row..][..y.len()]);
+        Ok(kernel(
+            kernels,
+            &p,
+            &Operands {
+                residual,
+                ..operands
+            },
+            y,
+            rows,
+        )?)
+    })
+}
+
+/// The window and both images; without a kernel, every position before the last axis is a pixel of its own row.
+fn geometry(
+    op: &op::QuantizedConv,
+    x: &crate::Shape,
+    y: &crate::Shape,
+) -> Result<(Window, Image, Image), RunError> {
+    if x.rank() != y.rank() || x.rank() == 0 {
+        return Err(RunError::shape("input and result have one rank"));
+    }
+    if !op.kernel.is_empty() {
+        let window = Window::new(x, &op.kernel, &op.strides, &op.dilations, &op.pads)?;
+        return Ok((window, Image::new(x)?, Image::new(y)?));
+    }
+    let last = x.rank() - 1;
+    if x[..last] != y[..last] {
+        return Err(RunError::shape("a product keeps the leading axes"));
+    }
+    let image = |channels| Image {
+        batch: 1,
+        size: [1, x[..last].iter().product(), 1],
+        channels,
+    };
+    let ones = [1; 3];
+    let window = Window {
+        kernel: ones,
+        stride: ones,
+        dilation: ones,
+        pad_begin: [0; 3],
+        pad_end: [0; 3],
+    };
+    Ok((window, image(x[last]), image(y[last])))
+}
