@@ -215,6 +215,8 @@ struct Conv2d {
     per_channel: bool,
     clip: Option<(f32, f32)>,
     quantised_bias: bool,
+    /// Weights whose zero points leave 8 signed bits.
+    centred: bool,
 }
 
 #[test]
@@ -231,6 +233,7 @@ fn convolutions_become_integer() {
         per_channel: true,
         clip: None,
         quantised_bias: true,
+        centred: true,
     };
     let cases = [
         base(U8, I8, U8),
@@ -253,6 +256,14 @@ fn convolutions_become_integer() {
             ..base(U8, I8, I8)
         },
         Conv2d {
+            centred: false,
+            ..base(U8, I8, U8)
+        },
+        Conv2d {
+            centred: false,
+            ..base(I8, U8, U8)
+        },
+        Conv2d {
             group: 20,
             channels: 20,
             clip: Some((0.0, 1.0)),
@@ -270,7 +281,8 @@ fn convolutions_become_integer() {
         let dims: Vec<Dim> = channels.iter().map(|&n| Dim(n as i32)).collect();
         // Unsigned weights have zero points in the middle, signed ones none or a few steps away.
         let middle = if case.w == U8 { 128 } else { 0 };
-        let zero = net.bytes(Type::new(case.w, &dims), middle - 3, middle + 3);
+        let away = if case.centred { 0 } else { 3 };
+        let zero = net.bytes(Type::new(case.w, &dims), middle - away, middle + away);
         let w = net.dequantise(w, scale, zero, 0);
         let bias = if case.quantised_bias {
             let q = net.bytes(Type::fixed(DType::I32, &[case.out]), -9000, 9000);
@@ -296,11 +308,12 @@ fn convolutions_become_integer() {
         }
         net.output(y, case.y, 0.013, if case.y == U8 { 99 } else { -4 });
         let codes = net.check();
-        assert_eq!(
-            codes,
-            [OpCode::ConvInteger, OpCode::Requantize],
-            "case {seed}"
-        );
+        let expected: &[OpCode] = match case {
+            Conv2d { centred: false, .. } => &[OpCode::ConvInteger, OpCode::Requantize],
+            Conv2d { group: 20, .. } => &[OpCode::QuantizedDepthwise],
+            _ => &[OpCode::QuantizedConv],
+        };
+        assert_eq!(codes, expected, "case {seed}");
     }
 }
 
@@ -327,8 +340,64 @@ fn products_become_integer() {
         let y = net.push(Reshape {}, &[y], &[10, 21]);
         net.output(y, DType::U8, 0.11, 128);
         let codes = net.check();
-        let expected = [OpCode::MatMulInteger, OpCode::Requantize, OpCode::Reshape];
+        let expected = [OpCode::QuantizedConv, OpCode::Reshape];
         assert_eq!(codes, expected);
+    }
+}
+
+#[test]
+fn residuals_join_the_product() {
+    for (seed, shared) in [false, true].into_iter().enumerate() {
+        let mut net = Net::new(60 + seed as u64);
+        let q = net.input(DType::U8, &[1, 6, 5, 20]);
+        let x = net.activation(q, 0.02, 117);
+        let w = net.bytes(Type::fixed(DType::I8, &[20, 20, 3, 3]), -128, 127);
+        let scale = net.scales(0.002, None);
+        let zero = net.bytes(Type::new(DType::I8, &[]), 0, 0);
+        let w = net.dequantise(w, scale, zero, 0);
+        let bias = net.g.add_f32("bias", &[20], &[0.1; 20]);
+        let case = Conv2d {
+            x: DType::U8,
+            w: DType::I8,
+            y: DType::U8,
+            channels: 20,
+            out: 20,
+            group: 1,
+            stride: 1,
+            per_channel: false,
+            clip: None,
+            quantised_bias: false,
+            centred: true,
+        };
+        let y = net.conv(x, &case, w, bias);
+        let (n, z) = (
+            net.g.add_f32("scale", &[], &[0.02]),
+            net.g
+                .add_constant("zero", Type::new(DType::U8, &[]), vec![128]),
+        );
+        let op = QuantizeLinear {
+            axis: 0,
+            block: 0,
+            saturate: true,
+        };
+        let ty = Type::fixed(DType::U8, &[1, 6, 5, 20]);
+        let q = net.g.push(MAIN, "middle", op, &[y, n, z], ty);
+        let y = net.activation(q, 0.02, 128);
+        let add = Binary {
+            kind: BinaryKind::Add,
+        };
+        let mut sum = net.push(add, &[x, y], &[1, 6, 5, 20]);
+        if shared {
+            // A second reader of the product's own result keeps the sum a step of its own.
+            sum = net.push(add, &[sum, y], &[1, 6, 5, 20]);
+        }
+        net.output(sum, DType::U8, 0.03, 100);
+        let codes = net.check();
+        if shared {
+            assert!(codes.contains(&OpCode::QuantizedConv) && codes.len() > 1);
+        } else {
+            assert_eq!(codes, [OpCode::QuantizedConv]);
+        }
     }
 }
 
