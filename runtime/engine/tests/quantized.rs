@@ -304,6 +304,9 @@ fn one_step_gives_what_its_steps_give() {
     }
 }
 
+/// Changes the operator, its operands or the shape of its result.
+type Damage<'a> = dyn Fn(&mut Net, &mut Op, &mut Vec<TensorId>, &mut Vec<usize>) + 'a;
+
 /// Every operand in turn of another shape or type, and attributes out of range: an error, never another result.
 #[test]
 fn operands_that_do_not_fit_are_refused() {
@@ -321,7 +324,7 @@ fn operands_that_do_not_fit_are_refused() {
         Case { group: 8, ..dense },
         Case { kernel: 0, ..dense },
     ] {
-        let refused = |change: &dyn Fn(&mut Net, &mut Op, &mut Vec<TensorId>, &mut Vec<usize>)| {
+        let refused = |change: &Damage<'_>| {
             let mut built = case.build();
             let mut shape = built.shape.clone();
             change(
