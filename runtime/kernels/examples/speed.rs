@@ -1,5 +1,6 @@
 //! Micro-benchmark: time and arithmetic rate of layers of MobileNetV2 and ResNet-18, and of other shapes.
 //! `cargo run --release -p cygnet-kernels --features std --example speed [FILTER] [ISA]`
+use cygnet_kernels::quantize::{self, Layout, Target};
 use cygnet_kernels::quantized::{Operands, QuantizedConv, Requantize};
 use cygnet_kernels::{
     Activation, Attention, Conv, Features, Gemm, Kernels, Pool, PoolKind, Unary, conv, gemm,
@@ -16,24 +17,11 @@ fn main() {
     let k = Kernels::for_features(wanted);
     println!("instruction set: {}", k.name());
     let report = |name: &str, flops: f64, f: &mut dyn FnMut()| {
-        if !name.contains(&filter) {
-            return;
+        if name.contains(&filter) {
+            measure(name, flops, "Gop/s", f);
         }
-        f();
-        let (mut best, mut runs) = (f64::MAX, 0);
-        let start = Instant::now();
-        while runs < 5 || (start.elapsed().as_millis() < 150 && runs < 2000) {
-            let t = Instant::now();
-            f();
-            best = best.min(t.elapsed().as_secs_f64());
-            runs += 1;
-        }
-        println!(
-            "{name:44} {:9.1} us  {:7.2} Gop/s",
-            best * 1e6,
-            flops / best / 1e9
-        );
     };
+    bytes(&k, &filter);
     for (m, n, d) in [
         (1, 1000, 512),
         (1, 1280, 1280),
@@ -277,4 +265,82 @@ fn main() {
         4.0 * (128 * 128 * 64) as f64,
         &mut || k.attention(&p, &x, &x, &x, None, &mut y).unwrap(),
     );
+}
+
+/// Prints the least time of `f` and the rate of `amount` in `unit`, which counts thousands of millions a second.
+fn measure(name: &str, amount: f64, unit: &str, f: &mut dyn FnMut()) {
+    f();
+    let (mut best, mut runs) = (f64::MAX, 0);
+    let start = Instant::now();
+    while runs < 5 || (start.elapsed().as_millis() < 150 && runs < 2000) {
+        let t = Instant::now();
+        f();
+        best = best.min(t.elapsed().as_secs_f64());
+        runs += 1;
+    }
+    println!(
+        "{name:44} {:9.1} us  {:7.2} {unit}",
+        best * 1e6,
+        amount / best / 1e9
+    );
+}
+
+/// Kernels that move bytes rather than compute: rates in bytes read and written, beside those of the plain functions.
+fn bytes(k: &Kernels, filter: &str) {
+    let report = |name: &str, bytes: usize, f: &mut dyn FnMut()| {
+        if name.contains(filter) {
+            measure(name, bytes as f64, "GB/s", f);
+        }
+    };
+    const N: usize = 3 * 224 * 224;
+    let floats: Vec<f32> = (0..N).map(|i| (i % 997) as f32 * 0.01 - 5.0).collect();
+    let (mut q, mut f) = (vec![0u8; N], vec![0f32; N]);
+    let one = Layout {
+        shape: [1, N, 1],
+        block: 0,
+    };
+    let columns = Layout {
+        shape: [N / 96, 96, 1],
+        block: 0,
+    };
+    report("bytes: quantize 3x224x224", 5 * N, &mut || {
+        k.quantize(&one, &floats, &[0.02], &[120], false, (0, 255), &mut q)
+            .unwrap()
+    });
+    report("bytes: quantize 3x224x224, plain", 5 * N, &mut || {
+        let store = |v| v as u8;
+        quantize::quantize(&one, &floats, &[0.02], &[120], (0, 255), 0, store, &mut q).unwrap()
+    });
+    report("bytes: dequantize 3x224x224", 5 * N, &mut || {
+        k.dequantize(&one, &q, &[0.02], &[120], false, &mut f)
+            .unwrap()
+    });
+    report("bytes: dequantize 3x224x224, plain", 5 * N, &mut || {
+        quantize::dequantize(&one, &q, &[0.02], &[120], 0, &mut f).unwrap()
+    });
+    let (scale, zero) = (vec![0.02f32; 96], vec![120u8; 96]);
+    report("bytes: dequantize 1568x96, columns", 5 * N, &mut || {
+        k.dequantize(&columns, &q, &scale, &zero, false, &mut f)
+            .unwrap()
+    });
+    let sums: Vec<i32> = (0..N as i32).map(|i| i % 9973 * 7 - 30_000).collect();
+    report("bytes: dequantize 3x224x224 of i32", 8 * N, &mut || {
+        k.dequantize_i32(&one, &sums, &[0.02], &mut f).unwrap()
+    });
+    let (bias, target) = (
+        vec![7; 96],
+        Target {
+            zero: 120,
+            low: 0,
+            high: 255,
+        },
+    );
+    report("bytes: requantize 1568x96", 5 * N, &mut || {
+        k.requantize(96, &sums, Some(&bias), &scale, &target, &mut q)
+            .unwrap()
+    });
+    report("bytes: requantize 1568x96, plain", 5 * N, &mut || {
+        let (range, store) = ((0, 255), |v| v as u8);
+        quantize::requantize(96, &sums, Some(&bias), &scale, 120, range, store, &mut q).unwrap()
+    });
 }

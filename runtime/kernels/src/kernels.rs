@@ -5,7 +5,7 @@ use crate::error::KernelError;
 use crate::features::Features;
 use crate::gemm::{self, Gemm};
 use crate::recurrent::dot;
-use crate::{activation, attention, depthwise, isa, norm, pool, quantized, softmax};
+use crate::{activation, attention, depthwise, isa, norm, pool, quantize, quantized, softmax};
 use core::ops::Range;
 
 /// One function per family, chosen once. Copy it, share it between threads.
@@ -19,6 +19,10 @@ pub struct Kernels {
     pub(crate) depthwise: unsafe fn(&conv::Task),
     pub(crate) quantized_conv: unsafe fn(&quantized::Task),
     pub(crate) quantized_depthwise: unsafe fn(&quantized::Task),
+    pub(crate) quantize: unsafe fn(quantize::linear::Quantize<'_>),
+    pub(crate) dequantize: unsafe fn(quantize::linear::Dequantize<'_>),
+    pub(crate) widen: unsafe fn(quantize::linear::Widen<'_>),
+    pub(crate) narrow: unsafe fn(quantize::linear::Narrow<'_>),
     pub(crate) unary: unsafe fn(unary::Unary, *const f32, *mut f32, usize),
     pub(crate) binary: unsafe fn(binary::Binary, &binary::Broadcast, binary::Operands),
     pub(crate) pool: unsafe fn(&pool::Task),
@@ -50,6 +54,10 @@ impl Kernels {
             depthwise: isa::choose(depthwise::ROWS, features).run,
             quantized_conv: isa::choose(quantized::ROWS, features).run,
             quantized_depthwise: isa::choose(quantized::DEPTHWISE_ROWS, features).run,
+            quantize: isa::choose(quantize::linear::QUANTIZE_ROWS, features).run,
+            dequantize: isa::choose(quantize::linear::DEQUANTIZE_ROWS, features).run,
+            widen: isa::choose(quantize::linear::WIDEN_ROWS, features).run,
+            narrow: isa::choose(quantize::linear::NARROW_ROWS, features).run,
             unary: isa::choose(unary::ROWS, features).run,
             binary: isa::choose(binary::ROWS, features).run,
             pool: isa::choose(pool::ROWS, features).run,

@@ -1,6 +1,7 @@
 //! What the quantisation operators share.
 
-use crate::{RunError, Shape};
+use crate::linear::PARALLEL_WORK;
+use crate::{Cx, RunError, Shape};
 use cygnet_format::DType;
 use cygnet_kernels::quantize::Layout;
 
@@ -18,6 +19,37 @@ pub(super) fn layout(shape: &Shape, axis: i32, block: u32) -> Result<Layout, Run
         shape: [shape[..axis].iter().product(), n, after],
         block: block as usize,
     })
+}
+
+/// How many of `len` elements with `scales` scales a thread takes at a time, and the layout of so many.
+pub(super) fn split(
+    cx: &Cx<'_>,
+    layout: &Layout,
+    scales: usize,
+    len: usize,
+) -> (impl Fn(usize) -> Layout + Sync, usize) {
+    let whole = *layout;
+    let [_, n, inner] = whole.shape;
+    // Rows with the same scales, of which a part takes several.
+    let row = match (whole.block, inner) {
+        (0, _) if scales == 1 => Some(1),
+        (0, 1) => Some(n),
+        _ => None,
+    };
+    let row = row.filter(|_| len >= PARALLEL_WORK && cx.threads() > 1);
+    let part = row.map_or(len, |row| {
+        // 64 bytes or more: threads share few lines of the result.
+        let rows = (len / row.max(1)).div_ceil(cx.threads() * 2);
+        rows.next_multiple_of(64 / row.clamp(1, 64)) * row
+    });
+    let of = move |len: usize| match row {
+        Some(row) => Layout {
+            shape: [len / row.max(1), row, 1],
+            block: 0,
+        },
+        None => whole,
+    };
+    (of, part)
 }
 
 /// Least and greatest value of an integer type.

@@ -1,6 +1,6 @@
 //! `quantize_linear`.
 
-use super::quantization::{layout, range};
+use super::quantization::{layout, range, split};
 use crate::{Cx, RunError, Tensor, TensorMut};
 use cygnet_format::{DType, op::QuantizeLinear};
 use cygnet_kernels::{cast, quantize};
@@ -30,13 +30,40 @@ pub(crate) fn run(op: &QuantizeLinear, cx: &mut Cx<'_>) -> Result<(), RunError> 
         }};
     }
     match y.dtype {
-        DType::U8 | DType::U4 | DType::U2 => integer!(u8),
-        DType::I8 | DType::I4 | DType::I2 => integer!(i8),
+        DType::U8 | DType::U4 | DType::U2 => bytes(op, cx, x, scale, zero, false, y),
+        DType::I8 | DType::I4 | DType::I2 => bytes(op, cx, x, scale, zero, true, y),
         DType::U16 => integer!(u16),
         DType::I16 => integer!(i16),
         dtype if dtype.is_small_float() => small_float(op, x, scale, y),
         _ => Err(RunError::dtype("quantisation to this type is not defined")),
     }
+}
+
+/// 8-bit results, on several threads where the tensor is large.
+fn bytes(
+    op: &QuantizeLinear,
+    cx: &Cx<'_>,
+    x: Tensor<'_>,
+    scale: Tensor<'_>,
+    zero: Option<Tensor<'_>>,
+    signed: bool,
+    y: TensorMut<'_>,
+) -> Result<(), RunError> {
+    let layout = layout(&x.shape, op.axis, op.block)?;
+    let (low, high) = range(y.dtype).ok_or(RunError::dtype("not an integer"))?;
+    let range = (low as i32, high as i32);
+    let (x, scale) = (x.as_slice::<f32>()?, scale.as_slice::<f32>()?);
+    let zero = zero.map_or(&[][..], |z| z.bytes);
+    if x.len() != y.bytes.len() {
+        return Err(RunError::shape("operand and result differ in size"));
+    }
+    let kernels = cx.kernels();
+    let (layout, part) = split(cx, &layout, scale.len(), x.len());
+    cx.parallel_chunks(y.bytes, part, &|i, y| {
+        let x = &x[i * part..][..y.len()];
+        let layout = layout(y.len());
+        Ok(kernels.quantize(&layout, x, scale, zero, signed, range, y)?)
+    })
 }
 
 /// Small floats have no zero point: the scaled values are rounded to the type.

@@ -1,7 +1,12 @@
 //! Linear quantisation: `q = saturate(round_half_even(x / scale) + zero)` and back.
 
+pub(crate) mod linear;
+#[cfg(test)]
+mod tests;
+
 use crate::error::{KernelError, product};
 use crate::integer::Narrow;
+use core::ops::Range;
 
 /// Scales and zero points over `[outer, n, inner]`: one for all, one for each of the `n`, or one for each block of
 /// `block` along the axis for every outer and inner position.
@@ -38,8 +43,45 @@ impl Layout {
         }
     }
 
-    fn elements(&self) -> Result<usize, KernelError> {
-        product(&self.shape)
+    fn check(&self, len: usize, scales: usize, zeros: usize) -> Result<(), KernelError> {
+        self.scales(scales)?;
+        if len == product(&self.shape)? && (zeros == 0 || zeros == scales) {
+            Ok(())
+        } else {
+            Err(KernelError::Length)
+        }
+    }
+
+    /// Calls `f(elements, scales)` for each part of `len` elements, all of them together, that has one scale, or rows of
+    /// as many elements as it has scales.
+    fn parts(&self, len: usize, scales: usize, mut f: impl FnMut(Range<usize>, Range<usize>)) {
+        let [outer, n, inner] = self.shape;
+        if len == 0 {
+            return;
+        }
+        match (self.block, inner) {
+            (0, _) if scales == 1 => f(0..len, 0..1),
+            (0, 1) => f(0..len, 0..n),
+            (0, _) => {
+                for i in 0..outer * n {
+                    f(i * inner..(i + 1) * inner, i % n..i % n + 1);
+                }
+            }
+            (block, 1) => {
+                for o in 0..outer {
+                    for (b, k) in (0..n).step_by(block).enumerate() {
+                        let s = o * n.div_ceil(block) + b;
+                        f(o * n + k..o * n + (k + block).min(n), s..s + 1);
+                    }
+                }
+            }
+            (block, _) => {
+                for i in 0..outer * n {
+                    let s = (i / n * n.div_ceil(block) + i % n / block) * inner;
+                    f(i * inner..(i + 1) * inner, s..s + inner);
+                }
+            }
+        }
     }
 }
 
@@ -52,10 +94,7 @@ fn each<Z: Copy>(
     len: usize,
     mut f: impl FnMut(usize, f32, Z),
 ) -> Result<(), KernelError> {
-    layout.scales(scale.len())?;
-    if len != layout.elements()? || !zero.is_empty() && zero.len() != scale.len() {
-        return Err(KernelError::Length);
-    }
+    layout.check(len, scale.len(), zero.len())?;
     for i in 0..len {
         let s = layout.scale_index(i, scale.len());
         f(i, scale[s], if zero.is_empty() { none } else { zero[s] });
@@ -270,99 +309,4 @@ pub fn add_in_place<T: Narrow>(
 /// The mean of one window, requantised: `sum` of `x - x_zero` over `count` taps.
 pub fn mean(sum: i32, count: usize, multiplier: f32, target: &Target) -> i32 {
     target.round(sum as f32 * (multiplier / count.max(1) as f32))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quantisation_rounds_half_to_even_and_saturates() {
-        let layout = Layout {
-            shape: [1, 6, 1],
-            block: 0,
-        };
-        let mut y = [0u8; 6];
-        quantize(
-            &layout,
-            &[0., 2., 3., 1000., -254., -1000.],
-            &[2.0],
-            &[128],
-            (0, 255),
-            0,
-            |v| v as u8,
-            &mut y,
-        )
-        .unwrap();
-        assert_eq!(y, [128, 129, 130, 255, 1, 0]);
-        let mut back = [0f32; 6];
-        dequantize(&layout, &y, &[2.0], &[128], 0, &mut back).unwrap();
-        assert_eq!(back, [0., 2., 4., 254., -254., -256.]);
-    }
-
-    #[test]
-    fn blocks_have_their_own_scales() {
-        let layout = Layout {
-            shape: [1, 4, 2],
-            block: 2,
-        };
-        let mut y = [0f32; 8];
-        dequantize(&layout, &[1i8; 8], &[1., 2., 3., 4.], &[], 0, &mut y).unwrap();
-        assert_eq!(y, [1., 2., 1., 2., 3., 4., 3., 4.]);
-    }
-
-    #[test]
-    fn dynamic_range_includes_zero() {
-        let mut y = [0u8; 6];
-        let (scale, zero) = dynamic_quantize(&[0., 2., -3., -2.5, 1.34, 0.5], &mut y).unwrap();
-        assert!((scale - 0.019607844).abs() < 1e-9);
-        assert_eq!((zero, y), (153, [153, 255, 0, 26, 221, 179]));
-    }
-
-    #[test]
-    fn sums_round_once_and_are_clamped() {
-        let terms = [
-            Term {
-                zero: 1,
-                multiplier: 0.5,
-            },
-            Term {
-                zero: -2,
-                multiplier: 0.25,
-            },
-        ];
-        let target = Target {
-            zero: 3,
-            low: 3,
-            high: 60,
-        };
-        let (a, b) = ([2i8, -1, 127, -128], [0i8, -2, 127, -128]);
-        let mut y = [0; 4];
-        add(terms, &target, &a, &b, |v| v as i8, &mut y).unwrap();
-        // 0.5 + 0.5, -1 + 0, 63 + 32.25, -64.5 - 31.5
-        assert_eq!(y, [4, 3, 60, 3]);
-        let mut z = a;
-        add_in_place(terms, &target, &mut z, &b, |v| v as i8).unwrap();
-        assert_eq!(z, y);
-        assert!(add_in_place(terms, &target, &mut z, &b[1..], |v| v as i8).is_err());
-        // A tie goes to the even integer before the zero point is added.
-        assert_eq!(mean(10, 4, 1.0, &target), 5);
-    }
-
-    #[test]
-    fn requantisation_saturates() {
-        let mut y = [0i8; 3];
-        requantize(
-            1,
-            &[5, -3, i32::MAX],
-            None,
-            &[0.5],
-            1,
-            (-128, 127),
-            |v| v as i8,
-            &mut y,
-        )
-        .unwrap();
-        assert_eq!(y, [3, -1, 127]);
-    }
 }
