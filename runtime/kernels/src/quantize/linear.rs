@@ -1,7 +1,10 @@
 //! 8-bit quantisation by vectors: the same bits as the plain functions of this module.
 //!
 //! Bytes are treated alike whatever their sign: a quantised integer is stored by its low byte, and a signed byte is an
-//! unsigned one with its highest bit flipped and 128 taken away.
+//! unsigned one with its highest bit flipped and 128 taken away. Bodies are loops that compilers turn into vectors for
+//! whichever instruction set they are inlined; the parameter only tells the rows apart.
+#![allow(clippy::extra_unused_type_parameters)]
+
 use super::{Layout, Target};
 use crate::error::{KernelError, at_least, exactly};
 use crate::isa::{Isa, kernel_rows};
