@@ -3,7 +3,8 @@
 use cygnet_kernels::quantize::{self, Layout, Target};
 use cygnet_kernels::quantized::{Operands, QuantizedConv, Requantize};
 use cygnet_kernels::{
-    Activation, Attention, Conv, Features, Gemm, Kernels, Pool, PoolKind, Unary, conv, gemm,
+    Activation, Attention, Conv, Features, Gemm, Kernels, Pool, PoolKind, Unary, Winograd, conv,
+    gemm,
 };
 use std::time::Instant;
 
@@ -89,6 +90,58 @@ fn main() {
                     .unwrap();
             },
         );
+    }
+    let one: (usize, &cygnet_kernels::conv::winograd::Spread<'_>) = (1, &|n, f| (0..n).for_each(f));
+    // Whole layers, direct and by Winograd's algorithm: size, channels in and out.
+    for (size, ci, co) in [
+        (56, 64, 64),
+        (28, 128, 128),
+        (14, 256, 256),
+        (7, 512, 512),
+        (55, 16, 64),
+        (27, 32, 128),
+        (13, 64, 256),
+    ] {
+        let mut conv = Conv::new_2d(1, [size, size], ci, co, [3, 3]);
+        conv.pad_begin = [0, 1, 1];
+        conv.output = conv.input;
+        conv.activation = Activation::Relu;
+        let x = vec![0.5f32; size * size * ci];
+        let w = vec![0.25f32; conv.packed_len()];
+        let bias = vec![0.1; co];
+        let mut y = vec![0.0; size * size * co];
+        let flops = 2.0 * (y.len() * ci * 9) as f64;
+        let rows = conv.rows();
+        report(
+            &format!("layer {size}x{size}x{ci} -> {co}, direct"),
+            flops,
+            &mut || {
+                k.conv(&conv, &x, &w, Some(&bias), None, &mut y, 0..rows)
+                    .unwrap();
+            },
+        );
+        for tiles in [25, 49, 98] {
+            for depth in [16, 32, 64, 128] {
+                let p = Winograd { conv, depth };
+                let tiles = p.tiles().min(tiles);
+                if depth > ci.next_multiple_of(16) {
+                    continue;
+                }
+                let n = p.scratch(tiles, 1).unwrap();
+                let mut scratch = vec![0.0; n];
+                report(
+                    &format!(
+                        "layer {size}x{size}x{ci} -> {co}, tiles {tiles} depth {depth} ({} KiB)",
+                        n / 256
+                    ),
+                    flops,
+                    &mut || {
+                        k.winograd(&p, &x, &w, Some(&bias), None, &mut y, &mut scratch, one)
+                            .unwrap();
+                    },
+                );
+            }
+        }
     }
     for (size, c, kernel, stride) in [
         (112, 32, 3, 1),

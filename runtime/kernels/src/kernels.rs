@@ -1,5 +1,5 @@
 //! The kernels chosen for one set of features, behind a safe interface.
-use crate::conv::{self, Conv};
+use crate::conv::{self, Conv, winograd};
 use crate::elementwise::{binary, unary};
 use crate::error::KernelError;
 use crate::features::Features;
@@ -12,9 +12,11 @@ use core::ops::Range;
 #[derive(Clone, Copy)]
 pub struct Kernels {
     features: Features,
-    activation: activation::Apply,
+    pub(crate) activation: activation::Apply,
     pub(crate) gemm: unsafe fn(&gemm::Task),
     pub(crate) conv: unsafe fn(&conv::Task),
+    pub(crate) winograd_input: unsafe fn(&winograd::Task),
+    pub(crate) winograd_output: unsafe fn(&winograd::Task),
     pub(crate) conv_transpose: unsafe fn(&conv::Task),
     pub(crate) depthwise: unsafe fn(&conv::Task),
     pub(crate) quantized_conv: unsafe fn(&quantized::Task),
@@ -50,6 +52,8 @@ impl Kernels {
             activation: isa::choose(activation::ROWS, features).run,
             gemm: isa::choose(gemm::ROWS, features).run,
             conv: isa::choose(conv::ROWS, features).run,
+            winograd_input: isa::choose(winograd::INPUT_ROWS, features).run,
+            winograd_output: isa::choose(winograd::OUTPUT_ROWS, features).run,
             conv_transpose: isa::choose(conv::transpose::ROWS, features).run,
             depthwise: isa::choose(depthwise::ROWS, features).run,
             quantized_conv: isa::choose(quantized::ROWS, features).run,

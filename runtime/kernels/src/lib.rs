@@ -41,6 +41,7 @@ mod tests;
 pub use activation::Activation;
 pub use attention::Attention;
 pub use conv::Conv;
+pub use conv::winograd::Winograd;
 pub use elementwise::{Binary, Broadcast, Step, Unary};
 pub use error::KernelError;
 pub use features::Features;

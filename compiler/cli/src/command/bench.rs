@@ -70,7 +70,7 @@ fn operations(program: &Program<'_>, step: &StepInfo<'_>, outputs: u64) -> Optio
     let weights = step.inputs.get(1);
     let depth = match step.op()? {
         // Packed weights are [.., K, 16].
-        Op::Conv(_) | Op::MatMul(_) => dim(weights, 2)?,
+        Op::Conv(_) | Op::MatMul(_) | Op::WinogradConv(_) => dim(weights, 2)?,
         Op::DepthwiseConv(o) => taps(&o.kernel),
         Op::SeparableConv(o) => {
             let (x, y, w) = (step.inputs.get(0), step.outputs.get(0), step.inputs.get(3));

@@ -197,7 +197,7 @@ impl Check<'_> {
                 op.before.len() == x.rank() && y.rank() == x.rank(),
                 "ranks differ",
             ),
-            Op::Conv(_) | Op::DepthwiseConv(_) | Op::MatMul(_) => {
+            Op::Conv(_) | Op::DepthwiseConv(_) | Op::MatMul(_) | Op::WinogradConv(_) => {
                 if let Some(Some(bias)) = node.inputs.get(2) {
                     let n = *y.shape.last().unwrap_or(&cygnet_format::Dim::ONE);
                     same_type(

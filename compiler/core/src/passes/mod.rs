@@ -4,6 +4,7 @@
 //! model's tensor) while they survive, because `verify` compares by it.
 
 mod choose_layout;
+mod choose_winograd;
 mod eliminate_dead;
 mod fold_constants;
 mod fold_input_scale;
@@ -29,6 +30,7 @@ mod simplify;
 mod tests;
 
 pub use choose_layout::{choose_layout, flatten_transposes};
+pub use choose_winograd::choose_winograd;
 pub use eliminate_dead::eliminate_dead;
 pub use fold_constants::{Fold, fold_constants};
 pub use fold_input_scale::fold_input_scale;
@@ -136,6 +138,7 @@ const FINISH: &[Pass] = &[
     ("fold_constants", |g| fold_constants(g, Fold::All)),
     ("merge_equal", merge_equal),
     ("fuse_separable", fuse_separable),
+    ("choose_winograd", choose_winograd),
     ("eliminate_dead", eliminate_dead),
 ];
 

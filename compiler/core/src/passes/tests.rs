@@ -215,6 +215,56 @@ fn large_inverted_residuals_run_by_bands() {
     assert_eq!(after(&read, fuse_separable).len(), 2);
 }
 
+/// A convolution of `size` x `size` pixels and 64 channels; `more` is its attributes.
+fn convolution(size: usize, more: &str) -> String {
+    format!(
+        "input %x: f32[1,{size},{size},64] \"x\"
+         input %w: f32[1,4,576,16] \"w\"
+         block b0 () {{
+           %y: f32[1,{size},{size},64] = conv(%x, %w, _, %x) {more} group=1 act=relu:0.0:0.0 \"conv\"
+         }} -> ()
+         output %y \"y\""
+    )
+}
+
+#[test]
+fn three_by_three_convolutions_become_winograd() {
+    let plain = "kernel=[3,3] strides=[1,1] dilations=[1,1] pads=[1,1,1,1]";
+    let text = convolution(56, plain);
+    let ops = after(&text, choose_winograd);
+    let [op] = &ops[..] else { panic!("{ops:?}") };
+    assert!(
+        op.starts_with("winograd_conv pads=[1,1,1,1] depth=64 act=relu:0.0:0.0"),
+        "{op}"
+    );
+    let mut g = graph(&text);
+    choose_winograd(&mut g);
+    let node = &g.blocks[0].nodes[0];
+    assert_eq!(node.inputs[3], Some(g.inputs[0].value));
+    // Four blocks of 49 tiles, weights and products for two threads.
+    let scratch = g.ty(node.outputs[1].unwrap()).fixed_len().unwrap();
+    assert_eq!(scratch, 36 * (49 * 64 + 16 + 2 * (32 * (64 + 49) + 32)));
+    for other in [
+        convolution(5, plain),
+        convolution(
+            56,
+            "kernel=[3,3] strides=[2,2] dilations=[1,1] pads=[1,1,1,1]",
+        ),
+        convolution(
+            56,
+            "kernel=[3,3] strides=[1,1] dilations=[2,2] pads=[2,2,2,2]",
+        ),
+        convolution(
+            56,
+            "kernel=[9,1] strides=[1,1] dilations=[1,1] pads=[4,0,4,0]",
+        ),
+        text.replace("f32[1,56,56,64]", "f32[1,56,56,8]"),
+    ] {
+        let ops = after(&other, choose_winograd);
+        assert!(ops[0].starts_with("conv "), "{ops:?}");
+    }
+}
+
 #[test]
 fn spelled_out_activations_are_recognised() {
     let x = "input %x: f32[2,8] \"x\"\n block b0 () {\n";

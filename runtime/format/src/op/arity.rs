@@ -57,6 +57,7 @@ impl OpCode {
             MatMul | Conv | DepthwiseConv => a(2, 4, 1, 1),
             ConvTranspose => a(2, 3, 1, 1),
             SeparableConv => a(1, 8, 2, 2),
+            WinogradConv => a(2, 4, 2, 2),
             MatMulInteger | ConvInteger => a(2, 4, 1, 1),
             Requantize => a(1, 4, 1, 1),
             QuantizedConv | QuantizedDepthwise => a(4, 5, 1, 1),

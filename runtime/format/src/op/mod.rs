@@ -216,7 +216,12 @@ operators! {
     /// convolution, the first and the last of which may be absent (then `E` is `C` or `O`), by bands of `band` output
     /// rows: what lies between them exists for a band at a time, in the scratch of a worker.
     56 SeparableConv separable_conv { kernel: Axes, strides: Axes, pads: Axes, expand: Activation, depthwise: Activation, project: Activation, band: u32 }
-
+    /// `x[N,H,W,C], w packed[1,P,9*C,16], bias[O]?, residual? -> y[N,H',W',O], scratch(f32)[n]`: as `conv` with a kernel
+    /// of 3 x 3 and no strides, by F(4x4, 3x3) of Winograd's minimal filtering: sums are rounded otherwise. Weights of
+    /// `depth` input channels, a multiple of 16, are transformed at a time. The scratch holds `36*(tiles*D +
+    /// 16*ceil(C/depth) + 32*(tiles + depth) + 32)` elements, `D` being C rounded up to a multiple of `depth`, for at
+    /// least one of the tiles of 4 x 4 outputs; more of it makes fewer passes over the weights and feeds more threads.
+    57 WinogradConv winograd_conv { pads: Axes, depth: u32, act: Activation }
     /// `x[N,S..,C](i8|u8), w(i8) packed[G, ceil(O/G/16), kd*kh, ceil(kw*C/G/4), 16, 4], start(i32)[2,O],
     /// multiplier(f32)[O], residual(i8|u8)? -> y[N,S'..,O](i8|u8)`: sums, requantisation and the addition of a residual in
     /// one step. An empty kernel is a matrix product over the last axis of an `x` of any rank.

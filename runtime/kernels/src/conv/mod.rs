@@ -4,6 +4,7 @@
 #[cfg(target_arch = "aarch64")]
 mod neon;
 pub mod transpose;
+pub mod winograd;
 
 use crate::activation::{Activation, Apply};
 use crate::error::{KernelError, at_least, exactly, product};

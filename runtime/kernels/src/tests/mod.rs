@@ -3,6 +3,7 @@ mod elementwise;
 mod linear;
 mod reference;
 mod rows;
+mod winograd;
 
 use crate::{Features, Kernels};
 use std::vec::Vec;
