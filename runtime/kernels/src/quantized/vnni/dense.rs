@@ -192,15 +192,21 @@ impl Work<'_> {
                     macro_rules! tile {
                         ($rows:literal, $panels:literal) => {{
                             let rows = left.min($rows);
-                            let part = match source {
-                                Source::Pixels(px) => Source::Pixels(&px[i..i + rows]),
-                                Source::Windows(w) => Source::Windows(Windows {
-                                    first: w.first.add(i * w.distance),
-                                    count: rows,
-                                    ..w
-                                }),
-                            };
-                            self.tile::<$rows, $panels>(part, group, panel, pixel + i);
+                            let pixel = pixel + i;
+                            match source {
+                                Source::Pixels(px) => {
+                                    let px = &px[i..i + rows];
+                                    self.tile::<$rows, $panels>(px, group, panel, pixel);
+                                }
+                                Source::Windows(w) => {
+                                    let part = Windows {
+                                        first: w.first.add(i * w.distance),
+                                        count: rows,
+                                        ..w
+                                    };
+                                    self.windows::<$rows, $panels>(&part, group, panel, pixel);
+                                }
+                            }
                             rows
                         }};
                     }
@@ -324,6 +330,96 @@ impl Work<'_> {
     }
     }
 
+    with_vnni! {
+    /// What the sums of `NP` panels start from.
+    unsafe fn starts<const NP: usize>(&self, group: usize, panel: usize) -> [__m512i; NP] {
+        // SAFETY: masked loads read the channels of the group alone.
+        unsafe {
+            let mut starts = [_mm512_setzero_si512(); NP];
+            for (j, start) in starts.iter_mut().enumerate() {
+                let first = (panel + j) * PANEL;
+                let mask = 0xffff_u32 >> (PANEL - (self.og - first).min(PANEL));
+                let at = self.t.p.conv.out_channels + group * self.og + first;
+                *start = _mm512_maskz_loadu_epi32(mask as u16, self.t.start.add(at));
+            }
+            starts
+        }
+    }
+    }
+
+    /// The weights of a panel.
+    fn weights(&self, group: usize, panel: usize) -> *const i8 {
+        let panel = group * self.panels + panel;
+        self.t.w.wrapping_add(panel * self.panel_len)
+    }
+
+    /// As [`Work::tile`], of windows that are one run of memory each: the sums need not leave the registers.
+    ///
+    /// # Safety
+    /// The instruction set exists; windows and panels lie inside the task.
+    #[inline(never)]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
+    unsafe fn windows<const MR: usize, const NP: usize>(
+        &self,
+        windows: &Windows,
+        group: usize,
+        panel: usize,
+        pixel: usize,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let mut acc = [self.starts::<NP>(group, panel); MR];
+            let mut at = [windows.first; MR];
+            for r in 1..MR {
+                at[r] = windows
+                    .first
+                    .add(r.min(windows.count - 1) * windows.distance);
+            }
+            let weights = self.weights(group, panel);
+            self.run::<MR, NP>(&mut acc, &at, weights, windows.len);
+            let columns = self.og - panel * PANEL;
+            if !self.finish.narrow || columns < NP * PANEL {
+                return self.store(
+                    acc.as_ptr().cast(),
+                    [windows.count, NP],
+                    group,
+                    panel,
+                    pixel,
+                );
+            }
+            let step = self.t.p.conv.out_channels;
+            let channel = group * self.og + panel * PANEL;
+            let mut multiplier = [_mm512_setzero_ps(); 4];
+            for j in 0..NP {
+                multiplier[j] = _mm512_loadu_ps(self.t.multiplier.add(channel + j * PANEL));
+            }
+            // Packing works within lanes: this brings four bytes of each vector to their place.
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            let mut to = self.t.y.add(pixel * step + channel);
+            for r in 0..MR {
+                if r >= windows.count {
+                    break;
+                }
+                let mut q = [_mm512_setzero_si512(); 4];
+                q[..NP].copy_from_slice(&acc[r]);
+                let bytes = self.finish.pack(q, multiplier);
+                let bytes = _mm512_permutexvar_epi32(order, bytes);
+                let low = _mm512_castsi512_si256(bytes);
+                match NP {
+                    1 => _mm_storeu_si128(to.cast(), _mm512_castsi512_si128(bytes)),
+                    2 => _mm256_storeu_si256(to.cast(), low),
+                    3 => {
+                        _mm256_storeu_si256(to.cast(), low);
+                        let last = _mm512_extracti32x4_epi32::<2>(bytes);
+                        _mm_storeu_si128(to.add(2 * PANEL).cast(), last);
+                    }
+                    _ => _mm512_storeu_si512(to.cast(), bytes),
+                }
+                to = to.wrapping_add(step);
+            }
+        }
+    }
+
     /// A tile of at most `MR` pixels by `NP` panels; missing rows repeat the last one and are not stored.
     ///
     /// # Safety
@@ -332,52 +428,27 @@ impl Work<'_> {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
     unsafe fn tile<const MR: usize, const NP: usize>(
         &self,
-        source: Source<'_>,
+        px: &[Pixel],
         group: usize,
         panel: usize,
         pixel: usize,
     ) {
         // SAFETY: a pointer is formed for taps inside the input; the others read the padding.
         unsafe {
-            let (t, p) = (self.t, &self.t.p.conv);
-            let channel = group * self.og + panel * PANEL;
-            let columns = |j: usize| (self.og - (panel + j) * PANEL).min(PANEL);
-            let mask = |j: usize| (0xffff_u32 >> (PANEL - columns(j))) as u16;
-            let mut acc = [[_mm512_setzero_si512(); NP]; MR];
-            for j in 0..NP {
-                let start = t.start.add(p.out_channels + channel + j * PANEL);
-                let start = _mm512_maskz_loadu_epi32(mask(j), start);
-                for row in &mut acc {
-                    row[j] = start;
+            let p = &self.t.p.conv;
+            let mut acc = [self.starts::<NP>(group, panel); MR];
+            let mut w = self.weights(group, panel);
+            let mut pixels = [px[0]; MR];
+            for r in 1..MR {
+                pixels[r] = px[r.min(px.len() - 1)];
+            }
+            for kz in 0..p.kernel[0] {
+                for ky in 0..p.kernel[1] {
+                    self.row::<MR, NP>(&mut acc, &pixels, w, group, kz, ky);
+                    w = w.add(p.packed_row() * PANEL);
                 }
             }
-            let mut w = t.w.add((group * self.panels + panel) * self.panel_len);
-            let rows = match source {
-                Source::Windows(windows) => {
-                    let mut at = [windows.first; MR];
-                    for r in 1..MR {
-                        at[r] = windows
-                            .first
-                            .add(r.min(windows.count - 1) * windows.distance);
-                    }
-                    self.run::<MR, NP>(&mut acc, &at, w, windows.len);
-                    windows.count
-                }
-                Source::Pixels(px) => {
-                    let mut pixels = [px[0]; MR];
-                    for r in 1..MR {
-                        pixels[r] = px[r.min(px.len() - 1)];
-                    }
-                    for kz in 0..p.kernel[0] {
-                        for ky in 0..p.kernel[1] {
-                            self.row::<MR, NP>(&mut acc, &pixels, w, group, kz, ky);
-                            w = w.add(p.packed_row() * PANEL);
-                        }
-                    }
-                    px.len()
-                }
-            };
-            self.store(acc.as_ptr().cast(), [rows, NP], group, panel, pixel);
+            self.store(acc.as_ptr().cast(), [px.len(), NP], group, panel, pixel);
         }
     }
 
@@ -404,9 +475,9 @@ impl Work<'_> {
             let byte = _mm512_set1_epi32(0xff);
             let step = t.p.conv.out_channels;
             let mut at = pixel * step + channel;
+            // Packing works within lanes: this brings four bytes of each vector to their place.
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
             if width == 4 && columns >= 4 * PANEL {
-                // Packing works within lanes: this brings four bytes of each vector to their place.
-                let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
                 let multiplier = t.multiplier.add(channel);
                 let multiplier = [
                     _mm512_loadu_ps(multiplier),

@@ -83,6 +83,7 @@ unsafe fn strips<const KW: usize, const S: usize, const KG: usize>(t: &Task) {
         let p = &t.p.conv;
         let c = p.out_channels;
         let image = p.input[1] * p.input[2] * c;
+        let finish = Finish::new(t);
         let mut first = 0;
         while first < c {
             let n = (c - first).min(STRIP);
@@ -111,7 +112,7 @@ unsafe fn strips<const KW: usize, const S: usize, const KG: usize>(t: &Task) {
             let multiplier = reorder(multiplier);
             let strip = Strip::<KW, KG> {
                 t,
-                finish: Finish::new(t),
+                finish,
                 flip: _mm512_set1_epi8(t.flip() as i8),
                 padding: [t.p.x_zero; STRIP],
                 mask,
@@ -200,6 +201,12 @@ impl<const KW: usize, const KG: usize> Strip<'_, KW, KG> {
             let byte = _mm512_set1_epi32(0xff);
             for o in 0..P {
                 let at = (pixel + o) * c + self.first;
+                if self.finish.narrow {
+                    // Packing undoes the order of interleaving.
+                    let bytes = self.finish.pack(acc[o], self.multiplier);
+                    _mm512_mask_storeu_epi8(t.y.add(at).cast(), self.mask, bytes);
+                    continue;
+                }
                 let mut q = [_mm512_setzero_si512(); 4];
                 for j in 0..4 {
                     q[j] = self.finish.quantise(acc[o][j], self.multiplier[j]);
@@ -216,7 +223,6 @@ impl<const KW: usize, const KG: usize> Strip<'_, KW, KG> {
                 for q in &mut q {
                     *q = _mm512_and_si512(*q, byte);
                 }
-                // Packing undoes the order of interleaving.
                 let low = _mm512_packus_epi32(q[0], q[1]);
                 let high = _mm512_packus_epi32(q[2], q[3]);
                 let bytes = _mm512_packus_epi16(low, high);
