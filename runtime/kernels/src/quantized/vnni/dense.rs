@@ -376,7 +376,9 @@ impl Work<'_> {
                     .add(r.min(windows.count - 1) * windows.distance);
             }
             let weights = self.weights(group, panel);
-            self.run::<MR, NP>(&mut acc, &at, weights, windows.len);
+            // Each tile asks for another of the next panels.
+            let ahead = weights.wrapping_add((NP + pixel / MR % NP) * self.panel_len);
+            self.run::<MR, NP>(&mut acc, &at, weights, ahead, windows.len);
             let columns = self.og - panel * PANEL;
             if !self.finish.narrow || columns < NP * PANEL {
                 return self.store(
@@ -438,13 +440,14 @@ impl Work<'_> {
             let p = &self.t.p.conv;
             let mut acc = [self.starts::<NP>(group, panel); MR];
             let mut w = self.weights(group, panel);
+            let ahead = (NP + pixel / MR % NP) * self.panel_len;
             let mut pixels = [px[0]; MR];
             for r in 1..MR {
                 pixels[r] = px[r.min(px.len() - 1)];
             }
             for kz in 0..p.kernel[0] {
                 for ky in 0..p.kernel[1] {
-                    self.row::<MR, NP>(&mut acc, &pixels, w, group, kz, ky);
+                    self.row::<MR, NP>(&mut acc, &pixels, w, ahead, group, kz, ky);
                     w = w.add(p.packed_row() * PANEL);
                 }
             }
@@ -539,6 +542,7 @@ impl Work<'_> {
         acc: &mut [[__m512i; NP]; MR],
         px: &[Pixel; MR],
         w: *const i8,
+        ahead: usize,
         group: usize,
         kz: usize,
         ky: usize,
@@ -559,7 +563,7 @@ impl Work<'_> {
                 for r in 0..MR {
                     lines[r] = lines[r].add(px[r].x as usize * p.in_channels);
                 }
-                return self.run::<MR, NP>(acc, &lines, w, kw * self.ig);
+                return self.run::<MR, NP>(acc, &lines, w, w.wrapping_add(ahead), kw * self.ig);
             }
             for kx in 0..kw {
                 let mut at = [core::ptr::null(); MR];
@@ -583,7 +587,8 @@ impl Work<'_> {
                             part[r] = at[r].add(from);
                         }
                     }
-                    self.run::<MR, NP>(acc, &part, w.add(from * PANEL), n);
+                    let w = w.add(from * PANEL);
+                    self.run::<MR, NP>(acc, &part, w, w.wrapping_add(ahead), n);
                     from += n;
                 }
             }
@@ -592,12 +597,14 @@ impl Work<'_> {
     }
 
     with_vnni! {
-    /// `n` bytes of the depth, from rows of memory.
+    /// `n` bytes of the depth, from rows of memory. Weights are read once an inference, so they come from memory: the
+    /// loop asks for what lies at `ahead` (any address), as fast as it reads a panel.
     unsafe fn run<const MR: usize, const NP: usize>(
         &self,
         acc: &mut [[__m512i; NP]; MR],
         rows: &[*const u8; MR],
         w: *const i8,
+        ahead: *const i8,
         n: usize,
     ) {
         // SAFETY: every row has `n` bytes, every panel `n` in whole groups.
@@ -605,14 +612,12 @@ impl Work<'_> {
             let mut sums = *acc;
             let rows = *rows;
             let mut w = w;
-            let ahead = w.wrapping_add(NP * self.panel_len);
             let mut k = 0;
             while k + GROUP <= n {
                 let mut b = [_mm512_setzero_si512(); NP];
                 for j in 0..NP {
                     b[j] = _mm512_loadu_si512(w.add(j * self.panel_len).cast());
                 }
-                // The next panels' weights come from memory.
                 _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(k * PANEL));
                 for r in 0..MR {
                     let a = _mm512_set1_epi32(rows[r].add(k).cast::<i32>().read_unaligned());
