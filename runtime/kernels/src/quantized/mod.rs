@@ -5,7 +5,7 @@
 //! differ by 128, and starts its sums from the row of `start` that belongs to its reading. So every body gives the same
 //! bits, whatever the element type of the input.
 #[cfg(target_arch = "aarch64")]
-mod dotprod;
+mod neon;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -166,7 +166,7 @@ pub(crate) const ROWS: &[Row<unsafe fn(&Task)>] = &[
     Row {
         name: "dotprod",
         needs: crate::Features::NEON.union(crate::Features::DOTPROD),
-        run: dotprod::dense,
+        run: neon::dotprod_dense,
     },
     Row {
         name: "scalar",
@@ -184,6 +184,12 @@ pub(crate) const DEPTHWISE_ROWS: &[Row<unsafe fn(&Task)>] = &[
             .union(crate::Features::AVX512)
             .union(crate::Features::AVX512_VNNI),
         run: vnni::depthwise,
+    },
+    #[cfg(target_arch = "aarch64")]
+    Row {
+        name: "neon",
+        needs: crate::Features::NEON,
+        run: neon::depthwise,
     },
     Row {
         name: "scalar",

@@ -2,8 +2,8 @@
 //!
 //! Sixteen bytes of a pixel are four groups of a kernel row, taken lane by lane; bytes without a sign are flipped once
 //! for each such load. Windows that are not one run of memory are gathered on the stack.
-use super::{GROUP, Task};
 use crate::gemm::PANEL;
+use crate::quantized::{GROUP, Task};
 use core::arch::aarch64::*;
 use core::arch::asm;
 
@@ -184,9 +184,9 @@ impl Panel {
 }
 
 /// # Safety
-/// `t` passed [`super::QuantizedConv::check`], and the machine has dot products.
+/// `t` passed its check, and the machine has dot products.
 #[target_feature(enable = "neon,dotprod")]
-pub(super) unsafe fn dense(t: &Task) {
+pub(in crate::quantized) unsafe fn dense(t: &Task) {
     // SAFETY: offsets stay inside the extents that `check` proved.
     unsafe {
         let p = &t.p.conv;
