@@ -6,7 +6,7 @@ use crate::shape::Shape;
 use crate::tensor::Tensor;
 use core::ops::Range;
 use cygnet_format::Axes;
-use cygnet_kernels::{Activation, Conv, KernelError, Kernels, taps_inside};
+use cygnet_kernels::{Activation, Conv, KernelError, Kernels, Pool, PoolKind, taps_inside};
 
 /// Sizes of a channels-last tensor; leading spatial sizes are 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +130,33 @@ impl Window {
         let start = o.saturating_mul(self.stride[d]);
         let pads = (self.pad_begin[d], self.pad_end[d]);
         taps_inside(start, self.kernel[d], self.dilation[d], pads, len)
+    }
+
+    /// The window that covers an image, or has one tap along axes without pixels.
+    pub fn whole(image: &Image) -> Window {
+        Window {
+            kernel: image.size.map(|n| n.max(1)),
+            stride: [1; 3],
+            dilation: [1; 3],
+            pad_begin: [0; 3],
+            pad_end: [0; 3],
+        }
+    }
+
+    /// The pooling with this window of images `x` to images of `output` pixels.
+    pub fn pool(&self, kind: PoolKind, x: &Image, output: [usize; 3]) -> Pool {
+        Pool {
+            kind,
+            batch: x.batch,
+            input: x.size,
+            channels: x.channels,
+            output,
+            kernel: self.kernel,
+            stride: self.stride,
+            dilation: self.dilation,
+            pad_begin: self.pad_begin,
+            pad_end: self.pad_end,
+        }
     }
 
     /// The convolution with this window of images `x` to images `y`.

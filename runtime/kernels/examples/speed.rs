@@ -1,6 +1,7 @@
 //! Micro-benchmark: time and arithmetic rate of layers of MobileNetV2 and ResNet-18, and of other shapes.
 //! `cargo run --release -p cygnet-kernels --features std --example speed [FILTER] [ISA]`
-use cygnet_kernels::quantize::{self, Layout, Target};
+use cygnet_kernels::movement::{self, Side};
+use cygnet_kernels::quantize::{self, Layout, Target, Term};
 use cygnet_kernels::quantized::{Operands, QuantizedConv, Requantize};
 use cygnet_kernels::{
     Activation, Attention, Conv, Features, Gemm, Kernels, Pool, PoolKind, Unary, Winograd, conv,
@@ -396,4 +397,69 @@ fn bytes(k: &Kernels, filter: &str) {
         let (range, store) = ((0, 255), |v| v as u8);
         quantize::requantize(96, &sums, Some(&bias), &scale, 120, range, store, &mut q).unwrap()
     });
+    let terms = [0.7, 1.3].map(|multiplier| Term {
+        zero: 120,
+        multiplier,
+    });
+    let other = q.clone();
+    report("bytes: add 3x224x224 onto the first", 3 * N, &mut || {
+        k.quantized_add(terms, &target, false, None, &other, &mut q)
+            .unwrap()
+    });
+    report("bytes: add 3x224x224, plain", 3 * N, &mut || {
+        quantize::add_in_place(terms, &target, &mut q, &other, |v| v as u8).unwrap()
+    });
+    for (name, kind, size, channels, kernel, stride) in [
+        ("max", PoolKind::Max, 112, 64, 3, 2),
+        ("average", PoolKind::Average, 56, 64, 3, 1),
+        ("average", PoolKind::Average, 7, 1280, 7, 1),
+        ("average", PoolKind::Average, 8, 24, 2, 2),
+    ] {
+        let pad = if kernel == 3 { 1 } else { 0 };
+        let out = (size + 2 * pad - kernel) / stride + 1;
+        let p = Pool {
+            kind,
+            batch: 1,
+            input: [1, size, size],
+            channels,
+            output: [1, out, out],
+            kernel: [1, kernel, kernel],
+            stride: [1, stride, stride],
+            dilation: [1; 3],
+            pad_begin: [0, pad, pad],
+            pad_end: [0, pad, pad],
+        };
+        let x = vec![3u8; size * size * channels];
+        let mut y = vec![0u8; out * out * channels];
+        let rows = 0..p.rows();
+        report(
+            &format!("bytes: {name} pool {size}x{size}x{channels}, {kernel}x{kernel} /{stride}"),
+            x.len() + y.len(),
+            &mut || {
+                let rows = rows.clone();
+                if kind == PoolKind::Max {
+                    k.max_pool_bytes(&p, false, &x, &mut y, rows).unwrap();
+                } else {
+                    let of = (120, 0.8);
+                    k.quantized_average_pool(&p, false, of, &target, &x, &mut y, rows)
+                        .unwrap();
+                }
+            },
+        );
+    }
+    for size in [1, 4] {
+        let (x, mut y) = (vec![3u8; N * size], vec![0u8; N * size]);
+        let shape = [224 * 224, 3];
+        let from = Side {
+            offset: 0,
+            strides: &[1, 224 * 224],
+        };
+        let name = format!("bytes: 3 planes to pixels, {size} bytes");
+        report(&name, 2 * N * size, &mut || {
+            k.dense_copy(size, &shape, &x, from, &mut y).unwrap()
+        });
+        report(&format!("{name}, plain"), 2 * N * size, &mut || {
+            movement::dense_copy(size, &shape, &x, from, &mut y).unwrap()
+        });
+    }
 }

@@ -5,7 +5,9 @@ use crate::error::KernelError;
 use crate::features::Features;
 use crate::gemm::{self, Gemm};
 use crate::recurrent::dot;
-use crate::{activation, attention, depthwise, isa, norm, pool, quantize, quantized, softmax};
+use crate::{
+    activation, attention, depthwise, isa, movement, norm, pool, quantize, quantized, softmax,
+};
 use core::ops::Range;
 
 /// One function per family, chosen once. Copy it, share it between threads.
@@ -25,9 +27,14 @@ pub struct Kernels {
     pub(crate) dequantize: unsafe fn(quantize::linear::Dequantize<'_>),
     pub(crate) widen: unsafe fn(quantize::linear::Widen<'_>),
     pub(crate) narrow: unsafe fn(quantize::linear::Narrow<'_>),
+    pub(crate) quantized_add: unsafe fn(quantize::add::Add<'_>),
+    pub(crate) interleave_bytes: unsafe fn(movement::interleave::Planes<'_, u8>, &mut [u8]),
+    pub(crate) interleave_words:
+        unsafe fn(movement::interleave::Planes<'_, [u8; 4]>, &mut [[u8; 4]]),
     pub(crate) unary: unsafe fn(unary::Unary, *const f32, *mut f32, usize),
     pub(crate) binary: unsafe fn(binary::Binary, &binary::Broadcast, binary::Operands),
     pub(crate) pool: unsafe fn(&pool::Task),
+    pub(crate) pool_bytes: unsafe fn(pool::bytes::Task<'_>),
     pub(crate) global_average: unsafe fn(&pool::GlobalTask),
     pub(crate) softmax: unsafe fn(&softmax::Task),
     pub(crate) norm: unsafe fn(&norm::Task),
@@ -62,9 +69,13 @@ impl Kernels {
             dequantize: isa::choose(quantize::linear::DEQUANTIZE_ROWS, features).run,
             widen: isa::choose(quantize::linear::WIDEN_ROWS, features).run,
             narrow: isa::choose(quantize::linear::NARROW_ROWS, features).run,
+            quantized_add: isa::choose(quantize::add::ROWS, features).run,
+            interleave_bytes: isa::choose(movement::interleave::BYTE_ROWS, features).run,
+            interleave_words: isa::choose(movement::interleave::WORD_ROWS, features).run,
             unary: isa::choose(unary::ROWS, features).run,
             binary: isa::choose(binary::ROWS, features).run,
             pool: isa::choose(pool::ROWS, features).run,
+            pool_bytes: isa::choose(pool::bytes::ROWS, features).run,
             global_average: isa::choose(pool::GLOBAL_ROWS, features).run,
             softmax: isa::choose(softmax::ROWS, features).run,
             norm: isa::choose(norm::ROWS, features).run,

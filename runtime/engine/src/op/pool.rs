@@ -27,6 +27,18 @@ pub(crate) fn run(op: &op::Pool, cx: &mut Cx<'_>) -> Result<(), RunError> {
     if y.bytes.is_empty() {
         return Ok(());
     }
+    let kind = match op.kind {
+        PoolKind::Max => pool::PoolKind::Max,
+        _ if op.count_include_pad => pool::PoolKind::AverageIncludePad,
+        _ => pool::PoolKind::Average,
+    };
+    if matches!(x.dtype, DType::I8 | DType::U8) && op.kind == PoolKind::Max && indices.is_none() {
+        let p = window.pool(kind, &xi, yi.size);
+        let signed = x.dtype == DType::I8;
+        return each_part(cx, &p, y.bytes, &|y, rows| {
+            Ok(kernels.max_pool_bytes(&p, signed, x.bytes, y, rows)?)
+        });
+    }
     let task = Task { op, xi, yi, window };
     if x.dtype != DType::F32 || op.kind == PoolKind::Lp || indices.is_some() {
         return match x.dtype {
@@ -45,26 +57,23 @@ pub(crate) fn run(op: &op::Pool, cx: &mut Cx<'_>) -> Result<(), RunError> {
     {
         return Ok(kernels.global_average(xi.batch, xi.pixels(), xi.channels, x, y)?);
     }
-    let p = Pool {
-        kind: match op.kind {
-            PoolKind::Max => pool::PoolKind::Max,
-            _ if op.count_include_pad => pool::PoolKind::AverageIncludePad,
-            _ => pool::PoolKind::Average,
-        },
-        batch: xi.batch,
-        input: xi.size,
-        channels: xi.channels,
-        output: yi.size,
-        kernel: window.kernel,
-        stride: window.stride,
-        dilation: window.dilation,
-        pad_begin: window.pad_begin,
-        pad_end: window.pad_end,
-    };
-    let (rows, row) = (p.rows(), yi.size[2] * yi.channels);
-    let work = y
-        .len()
-        .saturating_mul(window.taps().ok_or(RunError::overflow())?);
+    let p = window.pool(kind, &xi, yi.size);
+    each_part(cx, &p, y, &|y, rows| Ok(kernels.pool(&p, x, y, rows)?))
+}
+
+/// Calls `f` for the rows of a pooling's result, on several threads where there is much to do.
+pub(super) fn each_part<T: Send>(
+    cx: &Cx<'_>,
+    p: &Pool,
+    y: &mut [T],
+    f: &(dyn Fn(&mut [T], Range<usize>) -> Result<(), RunError> + Sync),
+) -> Result<(), RunError> {
+    let (rows, row) = (p.rows(), p.output[2] * p.channels);
+    if y.is_empty() {
+        return Ok(());
+    }
+    let taps = p.kernel.iter().try_fold(1usize, |n, &k| n.checked_mul(k));
+    let work = y.len().saturating_mul(taps.ok_or(RunError::overflow())?);
     let part = if work < PARALLEL_WORK {
         rows
     } else {
@@ -72,7 +81,8 @@ pub(crate) fn run(op: &op::Pool, cx: &mut Cx<'_>) -> Result<(), RunError> {
     };
     cx.parallel_chunks(y, part * row, &|i, y| {
         let first = i * part;
-        Ok(kernels.pool(&p, x, y, first..first + y.len() / row)?)
+        let rows = first..first + y.len() / row;
+        f(y, rows)
     })
 }
 

@@ -1,14 +1,15 @@
 //! `quantized_add`.
 
 use super::quantization::clamped;
-use crate::{Cx, RunError};
+use crate::linear::PARALLEL_WORK;
+use crate::{Cx, RunError, Tensor};
 use cygnet_format::{DType, op::QuantizedAdd};
-use cygnet_kernels::quantize::{Target, Term, add, add_in_place};
+use cygnet_kernels::quantize::{Target, Term};
 
-pub(crate) fn run(op: &QuantizedAdd, cx: &mut Cx<'_>) -> Result<(), RunError> {
+pub(crate) fn run<'a>(op: &QuantizedAdd, cx: &mut Cx<'a>) -> Result<(), RunError> {
     let lies_on = cx.in_place_input(0);
     let ((a_type, a_shape), (b_type, b_shape)) = (cx.input_type(0)?, cx.input_type(1)?);
-    let mut y = cx.output(0)?;
+    let y = cx.output(0)?;
     if a_type != y.dtype || b_type != y.dtype {
         return Err(RunError::dtype("operands and result have one element type"));
     }
@@ -17,7 +18,7 @@ pub(crate) fn run(op: &QuantizedAdd, cx: &mut Cx<'_>) -> Result<(), RunError> {
     }
     // Zero points outside of the type would let differences overflow.
     let small = |v: i32| (-255..=255).contains(&v);
-    if !small(op.a_zero) || !small(op.b_zero) {
+    if !small(op.a_zero) || !small(op.b_zero) || !small(op.zero) {
         return Err(RunError::attribute("a zero point is a value of its type"));
     }
     let (low, high) = clamped(y.dtype, op.low, op.high)?;
@@ -34,47 +35,26 @@ pub(crate) fn run(op: &QuantizedAdd, cx: &mut Cx<'_>) -> Result<(), RunError> {
         zero: op.b_zero,
         multiplier: op.b_multiplier,
     };
-    macro_rules! of {
-        ($t:ty) => {{
-            let store = |v: i32| v as $t;
-            match lies_on {
-                Some(0) => {
-                    let other = cx.input(1)?;
-                    Ok(add_in_place(
-                        [a, b],
-                        &target,
-                        y.as_mut_slice::<$t>()?,
-                        other.as_slice()?,
-                        store,
-                    )?)
-                }
-                Some(_) => {
-                    let other = cx.input(0)?;
-                    Ok(add_in_place(
-                        [b, a],
-                        &target,
-                        y.as_mut_slice::<$t>()?,
-                        other.as_slice()?,
-                        store,
-                    )?)
-                }
-                None => {
-                    let (p, q) = (cx.input(0)?, cx.input(1)?);
-                    Ok(add(
-                        [a, b],
-                        &target,
-                        p.as_slice()?,
-                        q.as_slice()?,
-                        store,
-                        y.as_mut_slice::<$t>()?,
-                    )?)
-                }
-            }
-        }};
-    }
-    match y.dtype {
-        DType::U8 => of!(u8),
-        DType::I8 => of!(i8),
-        _ => Err(RunError::dtype("operands are 8-bit integers")),
-    }
+    let signed = match y.dtype {
+        DType::U8 => false,
+        DType::I8 => true,
+        _ => return Err(RunError::dtype("operands are 8-bit integers")),
+    };
+    let (kernels, len) = (cx.kernels(), y.bytes.len());
+    let (terms, first, second) = match lies_on {
+        Some(0) => ([a, b], None, cx.input(1)?),
+        // A sum of two floats commutes.
+        Some(_) => ([b, a], None, cx.input(0)?),
+        None => ([a, b], Some(cx.input(0)?), cx.input(1)?),
+    };
+    let part = if len < PARALLEL_WORK {
+        len
+    } else {
+        len.div_ceil(cx.threads() * 2).next_multiple_of(64)
+    };
+    cx.parallel_chunks(y.bytes, part, &|i, y| {
+        let of = |x: &Tensor<'a>| &x.bytes[i * part..][..y.len()];
+        let (p, q) = (first.as_ref().map(of), of(&second));
+        Ok(kernels.quantized_add(terms, &target, signed, p, q, y)?)
+    })
 }

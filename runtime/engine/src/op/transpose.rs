@@ -4,7 +4,7 @@ use crate::linear::PARALLEL_WORK;
 use crate::{Cx, RunError, Shape};
 use cygnet_format::MAX_RANK;
 use cygnet_format::op::Transpose;
-use cygnet_kernels::movement::{Side, dense_copy};
+use cygnet_kernels::movement::Side;
 
 pub(crate) fn run(op: &Transpose, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let x = cx.input(0)?;
@@ -37,13 +37,14 @@ fn copy_outer(
     from: &[isize],
     y: &mut [u8],
 ) -> Result<(), RunError> {
+    let kernels = cx.kernels();
     let axis = shape.iter().position(|&d| d > 1).unwrap_or(0);
     if cx.threads() == 1 || y.len() < PARALLEL_WORK || axis >= shape.rank() {
         let from = Side {
             offset: 0,
             strides: from,
         };
-        return Ok(dense_copy(size, shape, x, from, y)?);
+        return Ok(kernels.dense_copy(size, shape, x, from, y)?);
     }
     let part = shape[axis].div_ceil(cx.threads() * 2);
     let row = y.len() / shape[axis];
@@ -55,6 +56,6 @@ fn copy_outer(
             offset: i * part * from[axis] as usize,
             strides: from,
         };
-        Ok(dense_copy(size, &dims[..shape.rank()], x, from, y)?)
+        Ok(kernels.dense_copy(size, &dims[..shape.rank()], x, from, y)?)
     })
 }

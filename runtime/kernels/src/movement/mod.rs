@@ -1,11 +1,14 @@
 //! Data movement for elements of any type: one strided copy serves transpose, slice, expand, concat and pad.
 
+pub(crate) mod interleave;
 mod pad;
 mod walk;
 
 pub use pad::{PadSource, pad};
 
 use crate::error::{KernelError, product};
+use crate::kernels::Kernels;
+use interleave::Planes;
 use walk::{Walk, contiguous};
 
 /// Largest rank of a movement.
@@ -65,16 +68,55 @@ pub fn strided_copy(
     if rank > MAX_RANK || from.strides.len() < rank || to.strides.len() < rank {
         return Err(KernelError::Parameter);
     }
+    any_size(None, size, shape, src, from, dst, to)
+}
+
+/// As [`strided_copy`], with what `kernels` have for the elements.
+fn any_size(
+    kernels: Option<&Kernels>,
+    size: usize,
+    shape: &[usize],
+    src: &[u8],
+    from: Side<'_>,
+    dst: &mut [u8],
+    to: Side<'_>,
+) -> Result<(), KernelError> {
     if product(shape)? == 0 {
         return Ok(());
     }
     match size {
-        1 => sized::<1>(shape, src, from, dst, to),
-        2 => sized::<2>(shape, src, from, dst, to),
-        4 => sized::<4>(shape, src, from, dst, to),
-        8 => sized::<8>(shape, src, from, dst, to),
-        16 => sized::<16>(shape, src, from, dst, to),
+        1 => sized::<1>(kernels, shape, src, from, dst, to),
+        2 => sized::<2>(kernels, shape, src, from, dst, to),
+        4 => sized::<4>(kernels, shape, src, from, dst, to),
+        8 => sized::<8>(kernels, shape, src, from, dst, to),
+        16 => sized::<16>(kernels, shape, src, from, dst, to),
         _ => Err(KernelError::Parameter),
+    }
+}
+
+impl Kernels {
+    /// As [`dense_copy`]; planes of a picture become pixels by vectors.
+    ///
+    /// # Errors
+    /// As [`strided_copy`].
+    pub fn dense_copy(
+        &self,
+        size: usize,
+        shape: &[usize],
+        src: &[u8],
+        from: Side<'_>,
+        dst: &mut [u8],
+    ) -> Result<(), KernelError> {
+        let strides = row_major(shape);
+        let to = Side {
+            offset: 0,
+            strides: &strides,
+        };
+        let rank = shape.len();
+        if rank > MAX_RANK || from.strides.len() < rank {
+            return Err(KernelError::Parameter);
+        }
+        any_size(Some(self), size, shape, src, from, dst, to)
     }
 }
 
@@ -130,6 +172,7 @@ pub fn transpose(
 }
 
 fn sized<const N: usize>(
+    kernels: Option<&Kernels>,
     shape: &[usize],
     src: &[u8],
     from: Side<'_>,
@@ -155,11 +198,7 @@ fn sized<const N: usize>(
             let plane = column_step as usize;
             walk.each(|s, d| {
                 let (src, dst) = (&src[s..], &mut dst[d..d + rows * columns]);
-                match columns {
-                    2 => interleave::<N, 2>(src, plane, dst),
-                    3 => interleave::<N, 3>(src, plane, dst),
-                    _ => interleave::<N, 4>(src, plane, dst),
-                }
+                pixels(kernels, columns, plane, src, dst);
             });
             return Ok(());
         }
@@ -197,14 +236,27 @@ fn sized<const N: usize>(
     Ok(())
 }
 
-/// `dst[i][c] = src[c * plane + i]`: planes of a picture to pixels.
-fn interleave<const N: usize, const C: usize>(src: &[[u8; N]], plane: usize, dst: &mut [[u8; N]]) {
-    let pixels = dst.as_chunks_mut::<C>().0;
-    let planes: [&[[u8; N]]; C] = core::array::from_fn(|c| &src[c * plane..][..pixels.len()]);
-    for (i, pixel) in pixels.iter_mut().enumerate() {
-        for c in 0..C {
-            pixel[c] = planes[c][i];
+/// Two to four planes of a picture to pixels.
+fn pixels<const N: usize>(
+    kernels: Option<&Kernels>,
+    count: usize,
+    plane: usize,
+    src: &[[u8; N]],
+    dst: &mut [[u8; N]],
+) {
+    match (kernels, N) {
+        (Some(k), 1) => {
+            let (src, dst) = (src.as_flattened(), dst.as_flattened_mut());
+            // SAFETY: the row was chosen for this machine.
+            unsafe { (k.interleave_bytes)(Planes { src, plane, count }, dst) }
         }
+        (Some(k), 4) => {
+            let src = src.as_flattened().as_chunks().0;
+            let dst = dst.as_flattened_mut().as_chunks_mut().0;
+            // SAFETY: the row was chosen for this machine.
+            unsafe { (k.interleave_words)(Planes { src, plane, count }, dst) }
+        }
+        _ => interleave::few(Planes { src, plane, count }, dst),
     }
 }
 
@@ -253,6 +305,34 @@ mod tests {
             let mut dst = std::vec![0u8; n * 4];
             transpose(4, shape, perm, &bytes(&src), &mut dst).unwrap();
             assert_eq!(dst, bytes(&naive(perm, shape, &src)), "{shape:?} {perm:?}");
+        }
+    }
+
+    #[test]
+    fn every_row_makes_pixels_of_planes() {
+        for k in crate::tests::every_isa() {
+            for (planes, n) in (1..6)
+                .flat_map(|c| [1, 7, 8, 15, 16, 17, 31, 33, 63, 64, 65, 130, 200].map(|n| (c, n)))
+            {
+                let src: Vec<u32> = (0..2 * planes * n)
+                    .map(|i| (i as u32).wrapping_mul(0x9e37_79b1))
+                    .collect();
+                let want = naive(&[0, 2, 1], &[2, planes, n], &src);
+                let strides = [planes * n, 1, n].map(|s| s as isize);
+                let from = Side {
+                    offset: 0,
+                    strides: &strides,
+                };
+                let shape = [2, n, planes];
+                let mut dst = std::vec![0u8; 4 * src.len()];
+                k.dense_copy(4, &shape, &bytes(&src), from, &mut dst)
+                    .unwrap();
+                assert_eq!(dst, bytes(&want), "{} {planes} x {n}", k.name());
+                let low = |v: &[u32]| v.iter().map(|&v| v as u8).collect::<Vec<_>>();
+                let mut dst = std::vec![0u8; src.len()];
+                k.dense_copy(1, &shape, &low(&src), from, &mut dst).unwrap();
+                assert_eq!(dst, low(&want), "{} {planes} x {n} bytes", k.name());
+            }
         }
     }
 

@@ -1,4 +1,6 @@
 //! Maximum and average pooling on channels-last tensors.
+pub(crate) mod bytes;
+
 use crate::error::{KernelError, at_least, exactly, product};
 use crate::isa::{Isa, kernel_rows};
 use crate::kernels::Kernels;
@@ -108,7 +110,15 @@ pub fn taps_inside(
     pads: (usize, usize),
     len: usize,
 ) -> (Range<usize>, usize) {
-    let before = |end: usize| end.saturating_sub(start).div_ceil(dilation).min(kernel);
+    let before = |end: usize| {
+        let reach = end.saturating_sub(start);
+        // Divisions would be most of the time of a small window.
+        let taps = match dilation {
+            1 => reach,
+            _ => reach.div_ceil(dilation),
+        };
+        taps.min(kernel)
+    };
     let end = pads.0.saturating_add(len);
     (
         before(pads.0)..before(end),

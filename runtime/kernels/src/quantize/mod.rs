@@ -1,5 +1,6 @@
 //! Linear quantisation: `q = saturate(round_half_even(x / scale) + zero)` and back.
 
+pub(crate) mod add;
 pub(crate) mod linear;
 #[cfg(test)]
 mod tests;
@@ -260,6 +261,7 @@ pub struct Term {
 }
 
 impl Term {
+    #[inline(always)]
     fn value(&self, v: i32) -> f32 {
         (v - self.zero) as f32 * self.multiplier
     }

@@ -294,6 +294,48 @@ fn every_row_requantises_as_plain_code() {
 }
 
 #[test]
+fn every_row_adds_as_plain_code() {
+    let mut rng = Random::new(34);
+    for k in every_isa() {
+        for (n, case) in SIZES.iter().flat_map(|&n| (0..16).map(move |c| (n, c))) {
+            let signed = case % 2 == 0;
+            let mut random =
+                |n: usize| -> Vec<u8> { (0..n).map(|_| rng.below(256) as u8).collect() };
+            let (a, b) = (random(n), random(n));
+            let multipliers = scales(2, &mut rng);
+            let terms = [0, 1].map(|i| Term {
+                zero: rng.below(511) as i32 - 255,
+                multiplier: multipliers[i] * if case < 4 { 1.0 } else { 1e-2 },
+            });
+            let (low, high) = if signed { (-128, 127) } else { (0, 255) };
+            let cut = rng.below(2) as i32 * 40;
+            let target = Target {
+                zero: rng.below(256) as i32 + low,
+                low: low + cut,
+                high: high - cut,
+            };
+            let (mut got, mut want) = (std::vec![0u8; n], std::vec![0u8; n]);
+            let mut in_place = a.clone();
+            if signed {
+                let as_signed = |v: &[u8]| v.iter().map(|&b| b as i8).collect::<Vec<_>>();
+                let mut y = as_signed(&want);
+                let (a, b) = (as_signed(&a), as_signed(&b));
+                add(terms, &target, &a, &b, |v| v as i8, &mut y).unwrap();
+                want = y.iter().map(|&v| v as u8).collect();
+            } else {
+                add(terms, &target, &a, &b, |v| v as u8, &mut want).unwrap();
+            }
+            k.quantized_add(terms, &target, signed, Some(&a), &b, &mut got)
+                .unwrap();
+            k.quantized_add(terms, &target, signed, None, &b, &mut in_place)
+                .unwrap();
+            assert_eq!(got, want, "{} {n} {terms:?} {target:?}", k.name());
+            assert_eq!(in_place, want, "{} {n} {terms:?} in place", k.name());
+        }
+    }
+}
+
+#[test]
 fn lengths_and_bounds_are_checked() {
     let k = Kernels::best();
     let layout = Layout {
@@ -350,4 +392,12 @@ fn lengths_and_bounds_are_checked() {
         k.requantize(0, &[0; 6], None, &[1.0], &near, &mut y),
         length
     );
+    let term = Term {
+        zero: 0,
+        multiplier: 1.0,
+    };
+    let mut add = |term, a, b| k.quantized_add([term, term], &near, false, a, b, &mut y);
+    assert_eq!(add(term, None, &[0; 5]), length);
+    assert_eq!(add(term, Some(&[0; 5]), &[0; 6]), length);
+    assert_eq!(add(Term { zero: 256, ..term }, None, &[0; 6]), parameter);
 }
