@@ -115,7 +115,7 @@ impl Features {
     }
 
     /// What this machine offers, asked at run time.
-    #[cfg(feature = "std")]
+    #[cfg(any(feature = "std", test))]
     pub fn detect() -> Self {
         #[allow(unused_mut)]
         let mut found = Self::compiled();
@@ -153,11 +153,11 @@ impl Features {
 
     /// What may safely run here: detected with `std`, else what was compiled in.
     pub fn available() -> Self {
-        #[cfg(feature = "std")]
+        #[cfg(any(feature = "std", test))]
         {
             Self::detect()
         }
-        #[cfg(not(feature = "std"))]
+        #[cfg(not(any(feature = "std", test)))]
         {
             Self::compiled()
         }

@@ -14,7 +14,8 @@ const WIDE: usize = 4;
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
 pub(in crate::quantized) unsafe fn depthwise(t: &Task) {
     let p = &t.p.conv;
-    let plain = p.kernel[0] == 1 && p.dilation == [1; 3] && p.stride[1] <= 2;
+    let flat = (p.input[0], p.output[0], p.kernel[0], p.pad_begin[0]) == (1, 1, 1, 0);
+    let plain = flat && p.dilation == [1; 3] && p.stride[1] <= 2;
     // SAFETY: passed through.
     unsafe {
         match (plain, p.kernel[1], p.kernel[2], p.stride[2]) {
