@@ -61,12 +61,15 @@ pub(crate) fn run(op: &op::Pool, cx: &mut Cx<'_>) -> Result<(), RunError> {
     each_part(cx, &p, y, &|y, rows| Ok(kernels.pool(&p, x, y, rows)?))
 }
 
+/// What fills some rows of a pooling's result.
+type RowsFn<'f, T> = dyn Fn(&mut [T], Range<usize>) -> Result<(), RunError> + Sync + 'f;
+
 /// Calls `f` for the rows of a pooling's result, on several threads where there is much to do.
 pub(super) fn each_part<T: Send>(
     cx: &Cx<'_>,
     p: &Pool,
     y: &mut [T],
-    f: &(dyn Fn(&mut [T], Range<usize>) -> Result<(), RunError> + Sync),
+    f: &RowsFn<'_, T>,
 ) -> Result<(), RunError> {
     let (rows, row) = (p.rows(), p.output[2] * p.channels);
     if y.is_empty() {

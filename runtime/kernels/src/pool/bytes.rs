@@ -257,7 +257,7 @@ mod tests {
     use super::*;
     use crate::quantize::mean;
     use crate::tests::{Random, every_isa};
-    use std::{format, vec, vec::Vec};
+    use std::{vec, vec::Vec};
 
     /// Values of channel `ch` of the taps of output `o` of an image that lie inside, and how many lie inside the padding.
     fn window(p: &Pool, x: &[i32], image: usize, o: [usize; 3], ch: usize) -> (Vec<i32>, usize) {
@@ -382,7 +382,7 @@ mod tests {
         for (p, zero) in [(&p, 0), (&average, 256)] {
             let of = (zero, 1.0);
             let mean = k.quantized_average_pool(p, false, of, &target, &x, &mut y, rows.clone());
-            assert_eq!(mean, parameter, "{}", format!("{p:?}"));
+            assert_eq!(mean, parameter, "{p:?}");
         }
         let short = k.max_pool_bytes(&p, false, &x[1..], &mut y, rows);
         assert_eq!(short, Err(KernelError::Length));
