@@ -4,6 +4,8 @@
 //! Instruction sets multiply different kinds of bytes: a body may read the input as signed or as unsigned values, which
 //! differ by 128, and starts its sums from the row of `start` that belongs to its reading. So every body gives the same
 //! bits, whatever the element type of the input.
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
@@ -162,6 +164,12 @@ pub(crate) const ROWS: &[Row<unsafe fn(&Task)>] = &[
             .union(crate::Features::AVX512_VNNI),
         run: vnni::dense,
     },
+    #[cfg(target_arch = "x86_64")]
+    Row {
+        name: "avx2",
+        needs: crate::Features::AVX2_FMA,
+        run: avx2::dense,
+    },
     #[cfg(target_arch = "aarch64")]
     Row {
         name: "dotprod",
@@ -190,6 +198,11 @@ pub(crate) const DEPTHWISE_ROWS: &[Row<unsafe fn(&Task)>] = &[
         name: "neon",
         needs: crate::Features::NEON,
         run: neon::depthwise,
+    #[cfg(target_arch = "x86_64")]
+    Row {
+        name: "avx2",
+        needs: crate::Features::AVX2_FMA,
+        run: avx2::depthwise,
     },
     Row {
         name: "scalar",
