@@ -216,8 +216,20 @@ impl Tile<'_> {
         // SAFETY: only taps inside the input are read.
         unsafe {
             let p = &self.t.p.conv;
+            let joined = p.groups == 1 && p.dilation[2] == 1;
             for (px, depth) in self.px.iter().zip(depth.iter_mut()) {
                 let mut at = from;
+                let (left, right) = (px.x, px.x + p.kernel[2] as i32);
+                if joined && left >= 0 && right <= p.input[2] as i32 {
+                    // A kernel row inside the input is one run.
+                    let line = source(p, px, [kz, ky, 0]);
+                    if line.is_null() {
+                        depth[..n].fill(self.zero);
+                    } else {
+                        widen(line.add(from), n, self.flip, depth.as_mut_ptr());
+                    }
+                    at += n;
+                }
                 while at < from + n {
                     let (tap, channel) = (at / self.ig, at % self.ig);
                     let len = (self.ig - channel).min(from + n - at);
@@ -365,6 +377,80 @@ pub(super) unsafe fn dense(t: &Task) {
     }
 }
 
+/// Taps whose addresses are held; larger kernels take the plain body.
+const TAPS: usize = 64;
+/// Pixels of a depthwise tile, which share the weights.
+const WIDE: usize = 4;
+
+with_avx2! {
+/// The first `n` of sixteen bytes, zeros behind.
+unsafe fn load(from: *const u8, n: usize) -> __m128i {
+    // SAFETY: `n` bytes exist.
+    unsafe {
+        if n == PANEL {
+            return _mm_loadu_si128(from.cast());
+        }
+        let mut all = [0u8; PANEL];
+        all.as_mut_ptr().copy_from_nonoverlapping(from, n);
+        _mm_loadu_si128(all.as_ptr().cast())
+    }
+}
+}
+
+with_avx2! {
+/// Sums of sixteen channels of a tile of pixels, by pairs of taps: channels 0 to 3 and 8 to 11, then the others. `SIMPLE`:
+/// all sixteen exist and no tap lies in the padding.
+unsafe fn strip<const SIMPLE: bool>(
+    t: &Task,
+    from: &[[*const u8; TAPS]; WIDE],
+    taps: usize,
+    first: usize,
+    n: usize,
+) -> [[__m256i; 2]; WIDE] {
+    // SAFETY: taps are null or inside the input, and `n` channels from `first` on exist.
+    unsafe {
+        let c = t.p.conv.out_channels;
+        let flips = _mm_set1_epi8(if t.p.signed { 0 } else { 0x80u8 as i8 });
+        let padding = _mm_set1_epi8(t.p.x_zero as i8);
+        let mut acc = [[_mm256_setzero_si256(); 2]; WIDE];
+        let mut tap = 0;
+        while tap < taps {
+            let w = t.w.add(tap * c + first).cast::<u8>();
+            let mut both = [_mm256_setzero_si256(); 2];
+            for (k, both) in both.iter_mut().enumerate().take(taps - tap) {
+                let w = w.add(k * c);
+                let bytes = if SIMPLE { _mm_loadu_si128(w.cast()) } else { load(w, n) };
+                *both = _mm256_cvtepi8_epi16(bytes);
+            }
+            let low = _mm256_unpacklo_epi16(both[0], both[1]);
+            let high = _mm256_unpackhi_epi16(both[0], both[1]);
+            // A missing second tap meets weights of zero.
+            let next = (tap + 1).min(taps - 1);
+            for i in 0..WIDE {
+                let mut x = [_mm256_setzero_si256(); 2];
+                for (x, k) in x.iter_mut().zip([tap, next]) {
+                    let from = from[i][k];
+                    let v = if SIMPLE {
+                        _mm_loadu_si128(from.add(first).cast())
+                    } else if from.is_null() {
+                        padding
+                    } else {
+                        load(from.add(first), n)
+                    };
+                    *x = _mm256_cvtepi8_epi16(_mm_xor_si128(v, flips));
+                }
+                let a = _mm256_madd_epi16(_mm256_unpacklo_epi16(x[0], x[1]), low);
+                let b = _mm256_madd_epi16(_mm256_unpackhi_epi16(x[0], x[1]), high);
+                acc[i][0] = _mm256_add_epi32(acc[i][0], a);
+                acc[i][1] = _mm256_add_epi32(acc[i][1], b);
+            }
+            tap += 2;
+        }
+        acc
+    }
+}
+}
+
 /// # Safety
 /// `t` passed its check for a depthwise convolution; the instruction set exists.
 #[target_feature(enable = "avx2,fma")]
@@ -374,74 +460,58 @@ pub(super) unsafe fn depthwise(t: &Task) {
         let p = &t.p.conv;
         let c = p.out_channels;
         let taps = p.kernel[0] * p.kernel[1] * p.kernel[2];
+        if taps > TAPS {
+            return super::scalar::depthwise(t);
+        }
         let total = (t.rows.1 - t.rows.0) * p.output[2];
-        let flip = if t.p.signed { 0 } else { 0x80 };
-        let flips = _mm_set1_epi8(flip as i8);
-        let padding = [t.p.x_zero; PANEL];
         let finish = Finish::new(&t.p.requantize);
-        let load = |from: *const u8, n: usize| {
-            if n == PANEL {
-                return _mm_loadu_si128(from.cast());
-            }
-            let mut all = [0u8; PANEL];
-            all.as_mut_ptr().copy_from_nonoverlapping(from, n);
-            _mm_loadu_si128(all.as_ptr().cast())
-        };
+        let mut at = [[0; 3]; TAPS];
+        for (k, at) in at.iter_mut().enumerate().take(taps) {
+            let (line, kernel) = (k / p.kernel[2], p.kernel[1]);
+            *at = [line / kernel, line % kernel, k % p.kernel[2]];
+        }
         let mut walk = Walk {
             t,
             row: t.rows.0,
             col: 0,
         };
-        for pixel in 0..total {
-            let px = walk.next();
+        // Null in the padding; missing pixels repeat the last one.
+        let mut from = [[core::ptr::null(); TAPS]; WIDE];
+        let mut pixel = 0;
+        while pixel < total {
+            let wide = (total - pixel).min(WIDE);
+            for i in 0..wide {
+                let px = walk.next();
+                for k in 0..taps {
+                    from[i][k] = source(p, &px, at[k]);
+                }
+            }
+            for i in wide..WIDE {
+                from[i] = from[wide - 1];
+            }
+            let inside = from[..wide]
+                .iter()
+                .all(|f| f[..taps].iter().all(|p| !p.is_null()));
             let mut first = 0;
             while first < c {
                 let n = (c - first).min(PANEL);
-                // Pairs of taps: channels 0 to 3 and 8 to 11, then the others.
-                let mut acc = [_mm256_setzero_si256(); 2];
-                let mut tap = 0;
-                while tap < taps {
-                    let mut x = [_mm256_setzero_si256(); 2];
-                    let mut w = [_mm256_setzero_si256(); 2];
-                    for i in 0..(taps - tap).min(2) {
-                        let k = tap + i;
-                        let kernel = p.kernel[1] * p.kernel[2];
-                        let at = [k / kernel, k / p.kernel[2] % p.kernel[1], k % p.kernel[2]];
-                        let from = source(p, &px, at);
-                        let v = if from.is_null() {
-                            _mm_loadu_si128(padding.as_ptr().cast())
-                        } else {
-                            load(from.add(first), n)
-                        };
-                        x[i] = _mm256_cvtepi8_epi16(_mm_xor_si128(v, flips));
-                        w[i] = _mm256_cvtepi8_epi16(load(t.w.add(k * c + first).cast(), n));
-                    }
-                    let low = _mm256_madd_epi16(
-                        _mm256_unpacklo_epi16(x[0], x[1]),
-                        _mm256_unpacklo_epi16(w[0], w[1]),
-                    );
-                    let high = _mm256_madd_epi16(
-                        _mm256_unpackhi_epi16(x[0], x[1]),
-                        _mm256_unpackhi_epi16(w[0], w[1]),
-                    );
-                    acc = [
-                        _mm256_add_epi32(acc[0], low),
-                        _mm256_add_epi32(acc[1], high),
-                    ];
-                    tap += 2;
-                }
+                let acc = if inside && n == PANEL {
+                    strip::<true>(t, &from, taps, first, n)
+                } else {
+                    strip::<false>(t, &from, taps, first, n)
+                };
                 let start = starts(t, first, n);
-                let sums = [
-                    _mm256_permute2x128_si256::<0x20>(acc[0], acc[1]),
-                    _mm256_permute2x128_si256::<0x31>(acc[0], acc[1]),
-                ];
-                let sums = [
-                    _mm256_add_epi32(sums[0], start[0]),
-                    _mm256_add_epi32(sums[1], start[1]),
-                ];
-                finish.store(t, sums, first, pixel * c + first, n);
+                for i in 0..wide {
+                    let [a, b] = acc[i];
+                    let sums = [
+                        _mm256_add_epi32(_mm256_permute2x128_si256::<0x20>(a, b), start[0]),
+                        _mm256_add_epi32(_mm256_permute2x128_si256::<0x31>(a, b), start[1]),
+                    ];
+                    finish.store(t, sums, first, (pixel + i) * c + first, n);
+                }
                 first += PANEL;
             }
+            pixel += wide;
         }
     }
 }
