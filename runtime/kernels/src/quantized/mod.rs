@@ -198,6 +198,7 @@ pub(crate) const DEPTHWISE_ROWS: &[Row<unsafe fn(&Task)>] = &[
         name: "neon",
         needs: crate::Features::NEON,
         run: neon::depthwise,
+    },
     #[cfg(target_arch = "x86_64")]
     Row {
         name: "avx2",
