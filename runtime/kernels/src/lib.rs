@@ -25,6 +25,7 @@ mod kernels;
 mod math;
 pub mod movement;
 mod norm;
+pub mod peak;
 pub mod pool;
 pub mod quantize;
 pub mod quantized;
