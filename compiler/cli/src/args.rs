@@ -108,7 +108,9 @@ const BENCH_HELP: &str = "Examples:
   cygnet bench net.cygnet
   cygnet bench net.cygnet --threads 4 --runs 200 --json bench.json
   cygnet bench net.cygnet --profile
-      Time, share, shape and GFLOP/s of every step.
+      Time, arithmetic and bytes of every step, and how near this machine's limits it comes.
+  cygnet bench net.cygnet --profile --report net.html
+      The same as a page with a roofline picture.
   cygnet bench net.cygnet --isa scalar
       Without vector instructions.";
 
@@ -383,9 +385,12 @@ pub struct Bench {
     /// A value for a free dimension [default: the largest]. Repeatable.
     #[arg(long, value_name = "NAME=VALUE")]
     pub dim: Vec<String>,
-    /// Time of every step.
+    /// Time of every step, and how near this machine's limits it comes.
     #[arg(long)]
     pub profile: bool,
+    /// Write the profile for people: one HTML file with a roofline picture.
+    #[arg(long, value_name = "FILE.html", requires = "profile")]
+    pub report: Option<PathBuf>,
     /// Write the result for machines; `-` is stdout.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

@@ -6,6 +6,7 @@ mod command;
 mod decode;
 mod failure;
 mod feed;
+mod machine;
 mod media;
 mod output;
 mod sizes;

@@ -488,3 +488,56 @@ fn labels_and_a_report_travel_along() {
     assert!(good(&["run", &bundle, "-i", &data("digit_2.png")]).contains("zwo"));
     assert!(std::fs::read_to_string(report).unwrap().contains("<svg"));
 }
+
+#[test]
+fn a_profile_tells_how_near_the_limits_steps_come() {
+    let (folder, bundle) = compiled();
+    let (file, page) = (
+        path(folder.path(), "out.json"),
+        path(folder.path(), "p.html"),
+    );
+    let mut arguments = vec!["bench", &bundle, "--runs", "3", "--report", &page];
+    assert!(bad(2, &arguments).contains("--profile"));
+    arguments.extend(["--profile", "--json", &file]);
+    let out = good(&arguments);
+    assert!(out.contains("limits ") && out.contains("of limit"), "{out}");
+    let bench = json(&file);
+    let positive = |value: &serde_json::Value| value.as_f64().is_some_and(|v| v > 0.0);
+    for key in ["peak_gflops", "peak_gops", "measured_ms"] {
+        assert!(positive(&bench["machine"][key]), "{key}");
+    }
+    for level in bench["machine"]["bandwidth"].as_array().unwrap() {
+        assert!(positive(&level["gigabytes_per_second"]), "{level}");
+    }
+    let steps = bench["profile"].as_array().unwrap();
+    let convolutions: Vec<_> = steps.iter().filter(|s| s["operator"] == "conv").collect();
+    assert!(!convolutions.is_empty());
+    for step in convolutions {
+        for key in [
+            "operations",
+            "bytes",
+            "constant_bytes",
+            "intensity",
+            "gflops",
+            "limit_microseconds",
+            "limit_share",
+        ] {
+            assert!(positive(&step[key]), "{key} of {step}");
+        }
+        assert!(step["bound"].is_string());
+    }
+    let sum = |list: &serde_json::Value, key: &str| {
+        let list = list.as_array().unwrap();
+        list.iter().map(|s| s[key].as_f64().unwrap()).sum::<f64>()
+    };
+    for key in ["microseconds", "operations", "bytes"] {
+        let (all, by) = (sum(&bench["profile"], key), sum(&bench["operators"], key));
+        assert!(
+            (all - by).abs() <= 1e-9 * all,
+            "{key}: {all} in steps, {by} by operator"
+        );
+    }
+    assert!((sum(&bench["profile"], "share") - 1.0).abs() < 1e-9);
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("<svg") && page.ends_with("</html>"));
+}

@@ -3,6 +3,7 @@
 
 pub mod bundle;
 mod compile;
+pub mod cost;
 pub mod emit;
 pub mod fold;
 

@@ -78,6 +78,8 @@ impl RunnerOptions {
 
 /// One step of an observed run.
 pub struct Observed<'a> {
+    /// The program that runs.
+    pub program: &'a Program<'a>,
     /// Index in the program's step table.
     pub step: u32,
     /// Operator.
@@ -149,7 +151,12 @@ impl Runner {
         self.model.program()
     }
 
-    /// The instruction set in use.
+    /// The instruction sets in use.
+    pub fn features(&self) -> Features {
+        self.options.session().features & Features::available()
+    }
+
+    /// The float instruction set in use.
     pub fn isa(&self) -> &'static str {
         self.session.isa()
     }
@@ -239,6 +246,7 @@ impl Runner {
                 .unwrap_or_default();
             let outputs: Vec<_> = ids.into_iter().zip(tensors.iter().copied()).collect();
             observe(&Observed {
+                program: &program,
                 step: report.index,
                 operator: report.code.name(),
                 node: report.name,
