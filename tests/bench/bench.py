@@ -9,7 +9,9 @@ How it measures. Each engine has a process of its own for a model and a thread c
 B C ...), so that whatever disturbs the machine disturbs all; those that wait are stopped (SIGSTOP), so that their
 threads do not spin. A time spans inputs set, inference, outputs fetched. Loading, the first inference and memory come
 from fresh processes. Every output is compared with ONNX Runtime's: an engine that is off by more than 1e-3 of the
-largest magnitude is marked, however fast it is.
+largest magnitude is marked, however fast it is. Quantised models (`_int8`) are ONNX graphs in the QDQ format, which every
+engine reads itself, except LiteRT, whose model is written from the same integers; their answers are compared with the
+same graph computed in floats, and may be off by 0.1.
 
 Examples:
   tests/bench/bench.py --list

@@ -112,6 +112,9 @@ def to_mnn(folder: Path, spec: dict, _: dict[str, Path]) -> str | None:
 
 def to_ncnn(folder: Path, spec: dict, _: dict[str, Path]) -> str | None:
     """pnnx, weights kept in float32."""
+    if spec["precision"] == "int8":
+        # Its integers come from its own calibration of a float model; pnnx leaves a QDQ graph in floats.
+        return "ncnn takes no quantised ONNX"
     work = folder / "pnnx"
     files = [work / "model.ncnn.param", work / "model.ncnn.bin"]
     spec["ncnn"] = [str(f) for f in files]
@@ -130,27 +133,36 @@ def to_ncnn(folder: Path, spec: dict, _: dict[str, Path]) -> str | None:
     return reason or (None if all(f.exists() for f in files) else "pnnx writes no model")
 
 
+def tensorflow() -> Path:
+    """The Python of an environment of its own: TensorFlow pins other versions than the rest."""
+    environment = cache.root() / "bench" / "venv-tensorflow"
+    python = environment / "bin" / "python"
+    wanted = (HERE / "requirements-tensorflow.txt").read_text()
+    stamp = environment / "installed.txt"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        print(f"bench: installing TensorFlow in {environment}", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+        pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        subprocess.run([*pip, "-r", str(HERE / "requirements-tensorflow.txt")], check=True)
+        stamp.write_text(wanted)
+    return python
+
+
 def to_tflite(folder: Path, spec: dict, _: dict[str, Path]) -> str | None:
-    """tflite.py in an environment of its own: TensorFlow pins other versions than the rest."""
+    """tflite.py, through TensorFlow; quantised models by tflite_int8.py, integer by integer."""
     out, layout = folder / "model.tflite", folder / "tflite_layout.json"
-    script = HERE / "tflite.py"
+    integers = spec["precision"] == "int8"
+    script = HERE / ("tflite_int8.py" if integers else "tflite.py")
     spec["tflite"] = str(out)
     digest = hashlib.sha256(script.read_bytes()).hexdigest()
     known = json.loads(layout.read_text()).get("made_by") if layout.exists() else None
     if known != digest or not newer(out, folder / "model.onnx"):
         out.unlink(missing_ok=True)
-        environment = cache.root() / "bench" / "venv-tensorflow"
-        python = environment / "bin" / "python"
-        wanted = (HERE / "requirements-tensorflow.txt").read_text()
-        stamp = environment / "installed.txt"
-        if not stamp.exists() or stamp.read_text() != wanted:
-            print(f"bench: installing TensorFlow in {environment}", file=sys.stderr)
-            subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-            pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-            subprocess.run([*pip, "-r", str(HERE / "requirements-tensorflow.txt")], check=True)
-            stamp.write_text(wanted)
-        models.folded(folder / "model.onnx", folder / "basic.onnx")
-        command = [str(python), str(script), "basic.onnx", str(out), str(layout)]
+        if integers:
+            command = [sys.executable, str(script), "model.onnx", str(out), str(layout)]
+        else:
+            models.folded(folder / "model.onnx", folder / "basic.onnx")
+            command = [str(tensorflow()), str(script), "basic.onnx", str(out), str(layout)]
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
         reason = call(command, folder, folder / "tflite.log", **quiet)
         if reason:

@@ -1,7 +1,7 @@
 """The models of the comparison, with constant input shapes, so that every engine knows what it runs.
 
 Published architectures with seeded weights where only the shapes matter, real files where the cache has them. Batch
-normalisation is folded, as exporters leave it.
+normalisation is folded, as exporters leave it. Quantised models are in ONNX Runtime's QDQ format.
 """
 
 import contextlib
@@ -39,6 +39,8 @@ class Model:
     constants: Callable[[], Inputs] = dict
     # Whether conditions and shapes, constant once the inputs are, are folded beforehand: most peers refuse `If`.
     fold: bool = False
+    # `float32` or `int8`.
+    precision: str = "float32"
 
 
 def normal(name: str, *shape: int) -> Callable[[np.random.Generator], Inputs]:
@@ -376,6 +378,10 @@ MODELS = {
         fold=True,
     ),
     "ds_cnn": Model("DS-CNN keyword spotting, 49 x 10", ds_cnn, normal("input", 1, 1, 49, 10)),
+    "mobilenetv2_int8": Model(
+        "MobileNetV2 1.0, 224 x 224, int8", cached("made", "mobilenetv2_int8.onnx"), PICTURE, precision="int8"
+    ),
+    "resnet18_int8": Model("ResNet-18, 224 x 224, int8", cached("made", "resnet18_int8.onnx"), PICTURE, precision="int8"),
 }
 
 
@@ -425,7 +431,7 @@ def locked(root: Path):
 
 
 def prepare(name: str, root: Path) -> Path:
-    """The folder of a model: model.onnx, its inputs, what ONNX Runtime answers, and spec.json that describes them."""
+    """The folder of a model: model.onnx, its inputs, what ONNX Runtime answers in floats, and spec.json about them."""
     folder = root / name
     path, spec = folder / "model.onnx", folder / "spec.json"
     digest = hashlib.sha256()
@@ -444,7 +450,11 @@ def prepare(name: str, root: Path) -> Path:
     fix_shapes(made, values, model.constants())
     if model.fold:
         folded(made, folder / "folded.onnx").replace(made)
-    session = onnxruntime.InferenceSession(str(made), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    if model.precision == "int8":
+        # What the graph says, in floats: an answer that favours no engine's integers.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(str(made), options, providers=["CPUExecutionProvider"])
     names = [i.name for i in session.get_inputs()]
     answers = session.run(None, values)
     # The shapes of the outputs are known now.
@@ -459,7 +469,8 @@ def prepare(name: str, root: Path) -> Path:
         made.unlink()
     else:
         made.replace(path)
-    description = {"made_by": digest.hexdigest(), "onnx": str(path), "inputs": [], "outputs": []}
+    description = {"made_by": digest.hexdigest(), "precision": model.precision, "onnx": str(path)}
+    description |= {"inputs": [], "outputs": []}
     roles = {
         "input": [(n, values[n]) for n in names],
         "output": list(zip((o.name for o in session.get_outputs()), answers)),

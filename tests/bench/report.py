@@ -88,6 +88,27 @@ def grid(results: dict, threads: int, key: str, show, last: bool = False) -> str
     return table(head, rows) if rows else ""
 
 
+def speedups(results: dict, few: int, many: int) -> str:
+    """How many times quicker each engine is with more threads: models by engines, the best is bold."""
+    engines = present(results)
+    rows = []
+    for model in results["models"]:
+        ratios = {}
+        for engine in engines:
+            times = {
+                r["threads"]: r["min_ms"]
+                for r in results["records"]
+                if r["model"] == model and r["engine"] == engine and good(r)
+            }
+            if few in times and many in times:
+                ratios[engine] = times[few] / times[many]
+        if ratios:
+            best = max(ratios, key=ratios.get)
+            shown = {e: f"{ratio:.2f}" for e, ratio in ratios.items()}
+            rows.append([model, *(f"**{shown[e]}**" if e == best else shown.get(e, "-") for e in engines)])
+    return table(["model", *(TITLES[e] for e in engines)], rows) if rows else ""
+
+
 def mebibytes(key: str):
     """Shows bytes as MiB."""
     return lambda record: f"{record[key] / 2**20:.1f}"
@@ -104,14 +125,19 @@ def markdown(results: dict) -> str:
     threads = sorted({r["threads"] for r in results["records"]})
     isa = ", ".join(machine["isa"]) or "unknown instruction sets"
     versions = ", ".join(f"{TITLES[e]} {results['versions'][e]}" for e in present(results))
+    own = {r["about"].split()[0] for r in results["records"] if r["engine"] == "cygnet" and r.get("about")}
+    precisions = " and ".join(sorted({r["precision"] for r in results["records"]}))
     text = (
         f"{results['date']}; {machine['cores']} cores, {machine['cpu']} ({isa}), {machine['system']}"
         + (f", load average {machine['load_average']:.1f} before the run" if machine["load_average"] is not None else "")
         + ".\n"
         + ("**The machine was busy: read CPU times, not latencies.**\n" if busy(machine) else "")
-        + f"{versions}.\nFloat32; {settings['rounds']} turns, {settings['seconds']:g} s an engine, "
+        + f"{versions}.\n"
+        + (f"Cygnet uses {', '.join(sorted(own))}.\n" if own else "")
+        + f"{precisions.capitalize()}; {settings['rounds']} turns, {settings['seconds']:g} s an engine, "
         f"{settings['cold']} fresh processes.\n\n**Bold**: the best right answer of a row. {MARK}: wrong by more than "
-        "1e-3 of the largest magnitude. -: did not run; results.json has the reason.\n"
+        "1e-3 of the largest magnitude, int8 by more than 0.1 of it from the same graph in floats. -: did not run; "
+        "results.json has the reason.\n"
     )
     for count in threads:
         text += f"\n### Latency in ms, minimum / median, {count} thread{'s' if count > 1 else ''}\n\n"
@@ -119,6 +145,9 @@ def markdown(results: dict) -> str:
         text += grid(results, count, "min_ms", both, last=True)
         text += f"\n### CPU time of an inference in ms, all threads, best turn, {count} thread{'s' if count > 1 else ''}\n\n"
         text += grid(results, count, "cpu_ms", lambda r: number(r["cpu_ms"]), last=True)
+    for count in threads[1:]:
+        text += f"\n### Speed-up of {count} threads over {threads[0]} (ratio of the minima)\n\n"
+        text += speedups(results, threads[0], count)
     if threads:
         count = threads[0]
         plural = "s" if count > 1 else ""

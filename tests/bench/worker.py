@@ -5,8 +5,8 @@ worker.py ENGINE SPEC.json THREADS OUTPUT_DIR
     loads the model, runs it once, writes each output as raw floats to OUTPUT_DIR/N.bin and answers with a line of JSON.
     Then `run WARMUP COUNT` answers with COUNT times in nanoseconds, each around inputs set, inference, outputs fetched.
 
-Every engine computes in float32 on as many threads as told; what it would do on its own (16-bit floats, all cores) is
-switched off.
+Every engine computes in float32, a quantised model in integers, on as many threads as told; what it would do on its own
+(16-bit floats, all cores) is switched off.
 """
 
 import json

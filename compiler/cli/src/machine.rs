@@ -14,15 +14,15 @@ const WINDOW: Duration = Duration::from_millis(40);
 const ROUNDS: usize = 20_000;
 /// Bytes read between two looks at the clock.
 const READ_BYTES: usize = 4 << 20;
-/// A second-level cache where the system does not tell.
-const USUAL_L2: u64 = 512 << 10;
+/// Caches of the first and second level where the system does not tell.
+const USUAL: (u64, u64) = (32 << 10, 512 << 10);
 /// Bounds of what is read as memory: more than most caches hold, less than small machines miss.
 const MEMORY_BYTES: (u64, u64) = (64 << 20, 256 << 20);
 
 /// A place that data come from.
 #[derive(Serialize, Clone, Debug)]
 pub struct Level {
-    /// `L2`, `L3`, or `memory`.
+    /// `L1`, `L2`, `L3`, or `memory`.
     pub name: String,
     /// What a thread's share of it holds; memory holds everything.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -113,8 +113,9 @@ fn cpu_name() -> Option<String> {
 
 /// The levels, with the bytes that a thread reads to measure each.
 fn levels(threads: u64) -> Vec<(&'static str, Option<u64>, u64)> {
-    let l2 = cache_bytes(2).unwrap_or(USUAL_L2);
-    let mut list = vec![("L2", Some(l2), l2 / 2)];
+    let l1 = cache_bytes(1).unwrap_or(USUAL.0);
+    let l2 = cache_bytes(2).unwrap_or(USUAL.1);
+    let mut list = vec![("L1", Some(l1), l1 / 2), ("L2", Some(l2), l2 / 2)];
     let l3 = cache_bytes(3).map(|b| b / threads).filter(|&b| b > l2);
     if let Some(l3) = l3 {
         list.push(("L3", Some(l3), l3 / 2));
@@ -201,7 +202,7 @@ mod tests {
                 .all(|l| l.gigabytes_per_second > 0.0)
         );
         let names: Vec<_> = machine.bandwidth.iter().map(|l| l.name.as_str()).collect();
-        assert_eq!((names[0], names[names.len() - 1]), ("L2", "memory"));
+        assert_eq!((names[0], names[names.len() - 1]), ("L1", "memory"));
     }
 
     #[test]
