@@ -81,9 +81,9 @@ fn transform(n: u64) -> u64 {
     5 * n * u64::from(n.max(2).ilog2())
 }
 
-/// Operations of an operator on these operands. Every operator is named: a new one does not compile until somebody has
-/// said what it counts.
-fn operations(op: &Op, x: &Operands<'_>) -> u64 {
+/// Operations of an operator on these operands, and the unit that they need. Every operator is named: a new one does not
+/// compile until somebody has said what it counts.
+fn operations(op: &Op, x: &Operands<'_>) -> (Arithmetic, u64) {
     let outputs = volume(&x.output());
     let inputs = volume(&x.input(0));
     // Products over the input channels of one group.
@@ -91,7 +91,8 @@ fn operations(op: &Op, x: &Operands<'_>) -> u64 {
         let depth = last(&x.input(0), 1) / u64::from(group.max(1));
         2 * outputs * taps(kernel) * depth
     };
-    match op {
+    let integer = |operations| (Arithmetic::Integer, operations);
+    let float = match op {
         Op::Reshape(_)
         | Op::Transpose(_)
         | Op::Slice(_)
@@ -129,9 +130,13 @@ fn operations(op: &Op, x: &Operands<'_>) -> u64 {
         Op::Cumulative(_) | Op::Unary(_) | Op::Binary(_) => outputs,
         Op::Chain(o) => outputs * o.steps.len() as u64,
 
-        Op::MatMul(_) | Op::MatMulInteger(_) => 2 * outputs * last(&x.input(0), 1),
+        Op::MatMulInteger(_) => return integer(2 * outputs * last(&x.input(0), 1)),
+        Op::ConvInteger(o) => return integer(conv(&o.kernel, o.group)),
+        // An empty kernel is a product over the last axis.
+        Op::QuantizedConv(o) => return integer(conv(&o.kernel, o.group)),
+        Op::QuantizedDepthwise(o) => return integer(2 * outputs * taps(&o.kernel)),
+        Op::MatMul(_) => 2 * outputs * last(&x.input(0), 1),
         Op::Conv(o) => conv(&o.kernel, o.group),
-        Op::ConvInteger(o) => conv(&o.kernel, o.group),
         Op::DeformConv(o) => conv(&o.kernel, o.group),
         Op::DepthwiseConv(o) => 2 * outputs * taps(&o.kernel),
         Op::ConvTranspose(o) => {
@@ -198,15 +203,8 @@ fn operations(op: &Op, x: &Operands<'_>) -> u64 {
         | Op::DynamicQuantizeLinear(_)
         | Op::Requantize(_) => 2 * inputs,
         Op::QuantizedAdd(_) => 4 * outputs,
-    }
-}
-
-/// The unit that an operator's operations need.
-fn arithmetic(op: &Op) -> Arithmetic {
-    match op {
-        Op::MatMulInteger(_) | Op::ConvInteger(_) => Arithmetic::Integer,
-        _ => Arithmetic::Float,
-    }
+    };
+    (Arithmetic::Float, float)
 }
 
 /// Bytes that an operand has to give or take, where that is not all of it: the elements that are picked.
@@ -276,9 +274,10 @@ pub fn cost(program: &Program<'_>, step: &StepInfo<'_>, shapes: Shapes<'_>) -> O
             }
         }
     }
+    let (arithmetic, operations) = operations(&op, &operands);
     Some(Cost {
-        arithmetic: arithmetic(&op),
-        operations: operations(&op, &operands),
+        arithmetic,
+        operations,
         arena_bytes: arena,
         constant_bytes: constant,
     })
@@ -289,7 +288,7 @@ mod tests {
     use super::*;
     use cygnet_format::op::{
         Attention, Chain, ConvInteger, DepthwiseConv, Gather, MatMul, MatMulInteger, Micro,
-        Reshape, ScatterNd, SeparableConv,
+        QuantizedConv, QuantizedDepthwise, Reshape, ScatterNd, SeparableConv,
     };
     use cygnet_format::write::{
         BlockDesc, PlaceDesc, ProgramDesc, StepDesc, TensorDesc, write_program,
@@ -412,6 +411,35 @@ mod tests {
         };
         let got = p.cost(op, &[x, w, None, None], &[y]);
         assert_eq!(got.operations, 2 * 160 * 9 * 4);
+
+        let mut p = One::new();
+        let (x, y) = (p.arena(U8, &[3, 8]), p.arena(U8, &[3, 20]));
+        let w = p.constant(I8, &[1, 2, 1, 2, 16, 4]);
+        let (start, multiplier) = (p.constant(I32, &[2, 20]), p.constant(F32, &[20]));
+        let op = QuantizedConv {
+            group: 1,
+            ..Default::default()
+        };
+        let got = p.cost(op, &[x, w, start, multiplier, None], &[y]);
+        assert_eq!(got.arithmetic, Arithmetic::Integer);
+        assert_eq!(got.operations, 2 * 3 * 8 * 20);
+        assert_eq!(got.arena_bytes, 3 * (8 + 20));
+        assert_eq!(got.constant_bytes, 2 * 2 * 64 + 2 * 20 * 4 + 20 * 4);
+
+        let mut p = One::new();
+        let (x, y) = (p.arena(U8, &[1, 5, 5, 8]), p.arena(U8, &[1, 5, 5, 8]));
+        let (w, start) = (p.constant(I8, &[9, 8]), p.constant(I32, &[2, 8]));
+        let multiplier = p.constant(F32, &[8]);
+        let op = QuantizedDepthwise {
+            kernel: axes(&[3, 3]),
+            strides: axes(&[1, 1]),
+            dilations: axes(&[1, 1]),
+            pads: axes(&[1; 4]),
+            ..Default::default()
+        };
+        let got = p.cost(op, &[x, w, start, multiplier, None], &[y]);
+        assert_eq!(got.arithmetic, Arithmetic::Integer);
+        assert_eq!(got.operations, 2 * 200 * 9);
 
         let mut p = One::new();
         let q = p.arena(F32, &[2, 6, 8]);

@@ -10,10 +10,13 @@ use core::hint::black_box;
 
 pub use integer::Dot;
 
+/// A burst of float multiply-adds: a one and the rounds; gives the growths of all sums, and the total of the sums.
+type Burst = unsafe fn(f32, usize) -> (u64, f32);
+
 /// The bursts for one set of features.
 #[derive(Clone, Copy)]
 pub struct Peak {
-    float: isa::Row<unsafe fn(f32, usize) -> (u64, f32)>,
+    float: isa::Row<Burst>,
     integer: isa::Row<Dot>,
     read: unsafe fn(*const f32, usize) -> f32,
 }
