@@ -137,6 +137,7 @@ fn operations(op: &Op, x: &Operands<'_>) -> (Arithmetic, u64) {
         Op::QuantizedDepthwise(o) => return integer(2 * outputs * taps(&o.kernel)),
         Op::MatMul(_) => 2 * outputs * last(&x.input(0), 1),
         Op::Conv(o) => conv(&o.kernel, o.group),
+        Op::WinogradConv(_) => conv(&[3, 3], 1),
         Op::DeformConv(o) => conv(&o.kernel, o.group),
         Op::DepthwiseConv(o) => 2 * outputs * taps(&o.kernel),
         Op::ConvTranspose(o) => {
@@ -220,7 +221,7 @@ fn partly(op: &Op, input: usize, outputs: u64) -> Option<u64> {
 /// What one execution of `step` does on tensors of these shapes.
 ///
 /// An operand that is read twice counts once; a table counts with the rows that are picked. A reshape in place, an update
-/// in place and the scratch of a banded convolution move what they have to, not their whole operands. Control flow moves
+/// in place and the scratch of a convolution move what they have to, not their whole operands. Control flow moves
 /// nothing of its own.
 pub fn cost(program: &Program<'_>, step: &StepInfo<'_>, shapes: Shapes<'_>) -> Option<Cost> {
     let op = step.op()?;
@@ -263,7 +264,7 @@ pub fn cost(program: &Program<'_>, step: &StepInfo<'_>, shapes: Shapes<'_>) -> O
             });
             arena = arena.saturating_add(written.map_or(0, bytes));
         } else {
-            let scratch = matches!(op, Op::SeparableConv(_));
+            let scratch = matches!(op, Op::SeparableConv(_) | Op::WinogradConv(_));
             for id in step
                 .outputs
                 .iter()
@@ -288,7 +289,7 @@ mod tests {
     use super::*;
     use cygnet_format::op::{
         Attention, Chain, ConvInteger, DepthwiseConv, Gather, MatMul, MatMulInteger, Micro,
-        QuantizedConv, QuantizedDepthwise, Reshape, ScatterNd, SeparableConv,
+        QuantizedConv, QuantizedDepthwise, Reshape, ScatterNd, SeparableConv, WinogradConv,
     };
     use cygnet_format::write::{
         BlockDesc, PlaceDesc, ProgramDesc, StepDesc, TensorDesc, write_program,
@@ -470,6 +471,23 @@ mod tests {
         assert_eq!(got.operations, 2 * 64 * (4 * 24 + 9 * 24 + 24 * 6));
         assert_eq!(got.arena_bytes, 4 * 64 * (4 + 6));
         assert_eq!(got.constant_bytes, 4 * (2 * 4 * 16 + 9 * 24 + 24 * 16));
+    }
+
+    #[test]
+    fn winograd_counts_the_plain_convolution() {
+        use DType::F32;
+        let mut p = One::new();
+        let (x, y) = (p.arena(F32, &[1, 8, 8, 16]), p.arena(F32, &[1, 8, 8, 20]));
+        let scratch = p.arena(F32, &[9000]);
+        let w = p.constant(F32, &[1, 2, 144, 16]);
+        let op = WinogradConv {
+            pads: axes(&[1; 4]),
+            depth: 16,
+            ..Default::default()
+        };
+        let got = p.cost(op, &[x, w, None, None], &[y, scratch]);
+        assert_eq!(got.operations, 2 * 64 * 20 * 9 * 16);
+        assert_eq!(got.arena_bytes, 4 * 64 * (16 + 20));
     }
 
     #[test]
