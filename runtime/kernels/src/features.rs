@@ -108,7 +108,7 @@ impl Features {
         if cfg!(all(target_arch = "wasm32", target_feature = "simd128")) {
             bits |= Self::SIMD128.0;
         }
-        if cfg!(all(target_arch = "arm", target_feature = "dsp")) {
+        if cfg!(arm_dsp) {
             bits |= Self::DSP.0;
         }
         Self(bits)

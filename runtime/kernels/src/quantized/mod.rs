@@ -6,9 +6,14 @@
 //! bits, whatever the element type of the input.
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod blocks;
+#[cfg(arm_dsp)]
+mod dsp;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
+#[cfg(target_arch = "wasm32")]
+mod simd128;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
@@ -176,6 +181,18 @@ pub(crate) const ROWS: &[Row<unsafe fn(&Task)>] = &[
         needs: crate::Features::NEON.union(crate::Features::DOTPROD),
         run: neon::dotprod_dense,
     },
+    #[cfg(target_arch = "wasm32")]
+    Row {
+        name: "simd128",
+        needs: crate::Features::SIMD128,
+        run: simd128::dense,
+    },
+    #[cfg(arm_dsp)]
+    Row {
+        name: "dsp",
+        needs: crate::Features::DSP,
+        run: dsp::dense,
+    },
     Row {
         name: "scalar",
         needs: crate::Features::NONE,
@@ -204,6 +221,18 @@ pub(crate) const DEPTHWISE_ROWS: &[Row<unsafe fn(&Task)>] = &[
         name: "avx2",
         needs: crate::Features::AVX2_FMA,
         run: avx2::depthwise,
+    },
+    #[cfg(target_arch = "wasm32")]
+    Row {
+        name: "simd128",
+        needs: crate::Features::SIMD128,
+        run: simd128::depthwise,
+    },
+    #[cfg(arm_dsp)]
+    Row {
+        name: "dsp",
+        needs: crate::Features::DSP,
+        run: dsp::depthwise,
     },
     Row {
         name: "scalar",

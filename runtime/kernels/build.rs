@@ -1,0 +1,15 @@
+//! Tells whether the target has the Arm DSP extension: stable compilers keep that from `cfg(target_feature)`.
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rustc-check-cfg=cfg(arm_dsp)");
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let named = variable("CARGO_CFG_TARGET_FEATURE")
+        .split(',')
+        .any(|feature| feature == "dsp");
+    // Armv7E-M has the extension by definition.
+    let implied = variable("TARGET").starts_with("thumbv7em");
+    if variable("CARGO_CFG_TARGET_ARCH") == "arm" && (named || implied) {
+        println!("cargo:rustc-cfg=arm_dsp");
+    }
+}

@@ -1,0 +1,90 @@
+//! Compares the digests of every integer kernel, on every instruction set of this machine, with the recorded ones.
+//! With any argument it writes the table instead, from the plain bodies:
+//! `cargo run --release --bin digests record >digests.tsv`
+#![cfg_attr(target_os = "none", no_std, no_main)]
+use cygnet_bits_test::case::{Buffers, Case};
+use cygnet_bits_test::plain::PLAIN;
+use cygnet_bits_test::{Random, each_isa, program, say};
+use cygnet_kernels::{Features, Kernels};
+
+static TABLE: &str = include_str!("../../digests.tsv");
+
+const CONVOLUTIONS: u64 = 250;
+const OTHERS: u64 = 8;
+
+program!(run);
+
+/// Whether `got` is the digest of the table's line for the case.
+fn same(name: &str, seed: u64, got: u64) -> bool {
+    TABLE.lines().any(|line| {
+        let mut fields = line.split('\t');
+        fields.next() == Some(name)
+            && fields.next().and_then(|s| s.parse().ok()) == Some(seed)
+            && fields.next().and_then(|s| u64::from_str_radix(s, 16).ok()) == Some(got)
+    })
+}
+
+fn record(b: &mut Buffers) {
+    let plain = Kernels::for_features(Features::NONE);
+    for (name, depthwise) in [("dense", false), ("depthwise", true)] {
+        for seed in 0..CONVOLUTIONS {
+            let case = Case::random(seed, depthwise, b);
+            let digest = case.digest(&plain, b).expect("cases are valid");
+            say!("{}\t{}\t{:016x}", name, seed, digest);
+        }
+    }
+    for (name, run) in PLAIN {
+        for seed in 0..OTHERS {
+            let digest = run(&mut Random::new(seed)).expect("cases are valid");
+            say!("{}\t{}\t{:016x}", name, seed, digest);
+        }
+    }
+}
+
+fn run(b: &mut Buffers, write: bool) -> bool {
+    if write {
+        record(b);
+        return true;
+    }
+    let (mut passed, mut failed) = (0, 0);
+    let mut count = |good: bool| if good { passed += 1 } else { failed += 1 };
+    for (name, depthwise) in [("dense", false), ("depthwise", true)] {
+        for seed in 0..CONVOLUTIONS {
+            let case = Case::random(seed, depthwise, b);
+            each_isa(|isa, kernels| {
+                let got = case.digest(kernels, b);
+                let good = got.is_ok_and(|got| same(name, seed, got));
+                if !good {
+                    say!(
+                        "{} {} on {}: {:x?} is not recorded for {:?}",
+                        name,
+                        seed,
+                        isa,
+                        got,
+                        case
+                    );
+                }
+                count(good);
+            });
+        }
+    }
+    for (name, run) in PLAIN {
+        for seed in 0..OTHERS {
+            let got = run(&mut Random::new(seed));
+            let good = got.is_ok_and(|got| same(name, seed, got));
+            if !good {
+                say!("{} {}: {:x?} is not recorded", name, seed, got);
+            }
+            count(good);
+        }
+    }
+    each_isa(|isa, _| say!("instruction set {}", isa));
+    let word = if failed == 0 { "ok" } else { "FAILED" };
+    say!(
+        "test result: {}. {} passed; {} failed",
+        word,
+        passed,
+        failed
+    );
+    failed == 0
+}
