@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
-# Runs tests on other machines: aarch64 under QEMU with every and with no extension, WebAssembly in node, and a
-# Cortex-M4 board without heap. Usage: tests/cross.sh [aarch64|wasm|cortex_m]...   (default: all)
+# Runs tests on other machines: aarch64 under QEMU with every and with no extension, WebAssembly in node, and
+# Cortex-M boards without heap. Usage: tests/cross.sh [host|aarch64|wasm|cortex_m]...   (default: all)
+#
+# tests/bits compares the bits of the integer kernels on all of them, and here, with one recorded table. Its layers are
+# counted in executed instructions on the boards with `tests/cross.sh layers`.
 #
 # rustup ships no standard library for these targets where only package registries can be reached, so they are built
 # with Debian's compiler and its library sources (-Zbuild-std needs RUSTC_BOOTSTRAP there).
@@ -48,6 +51,20 @@ libraries() {
     result "$name" "$log" "$status"
 }
 
+# bits NAME ARGUMENT...: the digests of the integer kernels; arguments go to cargo.
+bits() {
+    local name=bits-$1 log=$root/target/cross/bits-$1.log status=0
+    shift
+    note "$name"
+    (cd tests/bits && timeout 900 /usr/bin/cargo run -q --release --bin digests "$@") 2>&1 | tee "$log" || status=$?
+    result "$name" "$log" "$status"
+}
+
+host() {
+    mkdir -p target/cross
+    bits host
+}
+
 aarch64() {
     need gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
     mkdir -p target/cross
@@ -56,6 +73,10 @@ aarch64() {
     for cpu in max cortex-a53; do
         export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -cpu $cpu -L /usr/aarch64-linux-gnu"
         libraries aarch64-unknown-linux-gnu "aarch64-$cpu" -Zbuild-std --lib --tests
+    done
+    for cpu in max neoverse-n1 cortex-a53; do
+        export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -cpu $cpu -L /usr/aarch64-linux-gnu"
+        bits "aarch64-$cpu" -Zbuild-std --target aarch64-unknown-linux-gnu
     done
 }
 
@@ -73,6 +94,30 @@ wasm() {
     local flags="-Clink-self-contained=no -Lnative=/usr/lib/wasm32-wasi -Clink-arg=/usr/lib/wasm32-wasi/crt1-command.o"
     export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="$flags -Ctarget-feature=+simd128"
     libraries wasm32-wasip1 wasm-simd128 -Zbuild-std=std,panic_abort -Zpanic-abort-tests --lib --tests
+    bits wasm-simd128 -Zbuild-std=std,panic_abort --target wasm32-wasip1
+}
+
+# board NAME MACHINE TARGET COMMAND...: runs a command whose programs go to a board in QEMU; an instruction takes 16 ns
+# of the board's time.
+board() {
+    local variable=CARGO_TARGET_${3^^}
+    variable=${variable//-/_}
+    local qemu="qemu-system-arm -M $2 -nographic -monitor none -serial none -icount shift=4"
+    export "${variable}_LINKER=$lld" \
+        "${variable}_RUNNER=$qemu -semihosting-config enable=on,target=native -kernel"
+    "${@:4}"
+}
+
+# layers_of NAME TARGET: executed instructions of layers.
+layers_of() {
+    note "layers on $1"
+    (cd tests/bits && /usr/bin/cargo run -q --release --bin layers -Zbuild-std=core,alloc --target "$2")
+}
+
+layers() {
+    need qemu-system-arm
+    board cortex-m4 mps2-an386 thumbv7em-none-eabihf layers_of cortex-m4 thumbv7em-none-eabihf
+    board cortex-m3 mps2-an385 thumbv7m-none-eabi layers_of cortex-m3 thumbv7m-none-eabi
 }
 
 cortex_m() {
@@ -95,14 +140,18 @@ cortex_m() {
         timeout 900 /usr/bin/cargo run --release -Zbuild-std=core,alloc --target thumbv7em-none-eabihf
     ) 2>&1 | tee target/cross/cortex-m4.log || status=$?
     result cortex-m4 target/cross/cortex-m4.log "$status"
+    local target=thumbv7em-none-eabihf
+    board cortex-m4 mps2-an386 $target bits cortex-m4 -Zbuild-std=core,alloc --target $target
+    target=thumbv7m-none-eabi
+    board cortex-m3 mps2-an385 $target bits cortex-m3 -Zbuild-std=core,alloc --target $target
 }
 
 toolchain
 for part in "${@:-all}"; do
     case $part in
-        all) aarch64; wasm; cortex_m ;;
-        aarch64 | wasm | cortex_m) "$part" ;;
-        *) echo "error: unknown target $part; known are aarch64, wasm, cortex_m" >&2; exit 2 ;;
+        all) host; aarch64; wasm; cortex_m ;;
+        host | aarch64 | wasm | cortex_m | layers) "$part" ;;
+        *) echo "error: unknown part $part; known are host, aarch64, wasm, cortex_m, layers" >&2; exit 2 ;;
     esac
 done
 note "other machines"
