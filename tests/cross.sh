@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Runs tests on other machines: aarch64 under QEMU with every and with no extension, WebAssembly in node, and
-# Cortex-M boards without heap. Usage: tests/cross.sh [host|aarch64|wasm|cortex_m]...   (default: all)
+# Cortex-M boards without heap. Usage: tests/cross.sh [host|aarch64|wasm|cortex_m|layers]...   (default: all)
 #
-# tests/bits compares the bits of the integer kernels on all of them, and here, with one recorded table. Its layers are
-# counted in executed instructions on the boards with `tests/cross.sh layers`.
+# tests/bits compares the bits of the integer kernels on all of them, and here, with one recorded table. `layers`, which
+# is not part of all, counts the executed instructions of layers on the boards.
 #
 # rustup ships no standard library for these targets where only package registries can be reached, so they are built
 # with Debian's compiler and its library sources (-Zbuild-std needs RUSTC_BOOTSTRAP there).
@@ -51,18 +51,23 @@ libraries() {
     result "$name" "$log" "$status"
 }
 
-# bits NAME ARGUMENT...: the digests of the integer kernels; arguments go to cargo.
+# bits NAME ISA ARGUMENT...: the digests of the integer kernels; arguments go to cargo. Dense convolutions have to run,
+# among others, by the instruction set.
 bits() {
-    local name=bits-$1 log=$root/target/cross/bits-$1.log status=0
-    shift
+    local name=bits-$1 isa=$2 log=$root/target/cross/bits-$1.log status=0
+    shift 2
     note "$name"
     (cd tests/bits && timeout 900 /usr/bin/cargo run -q --release --bin digests "$@") 2>&1 | tee "$log" || status=$?
+    grep -q ": dense by $isa," "$log" || { echo "error: nothing ran by $isa" >&2; status=1; }
     result "$name" "$log" "$status"
 }
 
 host() {
     mkdir -p target/cross
-    bits host
+    local isa=scalar
+    if grep -qs avx512_vnni /proc/cpuinfo; then isa=avx512vnni; fi
+    if grep -qs asimddp /proc/cpuinfo; then isa=dotprod; fi
+    bits host $isa
 }
 
 aarch64() {
@@ -74,9 +79,12 @@ aarch64() {
         export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -cpu $cpu -L /usr/aarch64-linux-gnu"
         libraries aarch64-unknown-linux-gnu "aarch64-$cpu" -Zbuild-std --lib --tests
     done
+    local isa
     for cpu in max neoverse-n1 cortex-a53; do
+        isa=dotprod
+        if [ $cpu = cortex-a53 ]; then isa=scalar; fi
         export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -cpu $cpu -L /usr/aarch64-linux-gnu"
-        bits "aarch64-$cpu" -Zbuild-std --target aarch64-unknown-linux-gnu
+        bits "aarch64-$cpu" $isa -Zbuild-std --target aarch64-unknown-linux-gnu
     done
 }
 
@@ -94,7 +102,7 @@ wasm() {
     local flags="-Clink-self-contained=no -Lnative=/usr/lib/wasm32-wasi -Clink-arg=/usr/lib/wasm32-wasi/crt1-command.o"
     export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="$flags -Ctarget-feature=+simd128"
     libraries wasm32-wasip1 wasm-simd128 -Zbuild-std=std,panic_abort -Zpanic-abort-tests --lib --tests
-    bits wasm-simd128 -Zbuild-std=std,panic_abort --target wasm32-wasip1
+    bits wasm-simd128 simd128 -Zbuild-std=std,panic_abort --target wasm32-wasip1
 }
 
 # board NAME MACHINE TARGET COMMAND...: runs a command whose programs go to a board in QEMU; an instruction takes 16 ns
@@ -141,9 +149,9 @@ cortex_m() {
     ) 2>&1 | tee target/cross/cortex-m4.log || status=$?
     result cortex-m4 target/cross/cortex-m4.log "$status"
     local target=thumbv7em-none-eabihf
-    board cortex-m4 mps2-an386 $target bits cortex-m4 -Zbuild-std=core,alloc --target $target
+    board cortex-m4 mps2-an386 $target bits cortex-m4 dsp -Zbuild-std=core,alloc --target $target
     target=thumbv7m-none-eabi
-    board cortex-m3 mps2-an385 $target bits cortex-m3 -Zbuild-std=core,alloc --target $target
+    board cortex-m3 mps2-an385 $target bits cortex-m3 scalar -Zbuild-std=core,alloc --target $target
 }
 
 toolchain

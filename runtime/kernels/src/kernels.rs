@@ -99,6 +99,12 @@ impl Kernels {
         isa::choose(gemm::ROWS, self.features).name
     }
 
+    /// The instruction sets in use for dense and for depthwise quantised convolutions, named as in [`Features::NAMES`].
+    pub fn quantized_names(&self) -> [&'static str; 2] {
+        [quantized::ROWS, quantized::DEPTHWISE_ROWS]
+            .map(|rows| isa::choose(rows, self.features).name)
+    }
+
     /// The sum of `a[i] * b[i]`, over the shorter of both.
     pub(crate) fn dot(&self, a: &[f32], b: &[f32]) -> f32 {
         // SAFETY: both have that many elements; the row was chosen for this machine.

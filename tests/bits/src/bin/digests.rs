@@ -78,7 +78,27 @@ fn run(b: &mut Buffers, write: bool) -> bool {
             count(good);
         }
     }
-    each_isa(|isa, _| say!("instruction set {}", isa));
+    // The best bodies of this machine have to be among those that ran.
+    let best = Kernels::best().quantized_names();
+    let mut reached = [false; 2];
+    each_isa(|isa, kernels| {
+        let names = kernels.quantized_names();
+        say!(
+            "with {}: dense by {}, depthwise by {}",
+            isa,
+            names[0],
+            names[1]
+        );
+        for (reached, (name, best)) in reached.iter_mut().zip(names.iter().zip(best)) {
+            *reached |= *name == best;
+        }
+    });
+    for (reached, best) in reached.into_iter().zip(best) {
+        if !reached {
+            say!("{} is there, but no case reached it", best);
+        }
+        count(reached);
+    }
     let word = if failed == 0 { "ok" } else { "FAILED" };
     say!(
         "test result: {}. {} passed; {} failed",
