@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs tests on other machines: aarch64 under QEMU with every and with no extension, WebAssembly in node, and
-# Cortex-M boards without heap. Usage: tests/cross.sh [host|aarch64|wasm|cortex_m|layers]...   (default: all)
+# Cortex-M boards without heap. Usage: tests/cross.sh [host|aarch64|wasm|cortex_m|bits|layers]...   (default: all)
 #
-# tests/bits compares the bits of the integer kernels on all of them, and here, with one recorded table. `layers`, which
+# tests/bits compares the bits of the integer kernels on all of them, and here, with one recorded table; `bits` runs that alone. `layers`, which
 # is not part of all, counts the executed instructions of layers on the boards.
 #
 # rustup ships no standard library for these targets where only package registries can be reached, so they are built
@@ -70,16 +70,15 @@ host() {
     bits host $isa
 }
 
-aarch64() {
+for_aarch64() {
     need gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
     mkdir -p target/cross
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
-    local cpu
-    for cpu in max cortex-a53; do
-        export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -cpu $cpu -L /usr/aarch64-linux-gnu"
-        libraries aarch64-unknown-linux-gnu "aarch64-$cpu" -Zbuild-std --lib --tests
-    done
-    local isa
+}
+
+bits_aarch64() {
+    for_aarch64
+    local isa cpu
     for cpu in max neoverse-n1 cortex-a53; do
         isa=dotprod
         if [ $cpu = cortex-a53 ]; then isa=scalar; fi
@@ -88,7 +87,17 @@ aarch64() {
     done
 }
 
-wasm() {
+aarch64() {
+    for_aarch64
+    local cpu
+    for cpu in max cortex-a53; do
+        export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -cpu $cpu -L /usr/aarch64-linux-gnu"
+        libraries aarch64-unknown-linux-gnu "aarch64-$cpu" -Zbuild-std --lib --tests
+    done
+    bits_aarch64
+}
+
+for_wasm() {
     need wasi-libc nodejs
     mkdir -p target/cross
     # wasi-libc of 2022 lacks two thread functions that std names; nothing calls them, so they may become traps.
@@ -101,8 +110,17 @@ wasm() {
     export WASI_FOLDER=$CARGO_TARGET_DIR/wasm32-wasip1/tmp
     local flags="-Clink-self-contained=no -Lnative=/usr/lib/wasm32-wasi -Clink-arg=/usr/lib/wasm32-wasi/crt1-command.o"
     export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="$flags -Ctarget-feature=+simd128"
-    libraries wasm32-wasip1 wasm-simd128 -Zbuild-std=std,panic_abort -Zpanic-abort-tests --lib --tests
+}
+
+bits_wasm() {
+    for_wasm
     bits wasm-simd128 simd128 -Zbuild-std=std,panic_abort --target wasm32-wasip1
+}
+
+wasm() {
+    for_wasm
+    libraries wasm32-wasip1 wasm-simd128 -Zbuild-std=std,panic_abort -Zpanic-abort-tests --lib --tests
+    bits_wasm
 }
 
 # board NAME MACHINE TARGET COMMAND...: runs a command whose programs go to a board in QEMU; an instruction takes 16 ns
@@ -128,6 +146,15 @@ layers() {
     board cortex-m3 mps2-an385 thumbv7m-none-eabi layers_of cortex-m3 thumbv7m-none-eabi
 }
 
+bits_boards() {
+    need qemu-system-arm
+    mkdir -p target/cross
+    local target=thumbv7em-none-eabihf
+    board cortex-m4 mps2-an386 $target bits cortex-m4 dsp -Zbuild-std=core,alloc --target $target
+    target=thumbv7m-none-eabi
+    board cortex-m3 mps2-an385 $target bits cortex-m3 scalar -Zbuild-std=core,alloc --target $target
+}
+
 cortex_m() {
     need qemu-system-arm
     note cortex-m4
@@ -148,18 +175,16 @@ cortex_m() {
         timeout 900 /usr/bin/cargo run --release -Zbuild-std=core,alloc --target thumbv7em-none-eabihf
     ) 2>&1 | tee target/cross/cortex-m4.log || status=$?
     result cortex-m4 target/cross/cortex-m4.log "$status"
-    local target=thumbv7em-none-eabihf
-    board cortex-m4 mps2-an386 $target bits cortex-m4 dsp -Zbuild-std=core,alloc --target $target
-    target=thumbv7m-none-eabi
-    board cortex-m3 mps2-an385 $target bits cortex-m3 scalar -Zbuild-std=core,alloc --target $target
+    bits_boards
 }
 
 toolchain
 for part in "${@:-all}"; do
     case $part in
         all) host; aarch64; wasm; cortex_m ;;
-        host | aarch64 | wasm | cortex_m | layers) "$part" ;;
-        *) echo "error: unknown part $part; known are host, aarch64, wasm, cortex_m, layers" >&2; exit 2 ;;
+        bits) host; bits_aarch64; bits_wasm; bits_boards ;;
+        host | aarch64 | wasm | cortex_m | layers | bits_aarch64 | bits_wasm | bits_boards) "$part" ;;
+        *) echo "error: unknown part $part; known are host, aarch64, wasm, cortex_m, bits, layers" >&2; exit 2 ;;
     esac
 done
 note "other machines"
