@@ -2,8 +2,8 @@
 # Runs tests on other machines: aarch64 under QEMU with every and with no extension, WebAssembly in node, and
 # Cortex-M boards without heap. Usage: tests/cross.sh [host|aarch64|wasm|cortex_m|bits|layers]...   (default: all)
 #
-# tests/bits compares the bits of the integer kernels on all of them, and here, with one recorded table; `bits` runs that alone. `layers`, which
-# is not part of all, counts the executed instructions of layers on the boards.
+# tests/bits compares the bits of the integer kernels on all of them, and here, with one recorded table; `bits` runs
+# that alone. `layers`, which is not part of all, counts the executed instructions of layers on the boards.
 #
 # rustup ships no standard library for these targets where only package registries can be reached, so they are built
 # with Debian's compiler and its library sources (-Zbuild-std needs RUSTC_BOOTSTRAP there).

@@ -1,6 +1,6 @@
 //! Compares the digests of every integer kernel, on every instruction set of this machine, with the recorded ones.
 //! With any argument it writes the table instead, from the plain bodies:
-//! `cargo run --release --bin digests record >digests.tsv`
+//! `cargo run --release --bin digests record >new.tsv && mv new.tsv digests.tsv`
 #![cfg_attr(target_os = "none", no_std, no_main)]
 use cygnet_bits_test::case::{Buffers, Case};
 use cygnet_bits_test::plain::PLAIN;
