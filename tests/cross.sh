@@ -65,6 +65,7 @@ bits() {
 host() {
     mkdir -p target/cross
     local isa=scalar
+    if grep -qs avx2 /proc/cpuinfo; then isa=avx2; fi
     if grep -qs avx512_vnni /proc/cpuinfo; then isa=avx512vnni; fi
     if grep -qs asimddp /proc/cpuinfo; then isa=dotprod; fi
     bits host $isa
