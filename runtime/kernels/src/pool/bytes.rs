@@ -29,20 +29,13 @@ pub(crate) struct Task<'a> {
 
 kernel_rows!(pub(crate) ROWS = body(t: Task<'_>));
 
+/// Channels at a time.
+const BLOCK: usize = 64;
+
 /// # Safety
 /// The instruction set exists.
 #[inline(always)]
 unsafe fn body<I: Isa>(t: Task<'_>) {
-    match t.p.channels {
-        64.. => pixels::<64>(t),
-        16.. => pixels::<16>(t),
-        _ => pixels::<1>(t),
-    }
-}
-
-/// Every pixel of the rows, `W` channels at a time; the last block overlaps the one before.
-#[inline(always)]
-fn pixels<const W: usize>(t: Task<'_>) {
     let p = t.p;
     let c = p.channels;
     if c == 0 {
@@ -75,94 +68,114 @@ fn pixels<const W: usize>(t: Task<'_>) {
                 multiplier: m.multiplier / count.max(1) as f32,
                 ..m
             });
-            for ch in (0..c).step_by(W) {
-                let ch = ch.min(c - W);
-                let Some(y) = y[ch..].first_chunk_mut() else {
-                    return;
-                };
-                // SAFETY: `x` holds the input (`Pool::check`), `ch + W <= c`, and taps of the window lie inside.
-                *y = unsafe {
+            for ch in (0..c).step_by(BLOCK) {
+                let n = c.min(BLOCK);
+                // The last block overlaps the one before.
+                let ch = ch.min(c - n);
+                let y = &mut y[ch..ch + n];
+                // SAFETY: `x` holds the input (`Pool::check`), and taps of the window lie inside.
+                unsafe {
                     match &mean {
-                        None => maximum::<W>(p, t.x, &w, ch, t.flip),
-                        Some(m) => average::<W>(p, t.x, &w, ch, t.flip, m),
+                        None => maximum(p, t.x, &w, ch, t.flip, y),
+                        Some(m) => average(p, t.x, &w, ch, t.flip, m, y),
                     }
-                };
+                }
             }
         }
     }
 }
 
-/// The maximum of `W` channels from `ch`; the least value where no tap lies inside.
+/// The maximum of as many channels as `y` has, from `ch`; the least value where no tap lies inside.
 ///
 /// # Safety
-/// As [`each_tap`].
+/// As [`each_tap`], with the channels of `y`, which are [`BLOCK`] or fewer.
 #[inline(always)]
-unsafe fn maximum<const W: usize>(p: &Pool, x: &[u8], w: &Window, ch: usize, flip: u8) -> [u8; W] {
-    let mut most = [0u8; W];
-    // SAFETY: the same contract.
-    unsafe {
-        each_tap(p, x, w, ch, |x: [u8; W]| {
-            for i in 0..W {
+unsafe fn maximum(p: &Pool, x: &[u8], w: &Window, ch: usize, flip: u8, y: &mut [u8]) {
+    if let Ok(y) = <&mut [u8; BLOCK]>::try_from(&mut *y) {
+        // A constant length keeps the maxima in registers.
+        let mut most = [0u8; BLOCK];
+        let each = |x: *const u8| {
+            // SAFETY: a tap has the channels.
+            let x = unsafe { x.cast::<[u8; BLOCK]>().read() };
+            for i in 0..BLOCK {
                 most[i] = most[i].max(x[i] ^ flip);
             }
-        });
+        };
+        // SAFETY: the same contract.
+        unsafe { each_tap(p, x, w, ch, each) };
+        *y = most.map(|v| v ^ flip);
+        return;
     }
-    most.map(|v| v ^ flip)
+    y.fill(0);
+    let each = |x: *const u8| {
+        // SAFETY: a tap has the channels.
+        let x = unsafe { core::slice::from_raw_parts(x, y.len()) };
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = (*y).max(x ^ flip);
+        }
+    };
+    // SAFETY: the same contract.
+    unsafe { each_tap(p, x, w, ch, each) };
+    for y in y {
+        *y ^= flip;
+    }
 }
 
-/// The mean of `W` channels from `ch`, whose multiplier is divided by the number of taps already.
+/// The mean of as many channels as `y` has, from `ch`; its multiplier is divided by the number of taps already.
 ///
 /// # Safety
-/// As [`each_tap`].
+/// As [`each_tap`], with the channels of `y`, which are [`BLOCK`] or fewer.
 #[inline(always)]
-unsafe fn average<const W: usize>(
-    p: &Pool,
-    x: &[u8],
-    w: &Window,
-    ch: usize,
-    flip: u8,
-    m: &Mean,
-) -> [u8; W] {
+unsafe fn average(p: &Pool, x: &[u8], w: &Window, ch: usize, flip: u8, m: &Mean, y: &mut [u8]) {
     /// Bytes whose sum is sure to fit 16 bits.
     const NARROW: usize = 257;
     let inside = w.z.len() * w.y.len() * w.x.len();
-    let mut sums = [(inside as i32).wrapping_mul(m.zero).wrapping_neg(); W];
-    let (mut narrow, mut left) = ([0u16; W], NARROW);
-    // SAFETY: the same contract.
+    let mut sums = [(inside as i32).wrapping_mul(m.zero).wrapping_neg(); BLOCK];
+    let (mut narrow, mut left, n) = ([0u16; BLOCK], NARROW, y.len());
+    let mut widen = |narrow: &mut [u16; BLOCK], left: &mut usize| {
+        for i in 0..BLOCK {
+            sums[i] = sums[i].wrapping_add(narrow[i] as i32);
+        }
+        (*narrow, *left) = ([0; BLOCK], NARROW);
+    };
+    // SAFETY: the same contract, and a tap has the channels.
     unsafe {
-        each_tap(p, x, w, ch, |x: [u8; W]| {
-            if left == 0 {
-                for i in 0..W {
-                    sums[i] = sums[i].wrapping_add(narrow[i] as i32);
+        if n == BLOCK {
+            each_tap(p, x, w, ch, |x| {
+                if left == 0 {
+                    widen(&mut narrow, &mut left);
                 }
-                (narrow, left) = ([0; W], NARROW);
-            }
-            left -= 1;
-            for i in 0..W {
-                narrow[i] += (x[i] ^ flip) as u16;
-            }
-        });
+                left -= 1;
+                let x = x.cast::<[u8; BLOCK]>().read();
+                for i in 0..BLOCK {
+                    narrow[i] += (x[i] ^ flip) as u16;
+                }
+            });
+        } else {
+            each_tap(p, x, w, ch, |x| {
+                if left == 0 {
+                    widen(&mut narrow, &mut left);
+                }
+                left -= 1;
+                let x = core::slice::from_raw_parts(x, n);
+                for (sum, &x) in narrow.iter_mut().zip(x) {
+                    *sum += (x ^ flip) as u16;
+                }
+            });
+        }
     }
-    let mut y = [0; W];
-    for i in 0..W {
-        let sum = sums[i].wrapping_add(narrow[i] as i32);
-        y[i] = m.rounding.apply(sum as f32 * m.multiplier) as u8;
+    widen(&mut narrow, &mut left);
+    for (y, &sum) in y.iter_mut().zip(&sums) {
+        *y = m.rounding.apply(sum as f32 * m.multiplier) as u8;
     }
-    y
 }
 
-/// Calls `f` with `W` channels from `ch` of every tap of the window.
+/// Calls `f` with channel `ch` of every tap of the window.
 ///
 /// # Safety
-/// `x` holds the input of the pooling, whose channels are `ch + W` or more, and the taps of the window lie inside of it.
+/// `x` holds the input of the pooling, `ch` is one of its channels, and the taps of the window lie inside of it.
 #[inline(always)]
-unsafe fn each_tap<const W: usize>(
-    p: &Pool,
-    x: &[u8],
-    w: &Window,
-    ch: usize,
-    mut f: impl FnMut([u8; W]),
-) {
+unsafe fn each_tap(p: &Pool, x: &[u8], w: &Window, ch: usize, mut f: impl FnMut(*const u8)) {
     if w.x.is_empty() {
         return;
     }
@@ -174,8 +187,8 @@ unsafe fn each_tap<const W: usize>(
         for ky in w.y.clone() {
             let first = ((plane + at(1, ky)) * p.input[2] + ix) * c + ch;
             for kx in 0..w.x.len() {
-                // SAFETY: the tap lies inside the input, of which this is `W` channels.
-                f(unsafe { x.as_ptr().add(first + kx * step).cast::<[u8; W]>().read() });
+                // SAFETY: the tap lies inside the input.
+                f(unsafe { x.as_ptr().add(first + kx * step) });
             }
         }
     }
