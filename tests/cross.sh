@@ -67,7 +67,9 @@ host() {
     local isa=scalar
     if grep -qs avx2 /proc/cpuinfo; then isa=avx2; fi
     if grep -qs avx512_vnni /proc/cpuinfo; then isa=avx512vnni; fi
+    if grep -qs asimd /proc/cpuinfo; then isa=neon; fi
     if grep -qs asimddp /proc/cpuinfo; then isa=dotprod; fi
+    if grep -qs i8mm /proc/cpuinfo; then isa=i8mm; fi
     bits host $isa
 }
 
@@ -81,8 +83,11 @@ bits_aarch64() {
     for_aarch64
     local isa cpu
     for cpu in max neoverse-n1 cortex-a53; do
-        isa=dotprod
-        if [ $cpu = cortex-a53 ]; then isa=scalar; fi
+        case $cpu in
+            max) isa=i8mm ;;
+            neoverse-n1) isa=dotprod ;;
+            *) isa=neon ;;
+        esac
         export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -cpu $cpu -L /usr/aarch64-linux-gnu"
         bits "aarch64-$cpu" $isa -Zbuild-std --target aarch64-unknown-linux-gnu
     done

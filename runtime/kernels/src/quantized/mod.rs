@@ -177,6 +177,12 @@ pub(crate) const ROWS: &[Row<unsafe fn(&Task)>] = &[
     },
     #[cfg(target_arch = "aarch64")]
     Row {
+        name: "i8mm",
+        needs: crate::Features::NEON.union(crate::Features::I8MM),
+        run: neon::i8mm_dense,
+    },
+    #[cfg(target_arch = "aarch64")]
+    Row {
         name: "dotprod",
         needs: crate::Features::NEON.union(crate::Features::DOTPROD),
         run: neon::dotprod_dense,
@@ -192,6 +198,12 @@ pub(crate) const ROWS: &[Row<unsafe fn(&Task)>] = &[
         name: "dsp",
         needs: crate::Features::DSP,
         run: dsp::dense,
+    },
+    #[cfg(target_arch = "aarch64")]
+    Row {
+        name: "neon",
+        needs: crate::Features::NEON,
+        run: neon::plain_dense,
     },
     Row {
         name: "scalar",

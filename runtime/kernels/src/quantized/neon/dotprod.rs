@@ -1,314 +1,275 @@
-//! Dense convolutions with Arm SDOT: four pixels by 16 channels in registers, inputs read as signed bytes.
+//! Arm SDOT: up to six pixels by 16 channels (8 at the right edge) in registers.
 //!
-//! Sixteen bytes of a pixel are four groups of a kernel row, taken lane by lane; bytes without a sign are flipped once
-//! for each such load. Windows that are not one run of memory are gathered on the stack.
-use crate::gemm::PANEL;
-use crate::quantized::{GROUP, Task};
-use core::arch::aarch64::*;
+//! The accumulators of six pixels, four vectors of weights and a slot of packed pixels fill the register file: two slots
+//! of the depth take 96 SDOT and 6 loads. All tiles of a block are one loop, which requantises and stores them too.
+use super::dense::{self, Pass};
+use crate::quantized::Task;
 use core::arch::asm;
-
-/// Pixels of a tile.
-const ROWS: usize = 4;
-
-/// Bytes of a pixel's window that are gathered at once; a multiple of 16.
-const CHUNK: usize = 256;
-
-/// Pixels of a pointwise convolution that all panels pass over while they are in the first-level cache.
-const BLOCK: usize = 32;
-
-type Sums = [[int32x4_t; 4]; ROWS];
-
-/// `c += w . x[lane]` for four channels.
-macro_rules! sdot {
-    ($c:expr, $w:expr, $x:expr, $lane:literal) => {
-        asm!(
-            concat!("sdot {c:v}.4s, {w:v}.16b, {x:v}.4b[", $lane, "]"),
-            c = inout(vreg) $c,
-            w = in(vreg) $w,
-            x = in(vreg) $x,
-            options(pure, nomem, nostack, preserves_flags),
-        )
-    };
-}
-
-/// One group of four steps.
-macro_rules! group {
-    ($sums:ident, $w:expr, $x:ident, $lane:literal) => {
-        for j in 0..4 {
-            let w = vld1q_s8($w.add(j * 16));
-            for r in 0..ROWS {
-                sdot!($sums[r][j], w, $x[r], $lane);
-            }
-        }
-    };
-}
-
-/// Adds `groups` groups of four bytes of every pixel.
-///
-/// # Safety
-/// `x` are valid for `groups * 4` bytes, `w` for `groups * 64`.
-#[inline]
-#[target_feature(enable = "neon,dotprod")]
-unsafe fn run(
-    sums: &mut Sums,
-    mut x: [*const u8; ROWS],
-    mut w: *const i8,
-    groups: usize,
-    flip: u8,
-) {
-    // SAFETY: the caller's contract.
-    unsafe {
-        let flip = vdupq_n_u8(flip);
-        let mut s = *sums;
-        for _ in 0..groups / 4 {
-            let v = x.map(|x| veorq_u8(vld1q_u8(x), flip));
-            group!(s, w, v, "0");
-            group!(s, w.add(64), v, "1");
-            group!(s, w.add(128), v, "2");
-            group!(s, w.add(192), v, "3");
-            w = w.add(256);
-            x = x.map(|x| x.add(16));
-        }
-        for _ in 0..groups % 4 {
-            let v = x.map(|x| {
-                let four = vdupq_n_u32(x.cast::<u32>().read_unaligned());
-                veorq_u8(vreinterpretq_u8_u32(four), flip)
-            });
-            group!(s, w, v, "0");
-            w = w.add(64);
-            x = x.map(|x| x.add(4));
-        }
-        *sums = s;
-    }
-}
-
-/// A panel's channels: sums' starts and multipliers, filled up with zeros.
-struct Panel {
-    first: usize,
-    columns: usize,
-    start: [i32; PANEL],
-    multiplier: [f32; PANEL],
-}
-
-/// `clamp(round_half_even(v), low..=high)`; the lower bound of a NaN.
-#[inline]
-#[target_feature(enable = "neon")]
-fn bounded(v: float32x4_t, low: i32, high: i32) -> int32x4_t {
-    let v = vmaxnmq_f32(v, vdupq_n_f32(low as f32));
-    vcvtnq_s32_f32(vminnmq_f32(v, vdupq_n_f32(high as f32)))
-}
-
-#[inline]
-#[target_feature(enable = "neon")]
-fn narrow(v: [int32x4_t; 4], zero: i32) -> uint8x16_t {
-    let v = v.map(|v| vaddq_s32(v, vdupq_n_s32(zero)));
-    let low = vcombine_s16(vmovn_s32(v[0]), vmovn_s32(v[1]));
-    let high = vcombine_s16(vmovn_s32(v[2]), vmovn_s32(v[3]));
-    vreinterpretq_u8_s8(vcombine_s8(vmovn_s16(low), vmovn_s16(high)))
-}
-
-/// Requantises and stores a pixel's 16 channels.
-///
-/// # Safety
-/// `at` is the place of the panel's first channel in the task's results.
-#[inline]
-#[target_feature(enable = "neon")]
-unsafe fn store(t: &Task, panel: &Panel, at: usize, sums: [int32x4_t; 4]) {
-    // SAFETY: only the panel's columns are read and written.
-    unsafe {
-        let (q, n) = (&t.p.requantize, panel.columns);
-        let mut v = sums;
-        for j in 0..4 {
-            let m = vld1q_f32(panel.multiplier.as_ptr().add(j * 4));
-            let product = vmulq_f32(vcvtq_f32_s32(v[j]), m);
-            v[j] = bounded(product, q.low - q.zero, q.high - q.zero);
-        }
-        let mut zero = q.zero;
-        if !t.residual.is_null() {
-            let s = &q.sum;
-            let mut bytes = [0u8; PANEL];
-            core::ptr::copy_nonoverlapping(t.residual.add(at), bytes.as_mut_ptr(), n);
-            for j in 0..4 {
-                let r: [i32; 4] = core::array::from_fn(|i| {
-                    let b = bytes[j * 4 + i];
-                    let b = if s.residual_signed {
-                        b as i8 as i32
-                    } else {
-                        b as i32
-                    };
-                    b - s.residual_zero
-                });
-                let own = vmulq_f32(vcvtq_f32_s32(v[j]), vdupq_n_f32(s.own));
-                let other = vcvtq_f32_s32(vld1q_s32(r.as_ptr()));
-                let other = vmulq_f32(other, vdupq_n_f32(s.other));
-                v[j] = bounded(vaddq_f32(own, other), s.low - s.zero, s.high - s.zero);
-            }
-            zero = s.zero;
-        }
-        let bytes = narrow(v, zero);
-        if n == PANEL {
-            vst1q_u8(t.y.add(at), bytes);
-        } else {
-            let mut all = [0u8; PANEL];
-            vst1q_u8(all.as_mut_ptr(), bytes);
-            core::ptr::copy_nonoverlapping(all.as_ptr(), t.y.add(at), n);
-        }
-    }
-}
-
-impl Panel {
-    unsafe fn new(t: &Task, first: usize, columns: usize) -> Panel {
-        let mut p = Panel {
-            first,
-            columns,
-            start: [0; PANEL],
-            multiplier: [0.0; PANEL],
-        };
-        // SAFETY: the panel's channels exist.
-        unsafe {
-            for c in 0..columns {
-                p.start[c] = *t.start.add(first + c);
-                p.multiplier[c] = *t.multiplier.add(first + c);
-            }
-        }
-        p
-    }
-
-    #[inline]
-    #[target_feature(enable = "neon")]
-    unsafe fn sums(&self) -> Sums {
-        // SAFETY: four vectors fill the array.
-        let one = core::array::from_fn(|j| unsafe { vld1q_s32(self.start.as_ptr().add(j * 4)) });
-        [one; ROWS]
-    }
-}
 
 /// # Safety
 /// `t` passed its check, and the machine has dot products.
-#[target_feature(enable = "neon,dotprod")]
 pub(in crate::quantized) unsafe fn dense(t: &Task) {
-    // SAFETY: offsets stay inside the extents that `check` proved.
-    unsafe {
-        let p = &t.p.conv;
-        let (ig, og) = (p.in_channels / p.groups, p.out_channels / p.groups);
-        let panels = og.div_ceil(PANEL);
-        let panel_len = p.kernel[0] * p.kernel[1] * p.packed_row() * PANEL;
-        let flip = if t.p.signed { 0 } else { 0x80 };
-        let pointwise = p.kernel == [1; 3]
-            && p.stride == [1; 3]
-            && p.pad_begin == [0; 3]
-            && p.input == p.output
-            && ig % GROUP == 0;
-        // Pixels in a line that a panel passes over.
-        let (total, line) = if pointwise {
-            ((t.rows.1 - t.rows.0) * p.output[2], BLOCK)
-        } else {
-            ((t.rows.1 - t.rows.0) * p.output[2], p.output[2])
-        };
-        let first = t.rows.0 * p.output[2];
-        let mut begin = 0;
-        while begin < total {
-            let end = (begin + line).min(total);
-            for part in 0..p.groups * panels {
-                let (g, i) = (part / panels, part % panels);
-                let columns = (og - i * PANEL).min(PANEL);
-                let panel = Panel::new(t, g * og + i * PANEL, columns);
-                let w = t.w.add(part * panel_len);
-                let mut at = begin;
-                while at < end {
-                    let rows = (end - at).min(ROWS);
-                    let mut sums = panel.sums();
-                    if pointwise {
-                        let x: [_; ROWS] = core::array::from_fn(|r| {
-                            let pixel = first + at + r.min(rows - 1);
-                            t.x.wrapping_add(pixel * p.in_channels + g * ig)
-                        });
-                        run(&mut sums, x, w, ig / GROUP, flip);
-                    } else {
-                        windows(t, &mut sums, g, w, first + at, rows, flip);
-                    }
-                    for r in 0..rows {
-                        store(t, &panel, (at + r) * p.out_channels + panel.first, sums[r]);
-                    }
-                    at += rows;
-                }
+    // SAFETY: passed through.
+    unsafe { dense::dense::<Sdot>(t) }
+}
+
+struct Sdot;
+
+impl dense::Kernels for Sdot {
+    const ROWS: usize = 6;
+
+    unsafe fn run(pass: &Pass, rows: usize, narrow: bool) {
+        // SAFETY: the contract is the same.
+        unsafe {
+            match (rows, narrow) {
+                (6, false) => six(pass),
+                (5, false) => five(pass),
+                (4, false) => four(pass),
+                (3, false) => three(pass),
+                (2, false) => two(pass),
+                (_, false) => one(pass),
+                (6, true) => six_narrow(pass),
+                (5, true) => five_narrow(pass),
+                (4, true) => four_narrow(pass),
+                (3, true) => three_narrow(pass),
+                (2, true) => two_narrow(pass),
+                (_, true) => one_narrow(pass),
             }
-            begin = end;
         }
     }
 }
 
-/// Adds the windows of `rows` pixels of one line, the first of which is `pixel` of all.
-///
-/// # Safety
-/// As [`dense`]; `w` is the panel.
-#[target_feature(enable = "neon,dotprod")]
-unsafe fn windows(
-    t: &Task,
-    sums: &mut Sums,
-    g: usize,
-    mut w: *const i8,
-    pixel: usize,
-    rows: usize,
-    flip: u8,
-) {
-    // SAFETY: pointers are formed only for taps inside the input.
-    unsafe {
-        let p = &t.p.conv;
-        let ig = p.in_channels / p.groups;
-        let (run_len, packed) = (p.kernel[2] * ig, p.packed_row());
-        let (x, row) = (pixel % p.output[2], pixel / p.output[2]);
-        let (y, z) = (row % p.output[1], row / p.output[1] % p.output[0]);
-        let image = row / p.output[1] / p.output[0];
-        let joined = p.groups == 1 && (p.dilation[2] == 1 || p.kernel[2] == 1);
-        let left = (x * p.stride[2]).wrapping_sub(p.pad_begin[2]);
-        let reach = (x + rows - 1) * p.stride[2] + (p.kernel[2] - 1) * p.dilation[2];
-        let inside =
-            x * p.stride[2] >= p.pad_begin[2] && reach.wrapping_sub(p.pad_begin[2]) < p.input[2];
-        let direct = joined && inside && run_len == packed;
-        for kz in 0..p.kernel[0] {
-            for ky in 0..p.kernel[1] {
-                let iz = (z * p.stride[0] + kz * p.dilation[0]).wrapping_sub(p.pad_begin[0]);
-                let iy = (y * p.stride[1] + ky * p.dilation[1]).wrapping_sub(p.pad_begin[1]);
-                let exists = iz < p.input[0] && iy < p.input[1];
-                let line = t.x.wrapping_add(
-                    ((image * p.input[0]).wrapping_add(iz) * p.input[1])
-                        .wrapping_add(iy)
-                        .wrapping_mul(p.input[2] * p.in_channels),
+/// Writes a kernel. For each row: its accumulators, and the vector and the lanes that hold its two groups of a slot.
+/// Weights are in v24 to v27.
+macro_rules! kernel {
+    ($name:ident, $load:literal, $([$($c:literal)*] $x:literal $even:literal $odd:literal;)*) => {
+        /// # Safety
+        /// The pass is valid, with tiles of this height and width; the machine has dot products.
+        #[target_feature(enable = "neon,dotprod")]
+        unsafe fn $name(pass: &Pass) {
+            // SAFETY: reads and writes what the contract allows.
+            unsafe {
+                asm!(
+                    "2:",
+                    $(kernel!(@start $($c)*),)*
+                    "mov {w}, {panel}",
+                    "mov {k}, {pairs}",
+                    "cbz {k}, 4f",
+                    "3:",
+                    $load,
+                    kernel!(@weights [$([$($c)*])*]),
+                    $(kernel!(@sdot $x $even $($c)*),)*
+                    kernel!(@weights [$([$($c)*])*]),
+                    $(kernel!(@sdot $x $odd $($c)*),)*
+                    $load,
+                    kernel!(@weights [$([$($c)*])*]),
+                    $(kernel!(@sdot $x $even $($c)*),)*
+                    kernel!(@weights [$([$($c)*])*]),
+                    "subs {k}, {k}, #1",
+                    $(kernel!(@sdot $x $odd $($c)*),)*
+                    "b.ne 3b",
+                    "4:",
+                    "tbz {mode}, #5, 5f",
+                    $load,
+                    kernel!(@weights [$([$($c)*])*]),
+                    $(kernel!(@sdot $x $even $($c)*),)*
+                    kernel!(@weights [$([$($c)*])*]),
+                    $(kernel!(@sdot $x $odd $($c)*),)*
+                    "5:",
+                    "tbz {mode}, #6, 6f",
+                    $load,
+                    kernel!(@weights [$([$($c)*])*]),
+                    $(kernel!(@sdot $x $even $($c)*),)*
+                    "6:",
+                    "tbnz {mode}, #0, 19f",
+                    kernel!(@multipliers [$([$($c)*])*]),
+                    $(kernel!(@multiply $($c)*),)*
+                    "tbnz {mode}, #4, 12f",
+                    $(kernel!(@saturate $($c)*),)*
+                    "b 13f",
+                    "12:",
+                    $(kernel!(@short $($c)*),)*
+                    "13:",
+                    "tbz {mode}, #1, 14f",
+                    "dup v28.8h, {zero:w}",
+                    $(kernel!(@zero $($c)*),)*
+                    "14:",
+                    "tbnz {mode}, #2, 16f",
+                    "tbnz {mode}, #3, 15f",
+                    $(kernel!(@narrow "sqxtn" $($c)*),)*
+                    "b 18f",
+                    "15:",
+                    $(kernel!(@narrow "sqxtun" $($c)*),)*
+                    "b 18f",
+                    "16:",
+                    "dup v29.8h, {low:w}",
+                    "dup v30.8h, {high:w}",
+                    $(kernel!(@bounds $($c)*),)*
+                    "18:",
+                    $(kernel!(@store $($c)*),)*
+                    "subs {tiles}, {tiles}, #1",
+                    "b.ne 2b",
+                    "b 20f",
+                    "19:",
+                    $(kernel!(@raw $($c)*),)*
+                    "subs {tiles}, {tiles}, #1",
+                    "b.ne 2b",
+                    "20:",
+                    x = inout(reg) pass.x => _,
+                    panel = in(reg) pass.w,
+                    w = out(reg) _,
+                    k = out(reg) _,
+                    pairs = in(reg) pass.pairs,
+                    start = inout(reg) pass.start => _,
+                    start_step = in(reg) pass.start_step,
+                    multiplier = in(reg) pass.multiplier,
+                    y = inout(reg) pass.y => _,
+                    step = in(reg) pass.step,
+                    mode = in(reg) pass.mode,
+                    zero = in(reg) pass.zero,
+                    low = in(reg) pass.low,
+                    high = in(reg) pass.high,
+                    tiles = inout(reg) pass.tiles => _,
+                    out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _,
+                    out("v7") _, out("v8") _, out("v9") _, out("v10") _, out("v11") _, out("v12") _, out("v13") _,
+                    out("v14") _, out("v15") _, out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _,
+                    out("v21") _, out("v22") _, out("v23") _, out("v24") _, out("v25") _, out("v26") _, out("v27") _,
+                    out("v28") _, out("v29") _, out("v30") _,
+                    options(nostack),
                 );
-                if direct && exists {
-                    let from = line.add(left * p.in_channels);
-                    let x = core::array::from_fn(|r| {
-                        from.wrapping_add(r.min(rows - 1) * p.stride[2] * p.in_channels)
-                    });
-                    run(sums, x, w, packed / GROUP, flip);
-                } else {
-                    let mut k = 0;
-                    while k < packed {
-                        let len = (packed - k).min(CHUNK);
-                        let mut bytes = [[t.p.x_zero; CHUNK]; ROWS];
-                        for r in 0..rows {
-                            let mut i = 0;
-                            while exists && i < len.min(run_len - k) {
-                                let (tap, c) = ((k + i) / ig, (k + i) % ig);
-                                let n = (ig - c).min(len.min(run_len - k) - i);
-                                let ix = ((x + r) * p.stride[2] + tap * p.dilation[2])
-                                    .wrapping_sub(p.pad_begin[2]);
-                                if ix < p.input[2] {
-                                    let from = line.add(ix * p.in_channels + g * ig + c);
-                                    let to = bytes[r].as_mut_ptr().add(i);
-                                    core::ptr::copy_nonoverlapping(from, to, n);
-                                }
-                                i += n;
-                            }
-                        }
-                        let x = core::array::from_fn(|r| bytes[r].as_ptr());
-                        run(sums, x, w.add(k * PANEL), len / GROUP, flip);
-                        k += len;
-                    }
-                }
-                w = w.add(packed * PANEL);
             }
         }
-    }
+    };
+    (@start $c0:literal $c1:literal $c2:literal $c3:literal) => {
+        concat!("ld1 {{v", $c0, ".4s, v", $c1, ".4s, v", $c2, ".4s, v", $c3, ".4s}}, [{start}], {start_step}\n")
+    };
+    (@start $c0:literal $c1:literal) => {
+        concat!("ld1 {{v", $c0, ".4s, v", $c1, ".4s}}, [{start}], {start_step}\n")
+    };
+    (@weights [[$c0:literal $c1:literal $c2:literal $c3:literal] $($rest:tt)*]) => {
+        "ld1 {{v24.16b, v25.16b, v26.16b, v27.16b}}, [{w}], #64"
+    };
+    (@weights [[$c0:literal $c1:literal] $($rest:tt)*]) => {
+        "ldp q24, q25, [{w}], #64"
+    };
+    (@sdot $x:literal $lane:literal $c0:literal $c1:literal $($c2:literal $c3:literal)?) => {
+        concat!(
+            "sdot v", $c0, ".4s, v24.16b, v", $x, ".4b[", $lane, "]\n",
+            "sdot v", $c1, ".4s, v25.16b, v", $x, ".4b[", $lane, "]\n",
+            $("sdot v", $c2, ".4s, v26.16b, v", $x, ".4b[", $lane, "]\n",
+            "sdot v", $c3, ".4s, v27.16b, v", $x, ".4b[", $lane, "]\n",)?
+        )
+    };
+    (@multipliers [[$c0:literal $c1:literal $c2:literal $c3:literal] $($rest:tt)*]) => {
+        "ld1 {{v24.4s, v25.4s, v26.4s, v27.4s}}, [{multiplier}]"
+    };
+    (@multipliers [[$c0:literal $c1:literal] $($rest:tt)*]) => {
+        "ldp q24, q25, [{multiplier}]"
+    };
+    (@multiply $c0:literal $c1:literal $($c2:literal $c3:literal)?) => {
+        concat!(
+            kernel!(@product $c0 24), kernel!(@product $c1 25),
+            $(kernel!(@product $c2 26), kernel!(@product $c3 27),)?
+        )
+    };
+    (@product $c:literal $m:literal) => {
+        concat!(
+            "scvtf v", $c, ".4s, v", $c, ".4s\n",
+            "fmul v", $c, ".4s, v", $c, ".4s, v", $m, ".4s\n",
+            "fcvtns v", $c, ".4s, v", $c, ".4s\n",
+        )
+    };
+    (@saturate $c0:literal $c1:literal $($c2:literal $c3:literal)?) => {
+        concat!(
+            "sqxtn v", $c0, ".4h, v", $c0, ".4s\n sqxtn2 v", $c0, ".8h, v", $c1, ".4s\n",
+            $("sqxtn v", $c2, ".4h, v", $c2, ".4s\n sqxtn2 v", $c2, ".8h, v", $c3, ".4s\n",)?
+        )
+    };
+    (@short $c0:literal $c1:literal $($c2:literal $c3:literal)?) => {
+        concat!(
+            "uzp1 v", $c0, ".8h, v", $c0, ".8h, v", $c1, ".8h\n",
+            $("uzp1 v", $c2, ".8h, v", $c2, ".8h, v", $c3, ".8h\n",)?
+        )
+    };
+    (@zero $c0:literal $c1:literal $($c2:literal $c3:literal)?) => {
+        concat!(
+            "sqadd v", $c0, ".8h, v", $c0, ".8h, v28.8h\n",
+            $("sqadd v", $c2, ".8h, v", $c2, ".8h, v28.8h\n",)?
+        )
+    };
+    (@narrow $how:literal $c0:literal $c1:literal $($c2:literal $c3:literal)?) => {
+        concat!(
+            $how, " v", $c0, ".8b, v", $c0, ".8h\n",
+            $($how, "2 v", $c0, ".16b, v", $c2, ".8h\n",)?
+        )
+    };
+    (@bounds $c0:literal $c1:literal) => {
+        concat!(kernel!(@bound $c0), "xtn v", $c0, ".8b, v", $c0, ".8h\n")
+    };
+    (@bounds $c0:literal $c1:literal $c2:literal $c3:literal) => {
+        concat!(
+            kernel!(@bound $c0), kernel!(@bound $c2),
+            "uzp1 v", $c0, ".16b, v", $c0, ".16b, v", $c2, ".16b\n",
+        )
+    };
+    (@bound $c:literal) => {
+        concat!(
+            "smax v", $c, ".8h, v", $c, ".8h, v29.8h\n",
+            "smin v", $c, ".8h, v", $c, ".8h, v30.8h\n",
+        )
+    };
+    (@store $c0:literal $c1:literal) => {
+        concat!("st1 {{v", $c0, ".8b}}, [{y}], {step}\n")
+    };
+    (@store $c0:literal $c1:literal $c2:literal $c3:literal) => {
+        concat!("st1 {{v", $c0, ".16b}}, [{y}], {step}\n")
+    };
+    (@raw $c0:literal $c1:literal $c2:literal $c3:literal) => {
+        concat!("st1 {{v", $c0, ".4s, v", $c1, ".4s, v", $c2, ".4s, v", $c3, ".4s}}, [{y}], {step}\n")
+    };
+    (@raw $c0:literal $c1:literal) => {
+        concat!("st1 {{v", $c0, ".4s, v", $c1, ".4s}}, [{y}], {step}\n")
+    };
 }
+
+/// The kernels of a height.
+macro_rules! height {
+    ($wide:ident, $narrow:ident, $load:literal, $([$a:literal $b:literal $c:literal $d:literal] $x:literal $even:literal $odd:literal;)*) => {
+        kernel!($wide, $load, $([$a $b $c $d] $x $even $odd;)*);
+        kernel!($narrow, $load, $([$a $b] $x $even $odd;)*);
+    };
+}
+
+height!(six, six_narrow, "ld1 {{v28.16b, v29.16b, v30.16b}}, [{x}], #48",
+    [0 1 2 3] 28 0 1;
+    [4 5 6 7] 28 2 3;
+    [8 9 10 11] 29 0 1;
+    [12 13 14 15] 29 2 3;
+    [16 17 18 19] 30 0 1;
+    [20 21 22 23] 30 2 3;
+);
+height!(five, five_narrow, "ld1 {{v28.16b, v29.16b, v30.16b}}, [{x}], #48",
+    [0 1 2 3] 28 0 1;
+    [4 5 6 7] 28 2 3;
+    [8 9 10 11] 29 0 1;
+    [12 13 14 15] 29 2 3;
+    [16 17 18 19] 30 0 1;
+);
+height!(four, four_narrow, "ldp q28, q29, [{x}], #32",
+    [0 1 2 3] 28 0 1;
+    [4 5 6 7] 28 2 3;
+    [8 9 10 11] 29 0 1;
+    [12 13 14 15] 29 2 3;
+);
+height!(three, three_narrow, "ldp q28, q29, [{x}], #32",
+    [0 1 2 3] 28 0 1;
+    [4 5 6 7] 28 2 3;
+    [8 9 10 11] 29 0 1;
+);
+height!(two, two_narrow, "ldr q28, [{x}], #16",
+    [0 1 2 3] 28 0 1;
+    [4 5 6 7] 28 2 3;
+);
+height!(one, one_narrow, "ldr q28, [{x}], #16",
+    [0 1 2 3] 28 0 1;
+);
