@@ -108,7 +108,7 @@ pub(super) fn convolve(
     };
     let work = y.len().saturating_mul(taps.saturating_mul(c));
     let (rows, row) = (p.conv.rows(), p.conv.output[2] * p.conv.out_channels);
-    let part = if work < PARALLEL_WORK {
+    let part = if work < PARALLEL_WORK || cx.threads() == 1 {
         rows
     } else {
         rows.div_ceil(cx.threads() * 4)

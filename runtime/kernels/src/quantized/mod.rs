@@ -224,6 +224,12 @@ pub(crate) const DEPTHWISE_ROWS: &[Row<unsafe fn(&Task)>] = &[
     },
     #[cfg(target_arch = "aarch64")]
     Row {
+        name: "dotprod",
+        needs: crate::Features::NEON.union(crate::Features::DOTPROD),
+        run: neon::dotprod_depthwise,
+    },
+    #[cfg(target_arch = "aarch64")]
+    Row {
         name: "neon",
         needs: crate::Features::NEON,
         run: neon::depthwise,

@@ -1,12 +1,14 @@
 //! Arm Advanced SIMD. Inputs are read as signed bytes: those without a sign are flipped by 0x80.
 mod dense;
 mod depthwise;
+mod dot_depthwise;
 mod dotprod;
 mod i8mm;
 mod pack;
 mod plain;
 
 pub(super) use depthwise::depthwise;
+pub(super) use dot_depthwise::depthwise as dotprod_depthwise;
 pub(super) use dotprod::dense as dotprod_dense;
 pub(super) use i8mm::dense as i8mm_dense;
 pub(super) use plain::dense as plain_dense;

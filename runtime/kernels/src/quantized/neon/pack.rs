@@ -187,12 +187,7 @@ impl<'a> Packer<'a> {
         unsafe {
             let p = &self.t.p.conv;
             let c = p.in_channels;
-            let last = (at.x + rows - 1) * p.stride[2] + (p.kernel[2] - 1) * p.dilation[2];
-            if !self.joined
-                || at.x + rows > p.output[2]
-                || at.x * p.stride[2] < p.pad_begin[2]
-                || last - p.pad_begin[2] >= p.input[2]
-            {
+            if !self.joined || !inside(p, at, rows) {
                 return false;
             }
             let left = (at.x * p.stride[2] - p.pad_begin[2]) * c;
@@ -295,6 +290,12 @@ impl<'a> Packer<'a> {
     ) {
         // SAFETY: copies end inside their buffers.
         unsafe {
+            if self.copy_inside(place, rows, window) {
+                let row = |r: usize| self.copies[r.min(rows - 1)].as_ptr();
+                let a = core::array::from_fn(|i| [row(2 * i), row(2 * i + 1)]);
+                pack::<P, FLIP>(a, window.1, to);
+                return place.advance(rows, &self.t.p.conv.output);
+            }
             let first = *place;
             let mut k = window.0;
             while k < window.1 {
@@ -312,6 +313,33 @@ impl<'a> Packer<'a> {
                 to = to.add(COPIED * 2 * P);
                 k = end;
             }
+        }
+    }
+
+    /// Copies whole windows of pixels of one row that lie inside the input from left to right and are runs; false, and
+    /// nothing done, for others.
+    #[inline]
+    unsafe fn copy_inside(&mut self, at: &Place, rows: usize, window: (usize, usize)) -> bool {
+        // SAFETY: pointers are formed only for taps inside the input; windows fit the copies.
+        unsafe {
+            let p = &self.t.p.conv;
+            let whole = p.kernel[0] * p.kernel[1] * p.packed_row();
+            if !self.joined || window != (0, whole) || whole > COPIED || !inside(p, at, rows) {
+                return false;
+            }
+            let left = (at.x * p.stride[2] - p.pad_begin[2]) * p.in_channels;
+            let (run, step) = (p.kernel[2] * p.in_channels, p.stride[2] * p.in_channels);
+            for k in 0..p.kernel[0] * p.kernel[1] {
+                let line = self.line(at, k / p.kernel[1], k % p.kernel[1]);
+                for r in 0..rows {
+                    let to = self.copies[r].as_mut_ptr().add(k * p.packed_row());
+                    match line {
+                        Some(line) => self.words(line.add(left + r * step), to, run),
+                        None => to.write_bytes(self.t.p.x_zero, run),
+                    }
+                }
+            }
+            true
         }
     }
 
@@ -407,6 +435,15 @@ impl<'a> Packer<'a> {
         // SAFETY: the caller's room.
         unsafe { to.write_bytes(self.t.p.x_zero ^ self.flip, len) }
     }
+}
+
+/// Whether `rows` pixels from a place on belong to one row and have windows inside the input from left to right.
+#[inline(always)]
+fn inside(p: &Conv, at: &Place, rows: usize) -> bool {
+    let last = (at.x + rows - 1) * p.stride[2] + (p.kernel[2] - 1) * p.dilation[2];
+    at.x + rows <= p.output[2]
+        && at.x * p.stride[2] >= p.pad_begin[2]
+        && last - p.pad_begin[2] < p.input[2]
 }
 
 /// Packs `len` bytes, a multiple of 4, of `P` pairs of rows.
