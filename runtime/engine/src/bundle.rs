@@ -14,11 +14,15 @@ macro_rules! errors {
         impl BundleError {
             /// The stable numeric code.
             pub const fn code(self) -> u16 { self as u16 }
+            /// What is wrong, in words.
+            pub const fn text(self) -> &'static str { match self { $(BundleError::$name => $text,)* } }
+            /// The error of a stable numeric code.
+            pub const fn from_code(code: u16) -> Option<Self> { match code { $($code => Some(BundleError::$name),)* _ => None } }
         }
 
         impl fmt::Display for BundleError {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $(BundleError::$name => $text,)* })
+                f.write_str(self.text())
             }
         }
     };

@@ -1,5 +1,6 @@
 //! Rust types of tensor elements.
 
+use crate::error::RunError;
 use cygnet_format::DType;
 
 /// A Rust type whose values are tensor elements of some [`DType`].
@@ -43,32 +44,11 @@ unsafe impl Element for i8 {
     }
 }
 
-/// Evaluates an expression with `T` standing for the Rust type of a number's element type; an error for others.
-macro_rules! with_number {
-    ($dtype:expr, $t:ident => $body:expr) => {{
-        macro_rules! with {
-            ($n:ty) => {{
-                type $t = $n;
-                $body
-            }};
-        }
-        match $dtype {
-            cygnet_format::DType::F32 => with!(f32),
-            cygnet_format::DType::F64 => with!(f64),
-            cygnet_format::DType::F16 => with!(half::f16),
-            cygnet_format::DType::BF16 => with!(half::bf16),
-            cygnet_format::DType::I8 => with!(i8),
-            cygnet_format::DType::U8 => with!(u8),
-            cygnet_format::DType::I16 => with!(i16),
-            cygnet_format::DType::U16 => with!(u16),
-            cygnet_format::DType::I32 => with!(i32),
-            cygnet_format::DType::U32 => with!(u32),
-            cygnet_format::DType::I64 => with!(i64),
-            cygnet_format::DType::U64 => with!(u64),
-            _ => Err($crate::RunError::unsupported(
-                "this element type has no arithmetic",
-            )),
-        }
-    }};
+/// An error unless the element type is a number of 8 bits or more, the small floats left out.
+pub(crate) fn arithmetic(dtype: DType) -> Result<(), RunError> {
+    if cygnet_kernels::is_number(dtype) {
+        Ok(())
+    } else {
+        Err(RunError::unsupported("this element type has no arithmetic"))
+    }
 }
-pub(crate) use with_number;

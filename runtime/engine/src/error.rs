@@ -17,6 +17,8 @@ macro_rules! kinds {
             pub const fn code(self) -> u16 { self as u16 }
             /// What went wrong, in words.
             pub const fn text(self) -> &'static str { match self { $(RunErrorKind::$name => $text,)* } }
+            /// The kind of a stable numeric code.
+            pub const fn from_code(code: u16) -> Option<Self> { match code { $($code => Some(RunErrorKind::$name),)* _ => None } }
         }
     };
 }
@@ -42,6 +44,7 @@ kinds! {
     18 Malformed "the program is malformed",
     19 Kernel "a kernel refused its arguments",
     20 Misaligned "bytes are not aligned for their element type",
+    21 LeftOut "this build of the runtime leaves out an operator that the program needs",
 }
 
 /// An error of a session or of a run: what, in which step, and detail in words.

@@ -3,6 +3,7 @@
 use crate::bundle::{Bundle, BundleError};
 use crate::error::RunError;
 use crate::golden::{SelfTestError, self_test};
+use crate::op::check_operators;
 use crate::pool::Pool;
 use crate::session::{Config, Session, StepReport};
 use crate::shape::Shape;
@@ -78,6 +79,8 @@ pub enum OpenError {
     Bundle(BundleError),
     /// The program is not valid.
     Program(ParseError),
+    /// The program needs an operator that this build leaves out.
+    Operator(RunError),
     /// There is not enough memory.
     Memory,
 }
@@ -88,6 +91,7 @@ impl fmt::Display for OpenError {
             OpenError::Io(e) => write!(f, "cannot read the model: {e}"),
             OpenError::Bundle(e) => e.fmt(f),
             OpenError::Program(e) => write!(f, "the program is invalid: {e}"),
+            OpenError::Operator(e) => e.fmt(f),
             OpenError::Memory => f.write_str("there is not enough memory for the model"),
         }
     }
@@ -126,6 +130,24 @@ impl Source {
             Source::Memory(a) => a.bytes(),
         }
     }
+}
+
+/// Validates a bundle or a bare program in memory, without a copy; the bundle is `None` for a bare program.
+///
+/// # Errors
+/// When the bytes are neither, or the program needs an operator that this build leaves out.
+pub fn open(bytes: &[u8]) -> Result<(Program<'_>, Option<Bundle<'_>>), OpenError> {
+    let bundle = match bytes.starts_with(&MAGIC) {
+        true => None,
+        false => Some(Bundle::parse(bytes).map_err(OpenError::Bundle)?),
+    };
+    let program = match &bundle {
+        Some(bundle) => bundle.program().map_err(OpenError::Bundle)?,
+        None => bytes,
+    };
+    let program = Program::parse(program).map_err(OpenError::Program)?;
+    check_operators(&program).map_err(OpenError::Operator)?;
+    Ok((program, bundle))
 }
 
 /// A validated bundle or bare program that owns its bytes. Immutable: share it between sessions by `Arc`.
@@ -169,20 +191,10 @@ impl Model {
         // SAFETY: the bytes live on the heap or in a map and stay in place until `source` is dropped, after the borrows;
         // no borrow leaves this type with the extended lifetime.
         let bytes: &'static [u8] = unsafe { &*core::ptr::from_ref(source.bytes()) };
-        if bytes.starts_with(&MAGIC) {
-            let program = Program::parse(bytes).map_err(OpenError::Program)?;
-            return Ok(Model {
-                program,
-                bundle: None,
-                source,
-            });
-        }
-        let bundle = Bundle::parse(bytes).map_err(OpenError::Bundle)?;
-        let program = Program::parse(bundle.program().map_err(OpenError::Bundle)?)
-            .map_err(OpenError::Program)?;
+        let (program, bundle) = open(bytes)?;
         Ok(Model {
             program,
-            bundle: Some(bundle),
+            bundle,
             source,
         })
     }

@@ -102,7 +102,8 @@ impl<'a> Session<'a> {
     /// symbols whose bounds leave one value have it.
     ///
     /// # Errors
-    /// When the arena is too small or not aligned, or the program's constants are not aligned to 16 bytes in memory.
+    /// When the arena is too small or not aligned, the program's constants are not aligned to 16 bytes in memory, or this
+    /// build leaves out an operator of the program ([`RunErrorKind::LeftOut`]).
     pub fn new(
         program: &Program<'a>,
         arena: &'a mut [u8],
@@ -118,6 +119,7 @@ impl<'a> Session<'a> {
         if !program.constants().is_empty() && program.constants().as_ptr().align_offset(16) != 0 {
             return Err(RunErrorKind::ConstantAlignment.into());
         }
+        crate::op::check_operators(&program)?;
         let mut session = Session {
             program,
             base: arena.as_mut_ptr(),

@@ -75,7 +75,8 @@ impl Broadcast {
         (self.a[self.rank - 1], self.b[self.rank - 1])
     }
 
-    pub fn for_each(&self, mut f: impl FnMut(Row)) {
+    /// Calls `f` with every row, in parts of at most `most` elements.
+    pub fn for_each(&self, most: usize, f: &mut dyn FnMut(Row)) {
         if self.total == 0 {
             return;
         }
@@ -84,7 +85,15 @@ impl Broadcast {
         let mut index = [0usize; MAX_RANK];
         let (mut a, mut b, mut out) = (0, 0, 0);
         loop {
-            f(Row { out, len, a, b });
+            let (sa, sb) = self.steps();
+            for at in (0..len).step_by(most) {
+                f(Row {
+                    out: out + at,
+                    len: most.min(len - at),
+                    a: a + at * sa,
+                    b: b + at * sb,
+                });
+            }
             out += len;
             let mut axis = last;
             loop {

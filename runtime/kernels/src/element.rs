@@ -2,7 +2,7 @@
 use cygnet_format::op::{BinaryKind, UnaryKind};
 use half::{bf16, f16};
 
-/// A number that the generic kernels work on. Integers wrap around; the 16-bit floats compute in single precision.
+/// A number that generic kernels work on. Integers wrap around; the 16-bit floats compute in single precision.
 pub trait Element: Copy + PartialOrd + Default + Send + Sync + 'static {
     /// Zero.
     const ZERO: Self;
@@ -28,11 +28,15 @@ pub trait Element: Copy + PartialOrd + Default + Send + Sync + 'static {
     fn is_nan(self) -> bool {
         false
     }
-    /// Whether [`Element::unary`] knows the function.
+}
+
+/// A number with elementwise functions: the types in which others compute (see [`crate::wide`]).
+pub trait Arithmetic: Element {
+    /// Whether [`Arithmetic::unary`] knows the function.
     fn has_unary(kind: UnaryKind) -> bool;
     /// A one-input function; parameters as [`UnaryKind`] says.
     fn unary(kind: UnaryKind, x: Self, a: f32, b: f32) -> Self;
-    /// Whether [`Element::binary`] knows the function (comparisons and boolean logic excluded).
+    /// Whether [`Arithmetic::binary`] knows the function (comparisons and boolean logic excluded).
     fn has_binary(kind: BinaryKind) -> bool;
     /// A two-input function. Integer division by zero gives zero.
     fn binary(kind: BinaryKind, x: Self, y: Self) -> Self;
@@ -51,7 +55,7 @@ pub(crate) fn minimum<T: Element>(x: T, y: T) -> T {
 }
 
 macro_rules! integer {
-    ($signed:literal: $($t:ty)*) => {$(
+    ($($t:ty)*) => {$(
         impl Element for $t {
             const ZERO: Self = 0;
             const ONE: Self = 1;
@@ -68,41 +72,122 @@ macro_rules! integer {
             fn to_f64(self) -> f64 { self as f64 }
             #[inline(always)]
             fn from_f64(v: f64) -> Self { v as $t }
+        }
+    )*};
+}
+integer!(i8 i16 i32 i64 u8 u16 u32 u64);
+
+macro_rules! integer_arithmetic {
+    ($signed:literal: $t:ty) => {
+        impl Arithmetic for $t {
             fn has_unary(kind: UnaryKind) -> bool {
                 use UnaryKind::*;
-                matches!(kind, Abs | Neg | Sign | Relu | BitNot | Square | Clip | Affine | Floor | Ceil | Round | Binarize | Shrink
-                    | LeakyRelu | ThresholdedRelu)
+                matches!(
+                    kind,
+                    Abs | Neg
+                        | Sign
+                        | Relu
+                        | BitNot
+                        | Square
+                        | Clip
+                        | Affine
+                        | Floor
+                        | Ceil
+                        | Round
+                        | Binarize
+                        | Shrink
+                        | LeakyRelu
+                        | ThresholdedRelu
+                )
             }
             fn unary(kind: UnaryKind, x: Self, a: f32, b: f32) -> Self {
                 use UnaryKind::*;
                 let (a, b) = (f64::from(a), f64::from(b));
                 match kind {
                     #[allow(unused_comparisons)]
-                    Abs => if x < 0 { (0 as $t).wrapping_sub(x) } else { x },
+                    Abs => {
+                        if x < 0 {
+                            (0 as $t).wrapping_sub(x)
+                        } else {
+                            x
+                        }
+                    }
                     Neg => (0 as $t).wrapping_sub(x),
                     #[allow(unused_comparisons)]
-                    Sign => if x > 0 { 1 } else if x < 0 { <$t>::MAX.wrapping_mul(0).wrapping_sub(1) } else { 0 },
+                    Sign => {
+                        if x > 0 {
+                            1
+                        } else if x < 0 {
+                            <$t>::MAX.wrapping_mul(0).wrapping_sub(1)
+                        } else {
+                            0
+                        }
+                    }
                     Relu => x.max(0),
                     BitNot => !x,
                     Square => x.wrapping_mul(x),
                     Clip => {
-                        let lo = if a == f64::NEG_INFINITY { <$t>::MIN } else { a as $t };
-                        let hi = if b == f64::INFINITY { <$t>::MAX } else { b as $t };
+                        let lo = if a == f64::NEG_INFINITY {
+                            <$t>::MIN
+                        } else {
+                            a as $t
+                        };
+                        let hi = if b == f64::INFINITY {
+                            <$t>::MAX
+                        } else {
+                            b as $t
+                        };
                         x.max(lo).min(hi)
                     }
                     Affine => (x as f64 * a + b) as $t,
                     Binarize => (x as f64 > a) as $t,
-                    Shrink => { let v = x as f64; if v < -a { (v + b) as $t } else if v > a { (v - b) as $t } else { 0 } }
+                    Shrink => {
+                        let v = x as f64;
+                        if v < -a {
+                            (v + b) as $t
+                        } else if v > a {
+                            (v - b) as $t
+                        } else {
+                            0
+                        }
+                    }
                     #[allow(unused_comparisons)]
-                    LeakyRelu => if x >= 0 { x } else { (x as f64 * a) as $t },
-                    ThresholdedRelu => if x as f64 > a { x } else { 0 },
+                    LeakyRelu => {
+                        if x >= 0 {
+                            x
+                        } else {
+                            (x as f64 * a) as $t
+                        }
+                    }
+                    ThresholdedRelu => {
+                        if x as f64 > a {
+                            x
+                        } else {
+                            0
+                        }
+                    }
                     _ => x,
                 }
             }
             fn has_binary(kind: BinaryKind) -> bool {
                 use BinaryKind::*;
-                matches!(kind, Add | Sub | Mul | Div | Pow | Min | Max | Mod | Fmod | BitAnd | BitOr | BitXor | ShiftLeft
-                    | ShiftRight | Prelu)
+                matches!(
+                    kind,
+                    Add | Sub
+                        | Mul
+                        | Div
+                        | Pow
+                        | Min
+                        | Max
+                        | Mod
+                        | Fmod
+                        | BitAnd
+                        | BitOr
+                        | BitXor
+                        | ShiftLeft
+                        | ShiftRight
+                        | Prelu
+                )
             }
             fn binary(kind: BinaryKind, x: Self, y: Self) -> Self {
                 use BinaryKind::*;
@@ -110,43 +195,89 @@ macro_rules! integer {
                     Add => x.wrapping_add(y),
                     Sub => x.wrapping_sub(y),
                     Mul => x.wrapping_mul(y),
-                    Div => if y == 0 { 0 } else { x.wrapping_div(y) },
-                    #[allow(unused_comparisons)]
-                    Pow => if y < 0 {
-                        match x { 1 => 1, _ if $signed && x == <$t>::MAX.wrapping_mul(0).wrapping_sub(1) => if y & 1 == 0 { 1 } else { x }, _ => 0 }
-                    } else {
-                        let (mut base, mut e, mut r) = (x, y, 1 as $t);
-                        while e > 0 {
-                            if e & 1 == 1 { r = r.wrapping_mul(base); }
-                            base = base.wrapping_mul(base);
-                            e >>= 1;
+                    Div => {
+                        if y == 0 {
+                            0
+                        } else {
+                            x.wrapping_div(y)
                         }
-                        r
-                    },
+                    }
+                    #[allow(unused_comparisons)]
+                    Pow => {
+                        if y < 0 {
+                            match x {
+                                1 => 1,
+                                _ if $signed && x == <$t>::MAX.wrapping_mul(0).wrapping_sub(1) => {
+                                    if y & 1 == 0 {
+                                        1
+                                    } else {
+                                        x
+                                    }
+                                }
+                                _ => 0,
+                            }
+                        } else {
+                            let (mut base, mut e, mut r) = (x, y, 1 as $t);
+                            while e > 0 {
+                                if e & 1 == 1 {
+                                    r = r.wrapping_mul(base);
+                                }
+                                base = base.wrapping_mul(base);
+                                e >>= 1;
+                            }
+                            r
+                        }
+                    }
                     Min => x.min(y),
                     Max => x.max(y),
                     #[allow(unused_comparisons)]
-                    Mod => if y == 0 { 0 } else {
-                        let r = x.wrapping_rem(y);
-                        if r != 0 && ((r < 0) != (y < 0)) { r.wrapping_add(y) } else { r }
-                    },
-                    Fmod => if y == 0 { 0 } else { x.wrapping_rem(y) },
+                    Mod => {
+                        if y == 0 {
+                            0
+                        } else {
+                            let r = x.wrapping_rem(y);
+                            if r != 0 && ((r < 0) != (y < 0)) {
+                                r.wrapping_add(y)
+                            } else {
+                                r
+                            }
+                        }
+                    }
+                    Fmod => {
+                        if y == 0 {
+                            0
+                        } else {
+                            x.wrapping_rem(y)
+                        }
+                    }
                     BitAnd => x & y,
                     BitOr => x | y,
                     BitXor => x ^ y,
                     // Shifting everything out leaves zero.
-                    ShiftLeft => u32::try_from(y).ok().and_then(|s| x.checked_shl(s)).unwrap_or(0),
-                    ShiftRight => u32::try_from(y).ok().and_then(|s| x.checked_shr(s)).unwrap_or(0),
+                    ShiftLeft => u32::try_from(y)
+                        .ok()
+                        .and_then(|s| x.checked_shl(s))
+                        .unwrap_or(0),
+                    ShiftRight => u32::try_from(y)
+                        .ok()
+                        .and_then(|s| x.checked_shr(s))
+                        .unwrap_or(0),
                     #[allow(unused_comparisons)]
-                    Prelu => if x >= 0 { x } else { x.wrapping_mul(y) },
+                    Prelu => {
+                        if x >= 0 {
+                            x
+                        } else {
+                            x.wrapping_mul(y)
+                        }
+                    }
                     _ => x,
                 }
             }
         }
-    )*};
+    };
 }
-integer!(true: i8 i16 i32 i64);
-integer!(false: u8 u16 u32 u64);
+integer_arithmetic!(true: i64);
+integer_arithmetic!(false: u64);
 
 macro_rules! float {
     ($t:ty, $bits:ty: $($name:ident = $f:path),*) => {
@@ -168,6 +299,9 @@ macro_rules! float {
             fn from_f64(v: f64) -> Self { v as $t }
             #[inline(always)]
             fn is_nan(self) -> bool { self != self }
+        }
+
+        impl Arithmetic for $t {
             fn has_unary(kind: UnaryKind) -> bool {
                 use UnaryKind::*;
                 !matches!(kind, Not | BitNot | IsNan | IsInf)
@@ -282,10 +416,6 @@ macro_rules! half_float {
             fn to_f64(self) -> f64 { self.to_f32() as f64 }
             fn from_f64(v: f64) -> Self { <$t>::from_f64(v) }
             fn is_nan(self) -> bool { <$t>::is_nan(self) }
-            fn has_unary(kind: UnaryKind) -> bool { f32::has_unary(kind) }
-            fn unary(kind: UnaryKind, x: Self, a: f32, b: f32) -> Self { <$t>::from_f32(<f32 as Element>::unary(kind, x.to_f32(), a, b)) }
-            fn has_binary(kind: BinaryKind) -> bool { f32::has_binary(kind) }
-            fn binary(kind: BinaryKind, x: Self, y: Self) -> Self { <$t>::from_f32(<f32 as Element>::binary(kind, x.to_f32(), y.to_f32())) }
         }
     )*};
 }

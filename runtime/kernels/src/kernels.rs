@@ -1,45 +1,19 @@
 //! The kernels chosen for one set of features, behind a safe interface.
-use crate::conv::{self, Conv, winograd};
-use crate::elementwise::{binary, unary};
+use crate::conv::{self, Conv};
 use crate::error::KernelError;
 use crate::features::Features;
 use crate::gemm::{self, Gemm};
 use crate::recurrent::dot;
-use crate::{
-    activation, attention, depthwise, isa, movement, norm, pool, quantize, quantized, softmax,
-};
+use crate::{activation, depthwise, isa};
 use core::ops::Range;
 
-/// One function per family, chosen once. Copy it, share it between threads.
+/// The kernels of a set of features. Copy it, share it between threads.
+///
+/// A call takes the first row of its family's table that the features cover. Only families that are called are linked:
+/// a list of every family's choice would keep all of them in every library.
 #[derive(Clone, Copy)]
 pub struct Kernels {
     features: Features,
-    pub(crate) activation: activation::Apply,
-    pub(crate) gemm: unsafe fn(&gemm::Task),
-    pub(crate) conv: unsafe fn(&conv::Task),
-    pub(crate) winograd_input: unsafe fn(&winograd::Task),
-    pub(crate) winograd_output: unsafe fn(&winograd::Task),
-    pub(crate) conv_transpose: unsafe fn(&conv::Task),
-    pub(crate) depthwise: unsafe fn(&conv::Task),
-    pub(crate) quantized_conv: unsafe fn(&quantized::Task),
-    pub(crate) quantized_depthwise: unsafe fn(&quantized::Task),
-    pub(crate) quantize: unsafe fn(quantize::linear::Quantize<'_>),
-    pub(crate) dequantize: unsafe fn(quantize::linear::Dequantize<'_>),
-    pub(crate) widen: unsafe fn(quantize::linear::Widen<'_>),
-    pub(crate) narrow: unsafe fn(quantize::linear::Narrow<'_>),
-    pub(crate) quantized_add: unsafe fn(quantize::add::Add<'_>),
-    pub(crate) interleave_bytes: unsafe fn(movement::interleave::Planes<'_, u8>, &mut [u8]),
-    pub(crate) interleave_words:
-        unsafe fn(movement::interleave::Planes<'_, [u8; 4]>, &mut [[u8; 4]]),
-    pub(crate) unary: unsafe fn(unary::Unary, *const f32, *mut f32, usize),
-    pub(crate) binary: unsafe fn(binary::Binary, &binary::Broadcast, binary::Operands),
-    pub(crate) pool: unsafe fn(&pool::Task),
-    pub(crate) pool_bytes: unsafe fn(pool::bytes::Task<'_>),
-    pub(crate) global_average: unsafe fn(&pool::GlobalTask),
-    pub(crate) softmax: unsafe fn(&softmax::Task),
-    pub(crate) norm: unsafe fn(&norm::Task),
-    pub(crate) attention: unsafe fn(&attention::Task),
-    dot: unsafe fn(*const f32, *const f32, usize) -> f32,
 }
 
 impl Kernels {
@@ -54,34 +28,13 @@ impl Kernels {
     /// # Safety
     /// The CPU has every extension in `features`.
     pub unsafe fn for_features_unchecked(features: Features) -> Self {
-        Self {
-            features,
-            activation: isa::choose(activation::ROWS, features).run,
-            gemm: isa::choose(gemm::ROWS, features).run,
-            conv: isa::choose(conv::ROWS, features).run,
-            winograd_input: isa::choose(winograd::INPUT_ROWS, features).run,
-            winograd_output: isa::choose(winograd::OUTPUT_ROWS, features).run,
-            conv_transpose: isa::choose(conv::transpose::ROWS, features).run,
-            depthwise: isa::choose(depthwise::ROWS, features).run,
-            quantized_conv: isa::choose(quantized::ROWS, features).run,
-            quantized_depthwise: isa::choose(quantized::DEPTHWISE_ROWS, features).run,
-            quantize: isa::choose(quantize::linear::QUANTIZE_ROWS, features).run,
-            dequantize: isa::choose(quantize::linear::DEQUANTIZE_ROWS, features).run,
-            widen: isa::choose(quantize::linear::WIDEN_ROWS, features).run,
-            narrow: isa::choose(quantize::linear::NARROW_ROWS, features).run,
-            quantized_add: isa::choose(quantize::add::ROWS, features).run,
-            interleave_bytes: isa::choose(movement::interleave::BYTE_ROWS, features).run,
-            interleave_words: isa::choose(movement::interleave::WORD_ROWS, features).run,
-            unary: isa::choose(unary::ROWS, features).run,
-            binary: isa::choose(binary::ROWS, features).run,
-            pool: isa::choose(pool::ROWS, features).run,
-            pool_bytes: isa::choose(pool::bytes::ROWS, features).run,
-            global_average: isa::choose(pool::GLOBAL_ROWS, features).run,
-            softmax: isa::choose(softmax::ROWS, features).run,
-            norm: isa::choose(norm::ROWS, features).run,
-            attention: isa::choose(attention::ROWS, features).run,
-            dot: isa::choose(dot::ROWS, features).run,
-        }
+        Self { features }
+    }
+
+    /// The function to run of a family's table.
+    #[inline(always)]
+    pub(crate) fn row<F: Copy>(&self, rows: &[isa::Row<F>]) -> F {
+        isa::choose(rows, self.features).run
     }
 
     /// The best kernels of this machine.
@@ -101,14 +54,14 @@ impl Kernels {
 
     /// The instruction sets in use for dense and for depthwise quantised convolutions, named as in [`Features::NAMES`].
     pub fn quantized_names(&self) -> [&'static str; 2] {
-        [quantized::ROWS, quantized::DEPTHWISE_ROWS]
+        [crate::quantized::ROWS, crate::quantized::DEPTHWISE_ROWS]
             .map(|rows| isa::choose(rows, self.features).name)
     }
 
     /// The sum of `a[i] * b[i]`, over the shorter of both.
     pub(crate) fn dot(&self, a: &[f32], b: &[f32]) -> f32 {
         // SAFETY: both have that many elements; the row was chosen for this machine.
-        unsafe { (self.dot)(a.as_ptr(), b.as_ptr(), a.len().min(b.len())) }
+        unsafe { self.row(dot::ROWS)(a.as_ptr(), b.as_ptr(), a.len().min(b.len())) }
     }
 
     /// C = act(alpha A B + bias + residual): A `[m, k]` (rows `lda` apart), `b` packed by [`gemm::pack_b`],
@@ -135,7 +88,7 @@ impl Kernels {
             c.len(),
         )?;
         let t = gemm::Task::new(
-            self.activation,
+            self.row(activation::ROWS),
             p,
             a,
             b,
@@ -146,7 +99,7 @@ impl Kernels {
             0..p.panels(),
         );
         // SAFETY: checked above; `c` is exclusive.
-        unsafe { (self.gemm)(&t) };
+        unsafe { self.row(gemm::ROWS)(&t) };
         Ok(())
     }
 
@@ -183,9 +136,19 @@ impl Kernels {
         {
             return Err(KernelError::Parameter);
         }
-        let t = gemm::Task::new(self.activation, p, a, b, bias, residual, c, rows, panels);
+        let t = gemm::Task::new(
+            self.row(activation::ROWS),
+            p,
+            a,
+            b,
+            bias,
+            residual,
+            c,
+            rows,
+            panels,
+        );
         // SAFETY: checked above; the caller vouches for `c`.
-        unsafe { (self.gemm)(&t) };
+        unsafe { self.row(gemm::ROWS)(&t) };
         Ok(())
     }
 
@@ -223,9 +186,18 @@ impl Kernels {
             };
             return self.gemm(&g, &x[first * p.in_channels..], weights, bias, residual, y);
         }
-        let t = conv::Task::new(self.activation, p, x, weights, bias, residual, y, rows);
+        let t = conv::Task::new(
+            self.row(activation::ROWS),
+            p,
+            x,
+            weights,
+            bias,
+            residual,
+            y,
+            rows,
+        );
         // SAFETY: checked above; `y` is exclusive.
-        unsafe { (self.conv)(&t) };
+        unsafe { self.row(conv::ROWS)(&t) };
         Ok(())
     }
 
@@ -252,9 +224,18 @@ impl Kernels {
             y.len(),
             &rows,
         )?;
-        let t = conv::Task::new(self.activation, p, x, weights, bias, residual, y, rows);
+        let t = conv::Task::new(
+            self.row(activation::ROWS),
+            p,
+            x,
+            weights,
+            bias,
+            residual,
+            y,
+            rows,
+        );
         // SAFETY: checked above; `y` is exclusive.
-        unsafe { (self.depthwise)(&t) };
+        unsafe { self.row(depthwise::ROWS)(&t) };
         Ok(())
     }
 
@@ -282,9 +263,18 @@ impl Kernels {
             y.len(),
             &rows,
         )?;
-        let t = conv::Task::new(self.activation, p, x, weights, bias, None, y, rows);
+        let t = conv::Task::new(
+            self.row(activation::ROWS),
+            p,
+            x,
+            weights,
+            bias,
+            None,
+            y,
+            rows,
+        );
         // SAFETY: checked above; `y` is exclusive.
-        unsafe { (self.conv_transpose)(&t) };
+        unsafe { self.row(conv::transpose::ROWS)(&t) };
         Ok(())
     }
 }

@@ -3,6 +3,14 @@
 //! Choose once with [`Kernels::for_features`]; every call checks its slices against its shape, then runs the body that
 //! was chosen. Tensors are dense, row-major and channels-last.
 #![no_std]
+// What only the plain bodies call.
+#![cfg_attr(
+    all(
+        feature = "baseline",
+        any(target_arch = "aarch64", target_arch = "wasm32")
+    ),
+    allow(dead_code)
+)]
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
@@ -38,6 +46,7 @@ mod softmax;
 pub mod sort;
 #[cfg(test)]
 mod tests;
+mod wide;
 
 pub use activation::Activation;
 pub use attention::Attention;
@@ -49,3 +58,4 @@ pub use features::Features;
 pub use gemm::Gemm;
 pub use kernels::Kernels;
 pub use pool::{Pool, PoolKind, taps_inside};
+pub use wide::{element as element_at, is_number};

@@ -7,12 +7,8 @@ use cygnet_kernels::reduce;
 pub(crate) fn run(op: &ArgReduce, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (x, mut y) = (cx.input(0)?, cx.output(0)?);
     let i = y.as_mut_slice::<i64>()?;
-    by_number!(x.dtype, |T| Ok(reduce::arg_reduce(
-        x.as_slice::<T>()?,
-        &x.shape,
-        op.axis,
-        op.max,
-        op.last,
-        i
-    )?))
+    super::types::number(x.dtype)?;
+    Ok(reduce::arg_reduce(
+        x.dtype, x.bytes, &x.shape, op.axis, op.max, op.last, i,
+    )?)
 }

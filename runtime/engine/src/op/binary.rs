@@ -2,7 +2,7 @@
 
 use crate::activation::binary;
 use crate::broadcast::strides;
-use crate::element::with_number;
+use crate::element::arithmetic;
 use crate::linear::PARALLEL_WORK;
 use crate::{Cx, RunError, Tensor, TensorMut};
 use cygnet_format::DType;
@@ -79,19 +79,27 @@ pub(crate) fn run(op: &Binary, cx: &mut Cx<'_>) -> Result<(), RunError> {
             swapped,
         )?);
     }
-    with_number!(dtype, T => {
-        let z = z.as_mut_slice::<T>()?;
-        match other {
-            Some(other) => {
-                let swapped = lies_on == Some(1);
-                Ok(generic::binary_in_place::<T>(op.kind, z, &shape, other.as_slice()?, &other.shape, swapped)?)
-            }
-            None => {
-                let (x, y) = (cx.input(0)?, cx.input(1)?);
-                Ok(generic::binary::<T>(op.kind, x.as_slice()?, &x_shape, y.as_slice()?, &y_shape, z, &shape)?)
-            }
+    arithmetic(dtype)?;
+    match other {
+        Some(other) => {
+            let swapped = lies_on == Some(1);
+            Ok(generic::binary_in_place(
+                op.kind,
+                dtype,
+                z.bytes,
+                &shape,
+                other.bytes,
+                &other.shape,
+                swapped,
+            )?)
         }
-    })
+        None => {
+            let (x, y) = (cx.input(0)?, cx.input(1)?);
+            Ok(generic::binary(
+                op.kind, dtype, x.bytes, &x_shape, y.bytes, &y_shape, z.bytes, &shape,
+            )?)
+        }
+    }
 }
 
 fn is_comparison(kind: BinaryKind) -> bool {
@@ -114,7 +122,8 @@ fn to_booleans(
             kind, x.bytes, &x.shape, y.bytes, &y.shape, z.bytes, &shape,
         )?);
     }
-    with_number!(x.dtype, T => {
-        Ok(generic::compare::<T>(kind, x.as_slice()?, &x.shape, y.as_slice()?, &y.shape, z.bytes, &shape)?)
-    })
+    arithmetic(x.dtype)?;
+    Ok(generic::compare(
+        kind, x.dtype, x.bytes, &x.shape, y.bytes, &y.shape, z.bytes, &shape,
+    )?)
 }

@@ -7,12 +7,12 @@ use cygnet_kernels::index;
 pub(crate) fn run(op: &Gather, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (x, indices, y) = (cx.input(0)?, cx.input(1)?, cx.output(0)?);
     super::types::same_type(&x, &y)?;
-    with_indices!(indices, |i| Ok(index::gather(
+    Ok(index::gather(
         x.bytes,
         &x.shape,
         op.axis,
-        i,
+        super::types::indices(&indices)?,
         y.bytes,
-        x.dtype.size()
-    )?))
+        x.dtype.size(),
+    )?)
 }

@@ -8,13 +8,13 @@ pub(crate) fn run(op: &GatherNd, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (x, indices, y) = (cx.input(0)?, cx.input(1)?, cx.output(0)?);
     super::types::same_type(&x, &y)?;
     let batch = op.batch_dims as usize;
-    with_indices!(indices, |i| Ok(index::gather_nd(
+    Ok(index::gather_nd(
         x.bytes,
         &x.shape,
         batch,
-        i,
+        super::types::indices(&indices)?,
         &indices.shape,
         y.bytes,
-        x.dtype.size()
-    )?))
+        x.dtype.size(),
+    )?)
 }

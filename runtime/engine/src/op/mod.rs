@@ -1,13 +1,15 @@
 //! One file an operator; every row of the format's table has one, or this does not compile.
 
 use crate::cx::Cx;
-use crate::error::RunError;
+use crate::error::{RunError, RunErrorKind};
 use cygnet_format::Op;
+pub use selection::{check_operators, operators};
 
 mod axes;
 mod geometry;
 mod quantization;
 mod recurrent;
+mod selection;
 #[macro_use]
 mod types;
 
@@ -17,7 +19,13 @@ macro_rules! modules {
 
         /// Runs one step.
         pub(crate) fn dispatch(op: &Op, cx: &mut Cx<'_>) -> Result<(), RunError> {
-            match op { $(Op::$name(op) => $module::run(op, cx),)* }
+            match op { $(Op::$name(op) => {
+                if const { selection::includes(stringify!($module)) } {
+                    $module::run(op, cx)
+                } else {
+                    Err(RunError::new(RunErrorKind::LeftOut, stringify!($module)))
+                }
+            })* }
         }
     };
 }

@@ -22,5 +22,5 @@ pub(crate) fn run(_op: &NonZero, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let count = (0..x.shape.count()).filter(|&i| is_true(i)).count();
     cx.set_dim(0, 1, count)?;
     let y = cx.output(0)?.into_mut_slice::<i64>()?;
-    Ok(index::non_zero(&x.shape, count, is_true, y)?)
+    Ok(index::non_zero(&x.shape, count, &is_true, y)?)
 }

@@ -2,8 +2,7 @@
 
 use crate::{Cx, RunError};
 use cygnet_format::op::OneHot;
-use cygnet_kernels::element::Element;
-use cygnet_kernels::index;
+use cygnet_kernels::{element_at, index};
 
 pub(crate) fn run(op: &OneHot, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (indices, values, y) = (cx.input(0)?, cx.input(1)?, cx.output(0)?);
@@ -11,20 +10,11 @@ pub(crate) fn run(op: &OneHot, cx: &mut Cx<'_>) -> Result<(), RunError> {
     super::types::fits(values.shape.count() == 2)?;
     let shape = y.shape;
     let n = indices.shape.count();
+    super::types::number(indices.dtype)?;
+    let index = |at: usize| element_at(indices.dtype, indices.bytes, at) as i64;
     by_size!(y.dtype, |N| {
         let v = values.bytes.as_chunks::<N>().0;
         let y = y.bytes.as_chunks_mut::<N>().0;
-        by_number!(indices.dtype, |T| {
-            let i = indices.as_slice::<T>()?;
-            Ok(index::one_hot(
-                |at| i[at].to_f64() as i64,
-                n,
-                v[0],
-                v[1],
-                &shape,
-                op.axis,
-                y,
-            )?)
-        })
+        Ok(index::one_hot(&index, n, v[0], v[1], &shape, op.axis, y)?)
     })
 }

@@ -9,24 +9,26 @@ use cygnet_kernels::reduce;
 pub(crate) fn run(op: &Reduce, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (x, mut y) = (cx.input(0)?, cx.output(0)?);
     super::types::same_type(&x, &y)?;
-    if x.dtype == DType::Bool && matches!(op.kind, ReduceKind::Max | ReduceKind::Min) {
-        let x_values = x.as_slice::<u8>()?;
-        reduce::reduce(
+    if x.dtype == DType::F32 {
+        let y = y.as_mut_slice()?;
+        return Ok(reduce::reduce(
             op.kind,
-            x_values,
+            x.as_slice()?,
             &x.shape,
             &op.axes,
-            y.as_mut_slice::<u8>()?,
-        )?;
+            y,
+        )?);
+    }
+    let extreme = matches!(op.kind, ReduceKind::Max | ReduceKind::Min);
+    let dtype = match x.dtype {
+        DType::Bool if extreme => DType::U8,
+        other => other,
+    };
+    super::types::number(dtype)?;
+    reduce::reduce_any(op.kind, dtype, x.bytes, &x.shape, &op.axes, y.bytes)?;
+    if x.dtype == DType::Bool {
         // The identity of an empty minimum is "true".
         y.bytes.iter_mut().for_each(|b| *b = (*b != 0) as u8);
-        return Ok(());
     }
-    by_number!(x.dtype, |T| Ok(reduce::reduce(
-        op.kind,
-        x.as_slice::<T>()?,
-        &x.shape,
-        &op.axes,
-        y.as_mut_slice::<T>()?
-    )?))
+    Ok(())
 }

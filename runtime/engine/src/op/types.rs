@@ -1,6 +1,8 @@
 //! Choice of a body by element type or element size.
 
 use crate::{RunError, Tensor, TensorMut};
+use cygnet_format::DType;
+use cygnet_kernels::index::Indices;
 
 /// Runs `$body` with `$t` as the Rust type of the element type `$dtype`; other types are an error.
 macro_rules! by_type {
@@ -9,14 +11,6 @@ macro_rules! by_type {
             $(cygnet_format::DType::$d => { type $t = $r; $body })*
             _ => Err($crate::RunError::dtype("the operator has no kernel for this element type")),
         }
-    };
-}
-
-/// [`by_type`] over every number with 8 bits or more.
-macro_rules! by_number {
-    ($dtype:expr, |$t:ident| $body:expr) => {
-        by_type!($dtype, [F32 f32, F64 f64, F16 half::f16, BF16 half::bf16, I8 i8, U8 u8, I16 i16, U16 u16, I32 i32, U32 u32,
-            I64 i64, U64 u64], |$t| $body)
     };
 }
 
@@ -44,20 +38,23 @@ macro_rules! by_size {
     };
 }
 
-/// Runs `$body` with the elements of the index tensor `$tensor` as `$i`.
-macro_rules! with_indices {
-    ($tensor:expr, |$i:ident| $body:expr) => {
-        match $tensor.dtype {
-            cygnet_format::DType::I32 => {
-                let $i = $tensor.as_slice::<i32>()?;
-                $body
-            }
-            _ => {
-                let $i = $tensor.as_slice::<i64>()?;
-                $body
-            }
-        }
-    };
+/// The elements of an index tensor.
+pub(super) fn indices<'a>(t: &Tensor<'a>) -> Result<Indices<'a>, RunError> {
+    Ok(match t.dtype {
+        DType::I32 => Indices::I32(t.as_slice()?),
+        _ => Indices::I64(t.as_slice()?),
+    })
+}
+
+/// An error unless the elements are numbers of 8 bits or more, the small floats left out.
+pub(super) fn number(dtype: DType) -> Result<(), RunError> {
+    if cygnet_kernels::is_number(dtype) {
+        Ok(())
+    } else {
+        Err(RunError::dtype(
+            "the operator has no kernel for this element type",
+        ))
+    }
 }
 
 /// An error unless both tensors have one element type.

@@ -1,7 +1,7 @@
 //! `unary`: one-input elementwise functions.
 
 use crate::activation::unary;
-use crate::element::with_number;
+use crate::element::arithmetic;
 use crate::linear::PARALLEL_WORK;
 use crate::{Cx, RunError};
 use cygnet_format::DType;
@@ -22,9 +22,10 @@ pub(crate) fn run(op: &Unary, cx: &mut Cx<'_>) -> Result<(), RunError> {
         if y.dtype != DType::Bool {
             return Err(RunError::dtype("a test of floats gives booleans"));
         }
-        return with_number!(dtype, T => {
-            Ok(generic::classify::<T>(op.kind, op.a, op.b, x.as_slice()?, y.as_mut_slice()?)?)
-        });
+        arithmetic(dtype)?;
+        return Ok(generic::classify(
+            op.kind, op.a, op.b, dtype, x.bytes, y.bytes,
+        )?);
     }
     if dtype != y.dtype {
         return Err(RunError::dtype(
@@ -56,5 +57,6 @@ pub(crate) fn run(op: &Unary, cx: &mut Cx<'_>) -> Result<(), RunError> {
         y.bytes.iter_mut().for_each(|b| *b = (*b == 0) as u8);
         return Ok(());
     }
-    with_number!(dtype, T => Ok(generic::unary::<T>(op.kind, op.a, op.b, y.as_mut_slice()?)?))
+    arithmetic(dtype)?;
+    Ok(generic::unary(op.kind, op.a, op.b, dtype, y.bytes)?)
 }

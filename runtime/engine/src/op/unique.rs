@@ -2,9 +2,8 @@
 
 use crate::Tensor;
 use crate::{Cx, RunError};
-use cygnet_format::DType;
 use cygnet_format::op::Unique;
-use cygnet_kernels::{element::Element, sort};
+use cygnet_kernels::sort::{self, Comparison};
 
 pub(crate) fn run(op: &Unique, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let x = cx.input(0)?;
@@ -15,21 +14,20 @@ pub(crate) fn run(op: &Unique, cx: &mut Cx<'_>) -> Result<(), RunError> {
             .split(op.axis)
             .ok_or(RunError::attribute("the axis does not exist"))?
     };
-    if x.dtype == DType::Bool {
-        return find::<u8>(op, cx, &x, outer, n, inner);
-    }
-    by_number!(x.dtype, |T| find::<T>(op, cx, &x, outer, n, inner))
+    let c = Comparison::of(x.dtype).ok_or(RunError::dtype("unique takes numbers and booleans"))?;
+    by_size!(x.dtype, |N| find::<N>(op, cx, &x, c, outer, n, inner))
 }
 
-fn find<T: Element + crate::element::Element>(
+fn find<const N: usize>(
     op: &Unique,
     cx: &mut Cx<'_>,
     tensor: &Tensor<'_>,
+    c: Comparison,
     outer: usize,
     n: usize,
     inner: usize,
 ) -> Result<(), RunError> {
-    let x = tensor.as_slice::<T>()?;
+    let x = tensor.bytes.as_chunks::<N>().0;
     let axis = op.axis.max(0) as usize;
     let flat = outer == 1 && inner == 1;
     let mut count = 0;
@@ -38,28 +36,28 @@ fn find<T: Element + crate::element::Element>(
         cx.set_dim(0, axis, n)?;
     } else {
         let mut last = None;
-        while let Some(i) = sort::next_row(x, outer, n, inner, op.sorted, last) {
+        while let Some(i) = sort::next_row(c, x, outer, n, inner, op.sorted, last) {
             (last, count) = (Some(i), count + 1);
         }
         cx.set_dim(0, axis, count)?;
     }
     let y = cx.output(0)?;
     super::types::same_type(tensor, &y)?;
-    let y = y.into_mut_slice::<T>()?;
+    let y = y.bytes.as_chunks_mut::<N>().0;
     if flat {
         super::types::fits(y.len() == n)?;
         y.copy_from_slice(x);
         count = if op.sorted {
-            sort::sort_distinct(y)
+            sort::sort_distinct(y, c)
         } else {
-            sort::distinct_in_order(y)
+            sort::distinct_in_order(y, c)
         };
         cx.set_dim(0, axis, count)?;
     } else {
         super::types::fits(y.len() == outer * count * inner)?;
         let mut last = None;
         for to in 0..count {
-            let Some(i) = sort::next_row(x, outer, n, inner, op.sorted, last) else {
+            let Some(i) = sort::next_row(c, x, outer, n, inner, op.sorted, last) else {
                 break;
             };
             for o in 0..outer {
@@ -72,9 +70,9 @@ fn find<T: Element + crate::element::Element>(
     let y = &*y;
     let place = |i: usize| {
         let found = if flat {
-            sort::find(&y[..count], x[i], op.sorted)
+            sort::find(&y[..count], x[i], op.sorted, c)
         } else {
-            sort::find_row(x, n, i, y, count, outer, inner, op.sorted)
+            sort::find_row(c, x, n, i, y, count, outer, inner, op.sorted)
         };
         found.unwrap_or(0)
     };
@@ -95,7 +93,7 @@ fn find<T: Element + crate::element::Element>(
     let first = first.map(|t| t.into_mut_slice::<i64>()).transpose()?;
     let counts = counts.map(|t| t.into_mut_slice::<i64>()).transpose()?;
     if first.is_some() || counts.is_some() {
-        sort::fill_first((0..n).map(place), first, counts);
+        sort::fill_first(&mut (0..n).map(place), first, counts);
     }
     Ok(())
 }

@@ -16,6 +16,8 @@ macro_rules! kinds {
             pub const fn code(self) -> u16 { self as u16 }
             /// What is wrong, in words.
             pub const fn text(self) -> &'static str { match self { $(ParseErrorKind::$name => $text,)* } }
+            /// The kind of a stable numeric code.
+            pub const fn from_code(code: u16) -> Option<Self> { match code { $($code => Some(ParseErrorKind::$name),)* _ => None } }
         }
     };
 }

@@ -291,7 +291,7 @@ impl Kernels {
         let mask = mask.map_or(core::ptr::null(), <[f32]>::as_ptr);
         // SAFETY: checked above.
         unsafe {
-            (self.attention)(&Task {
+            self.row(ROWS)(&Task {
                 p: *p,
                 q: q.as_ptr(),
                 k: k.as_ptr(),

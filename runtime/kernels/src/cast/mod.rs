@@ -22,7 +22,7 @@ macro_rules! read {
     };
 }
 
-fn load_integers(d: DType, x: &[u8], y: &mut [i64]) {
+pub(crate) fn load_integers(d: DType, x: &[u8], y: &mut [i64]) {
     match d {
         DType::I8 | DType::I4 | DType::I2 => read!(i8, x, y, |v| v as i64),
         DType::U8 | DType::U4 | DType::U2 => read!(u8, x, y, |v| v as i64),
@@ -36,7 +36,7 @@ fn load_integers(d: DType, x: &[u8], y: &mut [i64]) {
     }
 }
 
-fn load_floats(d: DType, x: &[u8], y: &mut [f64]) {
+pub(crate) fn load_floats(d: DType, x: &[u8], y: &mut [f64]) {
     match d {
         DType::F32 => read!(f32, x, y, |v| v as f64),
         DType::F64 => read!(f64, x, y, |v| v),

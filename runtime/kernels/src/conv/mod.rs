@@ -293,6 +293,16 @@ struct Pixel {
 /// `t` passed [`Conv::check`]; the instruction set exists.
 #[inline(always)]
 unsafe fn body<I: Isa>(t: &Task) {
+    // SAFETY: passed on.
+    unsafe { windows::<I, true>(t) }
+}
+
+/// Without `FEW`, windows of few taps take the path of all others: the instruction set has them elsewhere.
+///
+/// # Safety
+/// As [`body`].
+#[inline(always)]
+unsafe fn windows<I: Isa, const FEW: bool>(t: &Task) {
     // SAFETY: offsets stay inside the extents that `check` proved.
     unsafe {
         let p = &t.p;
@@ -310,12 +320,13 @@ unsafe fn body<I: Isa>(t: &Task) {
         let per_pixel = (p.stride[1] * p.stride[2] * ig).max(1);
         let block = ((BLOCK_INPUT / per_pixel) / I::MR * I::MR)
             .clamp(BLOCK / 2 / I::MR * I::MR, BLOCK / I::MR * I::MR);
-        let gather = p.groups == 1
+        let gather = FEW
+            && p.groups == 1
             && p.dilation[2] == 1
             && p.kernel[2] * ig <= GATHER_RUN
             && taps * ig <= GATHER;
         // Taps and channels of a kernel row that follow each other in memory.
-        let runs = p.groups == 1 && (p.dilation[2] == 1 || p.kernel[2] == 1);
+        let runs = FEW && p.groups == 1 && (p.dilation[2] == 1 || p.kernel[2] == 1);
         let mut pixels = [Pixel {
             image: t.x,
             z: 0,

@@ -45,7 +45,7 @@ pub(super) unsafe fn body(t: &Task) {
         // A window of many taps does not fit the table.
         let most = taps * ig.div_ceil(ZERO_LEN);
         if most > SEGMENTS {
-            return super::body::<Neon>(t);
+            return super::windows::<Neon, false>(t);
         }
         let total = (t.rows.1 - t.rows.0) * p.output[2];
         if total == 0 || og == 0 {

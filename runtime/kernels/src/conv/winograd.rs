@@ -13,7 +13,7 @@
 //! transforms need no shuffles.
 
 use super::Conv;
-use crate::activation::{Activation, Apply};
+use crate::activation::{self, Activation, Apply};
 use crate::error::{KernelError, at_least, exactly, product};
 use crate::gemm::tile::offset;
 use crate::gemm::{self, Gemm, PANEL};
@@ -195,8 +195,8 @@ impl Kernels {
         let own = POINTS * (WIDTH * PANEL * (p.depth + block) + 2 * GAP);
         let ptr = |s: Option<&[f32]>| s.map_or(core::ptr::null(), <[f32]>::as_ptr);
         let all = Task {
-            gemm: self.gemm,
-            finish: self.activation,
+            gemm: self.row(gemm::ROWS),
+            finish: self.row(activation::ROWS),
             p: *p,
             x: x.as_ptr(),
             w: weights.as_ptr(),
@@ -230,7 +230,7 @@ impl Kernels {
                         ..*task.get()
                     };
                     // SAFETY: checked above; parts write the inputs of different tiles.
-                    unsafe { (self.winograd_input)(&t) };
+                    unsafe { self.row(INPUT_ROWS)(&t) };
                 }
             });
             claimed.store(0, Ordering::Relaxed);
@@ -245,7 +245,7 @@ impl Kernels {
                         ..*task.get()
                     };
                     // SAFETY: checked above; parts have a scratch each and write different tiles or panels.
-                    unsafe { (self.winograd_output)(&t) };
+                    unsafe { self.row(OUTPUT_ROWS)(&t) };
                 }
             });
             first += tiles;

@@ -97,7 +97,7 @@ impl Kernels {
             (out.cast_const(), s.as_ptr())
         };
         // SAFETY: the operand covers the run as asserted; the output aliases `v` element for element.
-        unsafe { (self.binary)(op, &b, Operands { x, y, out }) }
+        unsafe { self.row(super::binary::ROWS)(op, &b, Operands { x, y, out }) }
     }
 }
 

@@ -19,7 +19,7 @@ impl Kernels {
     pub fn unary(&self, op: Unary, x: &[f32], y: &mut [f32]) -> Result<(), KernelError> {
         exactly(y.len(), x.len())?;
         // SAFETY: both hold the same number of elements.
-        unsafe { (self.unary)(op, x.as_ptr(), y.as_mut_ptr(), x.len()) };
+        unsafe { self.row(unary::ROWS)(op, x.as_ptr(), y.as_mut_ptr(), x.len()) };
         Ok(())
     }
 
@@ -27,7 +27,7 @@ impl Kernels {
     pub fn unary_inplace(&self, op: Unary, y: &mut [f32]) {
         let p = y.as_mut_ptr();
         // SAFETY: the kernel reads an element before it writes it.
-        unsafe { (self.unary)(op, p, p, y.len()) };
+        unsafe { self.row(unary::ROWS)(op, p, p, y.len()) };
     }
 
     /// `out = op(x, y)` with the strides of `b`; `out` is dense and holds exactly `b.len()` elements.
@@ -46,7 +46,7 @@ impl Kernels {
         if !b.is_empty() {
             // SAFETY: checked above.
             unsafe {
-                (self.binary)(
+                self.row(binary::ROWS)(
                     op,
                     b,
                     Operands {
@@ -80,7 +80,7 @@ impl Kernels {
             let p = x.as_mut_ptr();
             // SAFETY: checked above; each element is read before it is written, at the same place.
             unsafe {
-                (self.binary)(
+                self.row(binary::ROWS)(
                     op,
                     b,
                     Operands {
@@ -114,7 +114,7 @@ impl Kernels {
             let p = y.as_mut_ptr();
             // SAFETY: checked above; each element is read before it is written, at the same place.
             unsafe {
-                (self.binary)(
+                self.row(binary::ROWS)(
                     op,
                     b,
                     Operands {

@@ -2,12 +2,44 @@
 mod scatter;
 mod select;
 
-pub use scatter::{max_unpool, scatter_elements, scatter_nd, tensor_scatter};
+pub use scatter::{Scatter, max_unpool, scatter_elements, scatter_nd, tensor_scatter};
 pub use select::{compress, count_true, non_zero, one_hot, reverse_sequence, trilu};
 
 use crate::error::{KernelError, exactly, product};
 use crate::reduce::split;
 use cygnet_format::MAX_RANK;
+
+/// The elements of an index tensor, of either type: one body serves both.
+#[derive(Clone, Copy, Debug)]
+pub enum Indices<'a> {
+    /// 32-bit indices.
+    I32(&'a [i32]),
+    /// 64-bit indices.
+    I64(&'a [i64]),
+}
+
+impl Indices<'_> {
+    /// Number of indices.
+    pub fn len(&self) -> usize {
+        match self {
+            Indices::I32(v) => v.len(),
+            Indices::I64(v) => v.len(),
+        }
+    }
+
+    /// True when there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Index `i`, below [`Indices::len`].
+    pub(crate) fn get(&self, i: usize) -> i64 {
+        match self {
+            Indices::I32(v) => i64::from(v[i]),
+            Indices::I64(v) => v[i],
+        }
+    }
+}
 
 /// `index` on an axis of `n`, from the end when negative.
 pub(crate) fn resolve(index: i64, n: usize) -> Result<usize, KernelError> {
@@ -35,11 +67,11 @@ pub(crate) fn row_major(shape: &[usize]) -> [usize; MAX_RANK] {
 ///
 /// # Errors
 /// [`KernelError`] when lengths do not fit or an index lies outside the axis.
-pub fn gather<I: Copy + Into<i64>>(
+pub fn gather(
     x: &[u8],
     shape: &[usize],
     axis: i32,
-    indices: &[I],
+    indices: Indices<'_>,
     y: &mut [u8],
     size: usize,
 ) -> Result<(), KernelError> {
@@ -47,16 +79,16 @@ pub fn gather<I: Copy + Into<i64>>(
     let row = inner.checked_mul(size).ok_or(KernelError::Overflow)?;
     exactly(x.len(), product(&[outer, n, row])?)?;
     exactly(y.len(), product(&[outer, indices.len(), row])?)?;
-    for &i in indices {
-        resolve(i.into(), n)?;
+    for i in 0..indices.len() {
+        resolve(indices.get(i), n)?;
     }
     if row == 0 || indices.is_empty() {
         return Ok(());
     }
     for (o, y) in y.chunks_exact_mut(row * indices.len()).enumerate() {
         let x = &x[o * n * row..(o + 1) * n * row];
-        for (y, &i) in y.chunks_exact_mut(row).zip(indices) {
-            let i = resolve(i.into(), n)?;
+        for (at, y) in y.chunks_exact_mut(row).enumerate() {
+            let i = resolve(indices.get(at), n)?;
             y.copy_from_slice(&x[i * row..(i + 1) * row]);
         }
     }
@@ -69,7 +101,7 @@ pub(crate) fn walk_elements(
     shape: &[usize],
     indices_shape: &[usize],
     axis: usize,
-    mut f: impl FnMut(usize, usize) -> Result<(), KernelError>,
+    f: &mut dyn FnMut(usize, usize) -> Result<(), KernelError>,
 ) -> Result<(), KernelError> {
     let rank = shape.len();
     if rank != indices_shape.len() || rank > MAX_RANK || axis >= rank {
@@ -102,11 +134,11 @@ pub(crate) fn walk_elements(
 ///
 /// # Errors
 /// [`KernelError`] when lengths do not fit or an index lies outside the axis.
-pub fn gather_elements<T: Copy, I: Copy + Into<i64>>(
+pub fn gather_elements<T: Copy>(
     x: &[T],
     shape: &[usize],
     axis: i32,
-    indices: &[I],
+    indices: Indices<'_>,
     indices_shape: &[usize],
     y: &mut [T],
 ) -> Result<(), KernelError> {
@@ -114,8 +146,8 @@ pub fn gather_elements<T: Copy, I: Copy + Into<i64>>(
     exactly(x.len(), product(shape)?)?;
     exactly(indices.len(), product(indices_shape)?)?;
     exactly(y.len(), indices.len())?;
-    walk_elements(shape, indices_shape, axis as usize, |flat, offset| {
-        y[flat] = x[offset + resolve(indices[flat].into(), n)? * inner];
+    walk_elements(shape, indices_shape, axis as usize, &mut |flat, offset| {
+        y[flat] = x[offset + resolve(indices.get(flat), n)? * inner];
         Ok(())
     })
 }
@@ -141,14 +173,15 @@ pub(crate) fn nd_slices(
     ))
 }
 
-/// Offset in slices of one index tuple.
-pub(crate) fn nd_offset<I: Copy + Into<i64>>(
-    tuple: &[I],
+/// Offset in slices of the index tuple that starts at `first`.
+pub(crate) fn nd_offset(
+    indices: &Indices<'_>,
+    first: usize,
     dims: &[usize],
 ) -> Result<usize, KernelError> {
     let mut offset = 0;
-    for (&i, &n) in tuple.iter().zip(dims) {
-        offset = offset * n + resolve(i.into(), n)?;
+    for (i, &n) in dims.iter().enumerate() {
+        offset = offset * n + resolve(indices.get(first + i), n)?;
     }
     Ok(offset)
 }
@@ -157,11 +190,11 @@ pub(crate) fn nd_offset<I: Copy + Into<i64>>(
 ///
 /// # Errors
 /// [`KernelError`] when lengths do not fit or an index lies outside its axis.
-pub fn gather_nd<I: Copy + Into<i64>>(
+pub fn gather_nd(
     x: &[u8],
     shape: &[usize],
     batch: usize,
-    indices: &[I],
+    indices: Indices<'_>,
     indices_shape: &[usize],
     y: &mut [u8],
     size: usize,
@@ -176,7 +209,7 @@ pub fn gather_nd<I: Copy + Into<i64>>(
     for b in 0..batches {
         for t in 0..tuples {
             let at = b * tuples + t;
-            let from = b * block + nd_offset(&indices[at * depth..(at + 1) * depth], dims)? * row;
+            let from = b * block + nd_offset(&indices, at * depth, dims)? * row;
             y[at * row..(at + 1) * row].copy_from_slice(&x[from..from + row]);
         }
     }
@@ -190,21 +223,43 @@ mod tests {
     #[test]
     fn gathers() {
         let mut y = [0u8; 4];
-        gather(&[1, 2, 3, 4, 5, 6], &[3, 2], 0, &[-1i64, 0], &mut y, 1).unwrap();
+        gather(
+            &[1, 2, 3, 4, 5, 6],
+            &[3, 2],
+            0,
+            Indices::I64(&[-1, 0]),
+            &mut y,
+            1,
+        )
+        .unwrap();
         assert_eq!(y, [5, 6, 1, 2]);
         assert_eq!(
-            gather(&[1, 2, 3, 4, 5, 6], &[3, 2], 0, &[3i64, 0], &mut y, 1),
+            gather(
+                &[1, 2, 3, 4, 5, 6],
+                &[3, 2],
+                0,
+                Indices::I64(&[3, 0]),
+                &mut y,
+                1
+            ),
             Err(KernelError::Index)
         );
         assert_eq!(
-            gather(&[1, 2, 3, 4, 5, 6], &[3, 2], 0, &[i64::MIN, 0], &mut y, 1),
+            gather(
+                &[1, 2, 3, 4, 5, 6],
+                &[3, 2],
+                0,
+                Indices::I64(&[i64::MIN, 0]),
+                &mut y,
+                1
+            ),
             Err(KernelError::Index)
         );
         gather_elements(
             &[1u8, 2, 3, 4],
             &[2, 2],
             1,
-            &[0i32, 0, 1, 0],
+            Indices::I32(&[0, 0, 1, 0]),
             &[2, 2],
             &mut y,
         )
@@ -214,7 +269,7 @@ mod tests {
             &[0, 1, 2, 3, 4, 5, 6, 7],
             &[2, 2, 2],
             1,
-            &[1i64, 0],
+            Indices::I64(&[1, 0]),
             &[2, 1],
             &mut y,
             1,
@@ -225,7 +280,7 @@ mod tests {
             &[0, 1, 2, 3],
             &[2, 2],
             0,
-            &[0i64, 0, 1, 1],
+            Indices::I64(&[0, 0, 1, 1]),
             &[2, 2],
             &mut y[..2],
             1,

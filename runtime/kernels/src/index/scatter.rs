@@ -1,56 +1,92 @@
 //! Writes at given indices. The output holds the data already.
-use super::{nd_offset, nd_slices, resolve, walk_elements};
+use super::{Indices, nd_offset, nd_slices, resolve, walk_elements};
 use crate::error::{KernelError, exactly, product};
+use crate::generic::combine;
 use crate::reduce::split;
+use cygnet_format::DType;
+use cygnet_format::op::BinaryKind;
 
-/// ONNX ScatterElements into `y`, which holds the data; `combine(old, update)`.
+/// What happens to an element that is written.
+#[derive(Clone, Copy, Debug)]
+pub enum Scatter {
+    /// The update takes its place.
+    Replace,
+    /// `old = f(old, update)` on numbers.
+    Combine(BinaryKind),
+}
+
+impl Scatter {
+    /// Writes the elements of `updates` over those of `y`.
+    fn write(self, dtype: DType, y: &mut [u8], updates: &[u8]) -> Result<(), KernelError> {
+        match (self, dtype.size()) {
+            (Scatter::Combine(kind), _) => combine(kind, dtype, y, updates),
+            // One element is the common case; its size is known at compile time here.
+            (Scatter::Replace, 4) if y.len() == 4 => {
+                y.copy_from_slice(&updates[..4]);
+                Ok(())
+            }
+            (Scatter::Replace, _) => {
+                y.copy_from_slice(updates);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// ONNX ScatterElements into `y`, which holds the data.
 ///
 /// # Errors
-/// [`KernelError`] when lengths do not fit or an index lies outside the axis.
-pub fn scatter_elements<T: Copy, I: Copy + Into<i64>>(
-    y: &mut [T],
+/// [`KernelError`] when lengths do not fit, an index lies outside the axis, or the type has no such function.
+pub fn scatter_elements(
+    dtype: DType,
+    y: &mut [u8],
     shape: &[usize],
     axis: i32,
-    indices: &[I],
+    indices: Indices<'_>,
     indices_shape: &[usize],
-    updates: &[T],
-    combine: impl Fn(T, T) -> T,
+    updates: &[u8],
+    scatter: Scatter,
 ) -> Result<(), KernelError> {
     let (_, n, inner) = split(shape, axis)?;
-    exactly(y.len(), product(shape)?)?;
+    let size = dtype.size();
+    exactly(y.len(), product(&[product(shape)?, size])?)?;
     exactly(indices.len(), product(indices_shape)?)?;
-    exactly(updates.len(), indices.len())?;
-    walk_elements(shape, indices_shape, axis as usize, |flat, offset| {
-        let at = offset + resolve(indices[flat].into(), n)? * inner;
-        y[at] = combine(y[at], updates[flat]);
-        Ok(())
+    exactly(updates.len(), product(&[indices.len(), size])?)?;
+    walk_elements(shape, indices_shape, axis as usize, &mut |flat, offset| {
+        let at = offset + resolve(indices.get(flat), n)? * inner;
+        scatter.write(
+            dtype,
+            &mut y[at * size..(at + 1) * size],
+            &updates[flat * size..(flat + 1) * size],
+        )
     })
 }
 
-/// ONNX ScatterND into `y`, which holds the data; `combine(old, update)`.
+/// ONNX ScatterND into `y`, which holds the data.
 ///
 /// # Errors
-/// [`KernelError`] when lengths do not fit or an index lies outside its axis.
-pub fn scatter_nd<T: Copy, I: Copy + Into<i64>>(
-    y: &mut [T],
+/// [`KernelError`] when lengths do not fit, an index lies outside its axis, or the type has no such function.
+pub fn scatter_nd(
+    dtype: DType,
+    y: &mut [u8],
     shape: &[usize],
-    indices: &[I],
+    indices: Indices<'_>,
     indices_shape: &[usize],
-    updates: &[T],
-    combine: impl Fn(T, T) -> T,
+    updates: &[u8],
+    scatter: Scatter,
 ) -> Result<(), KernelError> {
     let (_, tuples, depth, slice) = nd_slices(shape, indices_shape, 0)?;
-    exactly(y.len(), product(shape)?)?;
+    let row = product(&[slice, dtype.size()])?;
+    exactly(y.len(), product(&[product(shape)?, dtype.size()])?)?;
     exactly(indices.len(), product(indices_shape)?)?;
-    exactly(updates.len(), product(&[tuples, slice])?)?;
+    exactly(updates.len(), product(&[tuples, row])?)?;
     for t in 0..tuples {
-        let to = nd_offset(&indices[t * depth..(t + 1) * depth], &shape[..depth])? * slice;
-        for (y, u) in y[to..to + slice]
-            .iter_mut()
-            .zip(&updates[t * slice..(t + 1) * slice])
-        {
-            *y = combine(*y, *u);
-        }
+        let to = nd_offset(&indices, t * depth, &shape[..depth])? * row;
+        scatter.write(
+            dtype,
+            &mut y[to..to + row],
+            &updates[t * row..(t + 1) * row],
+        )?;
     }
     Ok(())
 }
@@ -130,25 +166,55 @@ mod tests {
 
     #[test]
     fn scatters() {
-        let mut y = [1, 2, 3, 4, 5];
-        scatter_elements(
-            &mut y,
-            &[1, 5],
-            1,
-            &[1i64, -1],
-            &[1, 2],
-            &[10, 20],
-            |a, b| a + b,
-        )
-        .unwrap();
-        assert_eq!(y, [1, 12, 3, 4, 25]);
-        assert!(scatter_elements(&mut y, &[1, 5], 1, &[5i64], &[1, 1], &[1], |_, b| b).is_err());
-        assert!(
-            scatter_elements(&mut y, &[1, 5], 1, &[0i64, 0], &[2, 1], &[1, 1], |_, b| b).is_err()
+        let mut y = [1u8, 2, 3, 4, 5];
+        let mut run = |indices: &[i32], shape: [usize; 2], updates: &[u8], scatter| {
+            let indices = Indices::I32(indices);
+            scatter_elements(
+                DType::U8,
+                &mut y,
+                &[1, 5],
+                1,
+                indices,
+                &shape,
+                updates,
+                scatter,
+            )?;
+            Ok(y)
+        };
+        let add = Scatter::Combine(BinaryKind::Add);
+        assert_eq!(run(&[1, -1], [1, 2], &[10, 255], add), Ok([1, 12, 3, 4, 4]));
+        assert_eq!(
+            run(&[0, 0], [1, 2], &[7, 8], Scatter::Replace),
+            Ok([8, 12, 3, 4, 4])
         );
-        let mut y = [0, 0, 0, 0];
-        scatter_nd(&mut y, &[2, 2], &[1i64], &[1, 1], &[7, 8], |_, b| b).unwrap();
-        assert_eq!(y, [0, 0, 7, 8]);
+        assert_eq!(run(&[5], [1, 1], &[1], add), Err(KernelError::Index));
+        assert_eq!(
+            run(&[0, 0], [2, 1], &[1, 1], add),
+            Err(KernelError::Parameter)
+        );
+        assert_eq!(run(&[0], [1, 1], &[1, 1], add), Err(KernelError::Length));
+        let mut y = [0u8; 16];
+        let updates = [7f32, 8.].map(f32::to_le_bytes);
+        let mut run = |scatter| {
+            let (index, updates) = (Indices::I64(&[1]), updates.as_flattened());
+            scatter_nd(
+                DType::F32,
+                &mut y,
+                &[2, 2],
+                index,
+                &[1, 1],
+                updates,
+                scatter,
+            )
+            .unwrap();
+            let (values, _) = y.as_chunks();
+            values
+                .iter()
+                .map(|v| f32::from_le_bytes(*v))
+                .collect::<std::vec::Vec<_>>()
+        };
+        assert_eq!(run(Scatter::Replace), [0., 0., 7., 8.]);
+        assert_eq!(run(Scatter::Combine(BinaryKind::Mul)), [0., 0., 49., 64.]);
         let mut y = [0u8; 8];
         tensor_scatter(
             &mut y,

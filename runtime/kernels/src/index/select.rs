@@ -46,7 +46,7 @@ pub fn compress(
 pub fn non_zero(
     shape: &[usize],
     count: usize,
-    is_true: impl Fn(usize) -> bool,
+    is_true: &dyn Fn(usize) -> bool,
     y: &mut [i64],
 ) -> Result<(), KernelError> {
     exactly(y.len(), product(&[shape.len(), count])?)?;
@@ -72,7 +72,7 @@ pub fn non_zero(
 /// # Errors
 /// [`KernelError`] when lengths do not fit.
 pub fn one_hot<T: Copy>(
-    index: impl Fn(usize) -> i64,
+    index: &dyn Fn(usize) -> i64,
     indices: usize,
     off: T,
     on: T,
@@ -191,11 +191,11 @@ mod tests {
         assert_eq!(y, [2, 3, 5, 6]);
         let mut z = [0i64; 6];
         let x = [1, 0, 1, 1];
-        non_zero(&[2, 2], 3, |i| x[i] != 0, &mut z).unwrap();
+        non_zero(&[2, 2], 3, &|i| x[i] != 0, &mut z).unwrap();
         assert_eq!(z, [0, 1, 1, 0, 0, 1]);
         let mut h = [9u8; 6];
         let hot = [-1i64, 5];
-        one_hot(|i| hot[i], 2, 0, 1, &[2, 3], 1, &mut h).unwrap();
+        one_hot(&|i| hot[i], 2, 0, 1, &[2, 3], 1, &mut h).unwrap();
         assert_eq!(h, [0, 0, 1, 0, 0, 0]);
         let m = [1, 2, 3, 4, 5, 6, 7, 8, 9];
         let mut t = [0; 9];

@@ -113,7 +113,9 @@ pub struct Row<F> {
     pub run: F,
 }
 
-/// The first row whose needs `have` covers. Tables are ordered best first and end with a row that needs nothing.
+/// The first row whose needs `have` covers. Tables are ordered best first and end with a row that needs nothing, or no
+/// more than every machine of the target has.
+#[inline(always)]
 pub(crate) fn choose<F: Copy>(rows: &[Row<F>], have: Features) -> Row<F> {
     for row in rows {
         if have.contains(row.needs) {
@@ -137,6 +139,10 @@ pub(crate) use either;
 macro_rules! kernel_rows {
     ($vis:vis $rows:ident = $body:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $(, neon = $neon:path)?) => {
         $vis const $rows: &[$crate::isa::Row<unsafe fn($($ty),*) $(-> $ret)?>] = {
+            #[cfg(not(all(feature = "baseline", any(
+                all(target_arch = "aarch64", target_feature = "neon"),
+                all(target_arch = "wasm32", target_feature = "simd128"),
+            ))))]
             #[allow(unused_unsafe)]
             unsafe fn scalar($($arg: $ty),*) $(-> $ret)? {
                 // SAFETY: the contract of the body is the contract of the row.
@@ -175,6 +181,10 @@ macro_rules! kernel_rows {
                 $crate::isa::Row { name: "neon", needs: $crate::Features::NEON, run: neon },
                 #[cfg(target_arch = "wasm32")]
                 $crate::isa::Row { name: "simd128", needs: $crate::Features::SIMD128, run: simd128 },
+                #[cfg(not(all(feature = "baseline", any(
+                    all(target_arch = "aarch64", target_feature = "neon"),
+                    all(target_arch = "wasm32", target_feature = "simd128"),
+                ))))]
                 $crate::isa::Row { name: "scalar", needs: $crate::Features::NONE, run: scalar },
             ]
         };

@@ -54,7 +54,7 @@ pub fn row_major(shape: &[usize]) -> [isize; MAX_RANK] {
 /// Copies `shape` elements of `size` bytes from one strided place to another.
 ///
 /// # Errors
-/// [`KernelError::Parameter`] when ranks differ, exceed [`MAX_RANK`] or `size` is not 1, 2, 4, 8 or 16;
+/// [`KernelError::Parameter`] when ranks differ, exceed [`MAX_RANK`] or `size` is not 1, 2, 4 or 8;
 /// [`KernelError::Length`] when a position lies outside its slice.
 pub fn strided_copy(
     size: usize,
@@ -84,14 +84,28 @@ fn any_size(
     if product(shape)? == 0 {
         return Ok(());
     }
-    match size {
-        1 => sized::<1>(kernels, shape, src, from, dst, to),
-        2 => sized::<2>(kernels, shape, src, from, dst, to),
-        4 => sized::<4>(kernels, shape, src, from, dst, to),
-        8 => sized::<8>(kernels, shape, src, from, dst, to),
-        16 => sized::<16>(kernels, shape, src, from, dst, to),
-        _ => Err(KernelError::Parameter),
+    if !matches!(size, 1 | 2 | 4 | 8) {
+        return Err(KernelError::Parameter);
     }
+    from.check(shape, src.len() / size)?;
+    to.check(shape, dst.len() / size)?;
+    let mut walk = Walk::new(shape, from, to);
+    walk.merge();
+    if contiguous(&walk) {
+        let run = walk.shape[walk.rank - 1] * size;
+        walk.each_row(&mut |s, d| {
+            let (s, d) = (s * size, d * size);
+            dst[d..d + run].copy_from_slice(&src[s..s + run]);
+        });
+        return Ok(());
+    }
+    match size {
+        1 => sized::<1>(kernels, walk, src, dst),
+        2 => sized::<2>(kernels, walk, src, dst),
+        4 => sized::<4>(kernels, walk, src, dst),
+        _ => sized::<8>(kernels, walk, src, dst),
+    }
+    Ok(())
 }
 
 impl Kernels {
@@ -171,40 +185,29 @@ pub fn transpose(
     dense_copy(size, &out_shape[..rank], src, from, dst)
 }
 
-fn sized<const N: usize>(
-    kernels: Option<&Kernels>,
-    shape: &[usize],
-    src: &[u8],
-    from: Side<'_>,
-    dst: &mut [u8],
-    to: Side<'_>,
-) -> Result<(), KernelError> {
+/// A nest that is not contiguous.
+fn sized<const N: usize>(kernels: Option<&Kernels>, mut walk: Walk, src: &[u8], dst: &mut [u8]) {
     let (src, dst) = (src.as_chunks::<N>().0, dst.as_chunks_mut::<N>().0);
-    from.check(shape, src.len())?;
-    to.check(shape, dst.len())?;
-    let mut walk = Walk::new(shape, from, to);
-    walk.merge();
-    if contiguous(&walk) {
-        let run = walk.shape[walk.rank - 1];
-        walk.each_row(|s, d| dst[d..d + run].copy_from_slice(&src[s..s + run]));
-    } else if walk.transposes_last() {
+    if walk.transposes_last() {
         let (rows, columns) = (walk.shape[walk.rank - 2], walk.shape[walk.rank - 1]);
         let (column_step, row_step) = (walk.from[walk.rank - 1], walk.to[walk.rank - 2]);
         walk.rank -= 2;
-        if (2..=4).contains(&columns)
+        // Pixels of bytes and of floats.
+        if (N == 1 || N == 4)
+            && (2..=4).contains(&columns)
             && row_step == columns as isize
             && column_step >= rows as isize
         {
             let plane = column_step as usize;
-            walk.each(|s, d| {
+            walk.each(&mut |s, d| {
                 let (src, dst) = (&src[s..], &mut dst[d..d + rows * columns]);
                 pixels(kernels, columns, plane, src, dst);
             });
-            return Ok(());
+            return;
         }
         // Tiles of 16 x 16 keep both the read and the written lines in L1.
         const TILE: usize = 16;
-        walk.each(|s, d| {
+        walk.each(&mut |s, d| {
             for r0 in (0..rows).step_by(TILE) {
                 for c0 in (0..columns).step_by(TILE) {
                     for r in r0..(r0 + TILE).min(rows) {
@@ -222,7 +225,7 @@ fn sized<const N: usize>(
     } else {
         let run = walk.shape[walk.rank - 1];
         let (read_step, write_step) = (walk.from[walk.rank - 1], walk.to[walk.rank - 1]);
-        walk.each_row(|s, d| {
+        walk.each_row(&mut |s, d| {
             if read_step == 0 && write_step == 1 {
                 dst[d..d + run].fill(src[s]);
                 return;
@@ -233,7 +236,6 @@ fn sized<const N: usize>(
             }
         });
     }
-    Ok(())
 }
 
 /// Two to four planes of a picture to pixels.
@@ -248,13 +250,13 @@ fn pixels<const N: usize>(
         (Some(k), 1) => {
             let (src, dst) = (src.as_flattened(), dst.as_flattened_mut());
             // SAFETY: the row was chosen for this machine.
-            unsafe { (k.interleave_bytes)(Planes { src, plane, count }, dst) }
+            unsafe { k.row(interleave::BYTE_ROWS)(Planes { src, plane, count }, dst) }
         }
         (Some(k), 4) => {
             let src = src.as_flattened().as_chunks().0;
             let dst = dst.as_flattened_mut().as_chunks_mut().0;
             // SAFETY: the row was chosen for this machine.
-            unsafe { (k.interleave_words)(Planes { src, plane, count }, dst) }
+            unsafe { k.row(interleave::WORD_ROWS)(Planes { src, plane, count }, dst) }
         }
         _ => interleave::few(Planes { src, plane, count }, dst),
     }

@@ -75,14 +75,14 @@ impl Walk {
     }
 
     /// Calls `f(source, destination)` for the start of every innermost row.
-    pub fn each_row(&mut self, f: impl FnMut(usize, usize)) {
+    pub fn each_row(&mut self, f: &mut dyn FnMut(usize, usize)) {
         self.rank -= 1;
         self.each(f);
         self.rank += 1;
     }
 
     /// Calls `f(source, destination)` for every position of the nest.
-    pub fn each(&self, mut f: impl FnMut(usize, usize)) {
+    pub fn each(&self, f: &mut dyn FnMut(usize, usize)) {
         let mut index = [0usize; MAX_RANK];
         let (mut s, mut d) = (self.offsets.0 as isize, self.offsets.1 as isize);
         loop {

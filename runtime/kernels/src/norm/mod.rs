@@ -132,7 +132,7 @@ impl Kernels {
             center: true,
         };
         // SAFETY: checked above.
-        unsafe { (self.norm)(&t) };
+        unsafe { self.row(ROWS)(&t) };
         Ok(())
     }
 
@@ -162,7 +162,7 @@ impl Kernels {
             center: true,
         };
         // SAFETY: checked above; every pass reads an element before it writes it.
-        unsafe { (self.norm)(&t) };
+        unsafe { self.row(ROWS)(&t) };
         Ok(())
     }
 
@@ -192,7 +192,7 @@ impl Kernels {
             center: false,
         };
         // SAFETY: checked above.
-        unsafe { (self.norm)(&t) };
+        unsafe { self.row(ROWS)(&t) };
         Ok(())
     }
 }

@@ -221,7 +221,7 @@ impl Kernels {
             rows,
         };
         // SAFETY: the row was chosen for this machine.
-        unsafe { (self.pool_bytes)(t) };
+        unsafe { self.row(ROWS)(t) };
         Ok(())
     }
 
@@ -260,7 +260,7 @@ impl Kernels {
             rows,
         };
         // SAFETY: the row was chosen for this machine.
-        unsafe { (self.pool_bytes)(t) };
+        unsafe { self.row(ROWS)(t) };
         Ok(())
     }
 }

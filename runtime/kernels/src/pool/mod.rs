@@ -332,7 +332,7 @@ impl Kernels {
         p.check(x.len(), y.len(), &rows)?;
         // SAFETY: checked above.
         unsafe {
-            (self.pool)(&Task {
+            self.row(ROWS)(&Task {
                 p: *p,
                 x: x.as_ptr(),
                 y: y.as_mut_ptr(),
@@ -358,7 +358,7 @@ impl Kernels {
         exactly(y.len(), product(&[batch, channels])?)?;
         // SAFETY: checked above.
         unsafe {
-            (self.global_average)(&GlobalTask {
+            self.row(GLOBAL_ROWS)(&GlobalTask {
                 x: x.as_ptr(),
                 y: y.as_mut_ptr(),
                 batch,

@@ -74,7 +74,7 @@ impl Kernels {
             y,
         };
         // SAFETY: the row was chosen for this machine.
-        unsafe { (self.quantized_add)(t) };
+        unsafe { self.row(ROWS)(t) };
         Ok(())
     }
 }

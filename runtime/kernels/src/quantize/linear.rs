@@ -236,7 +236,7 @@ impl Kernels {
                 y: &mut y[at],
             };
             // SAFETY: the row was chosen for this machine.
-            unsafe { (self.quantize)(t) }
+            unsafe { self.row(QUANTIZE_ROWS)(t) }
         });
         Ok(())
     }
@@ -265,7 +265,7 @@ impl Kernels {
                 y: &mut y[at],
             };
             // SAFETY: the row was chosen for this machine.
-            unsafe { (self.dequantize)(t) }
+            unsafe { self.row(DEQUANTIZE_ROWS)(t) }
         });
         Ok(())
     }
@@ -290,7 +290,7 @@ impl Kernels {
                 y: &mut y[at],
             };
             // SAFETY: the row was chosen for this machine.
-            unsafe { (self.widen)(t) }
+            unsafe { self.row(WIDEN_ROWS)(t) }
         });
         Ok(())
     }
@@ -328,7 +328,7 @@ impl Kernels {
             y,
         };
         // SAFETY: the row was chosen for this machine.
-        unsafe { (self.narrow)(t) };
+        unsafe { self.row(NARROW_ROWS)(t) };
         Ok(())
     }
 }

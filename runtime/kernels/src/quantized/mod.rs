@@ -333,7 +333,7 @@ impl crate::Kernels {
     ) -> Result<(), KernelError> {
         p.check(o, Conv::quantized_len, y.len(), &rows)?;
         // SAFETY: checked above; `y` is exclusive.
-        unsafe { (self.quantized_conv)(&p.task(o, y, rows)) };
+        unsafe { self.row(ROWS)(&p.task(o, y, rows)) };
         Ok(())
     }
 
@@ -355,7 +355,7 @@ impl crate::Kernels {
         let weights = |p: &Conv| p.kernel[0] * p.kernel[1] * p.kernel[2] * p.in_channels;
         p.check(o, weights, y.len(), &rows)?;
         // SAFETY: checked above; `y` is exclusive.
-        unsafe { (self.quantized_depthwise)(&p.task(o, y, rows)) };
+        unsafe { self.row(DEPTHWISE_ROWS)(&p.task(o, y, rows)) };
         Ok(())
     }
 }

@@ -1,47 +1,14 @@
 //! Reductions, index of the extreme, running sums, and norms along axes.
+mod fold;
+mod scan;
+
 use crate::element::{Element, maximum, minimum};
 use crate::error::{KernelError, exactly, product};
-use cygnet_format::MAX_RANK;
+use crate::wide::{BLOCK, Wide, is_number, range};
 use cygnet_format::op::ReduceKind;
-use half::{bf16, f16};
-
-/// Number types of running results: floats sum in double precision, integers wrap in 64 bits.
-pub trait Accumulate: Element {
-    /// The accumulator.
-    type Wide: Element;
-    /// Into the accumulator.
-    fn widen(self) -> Self::Wide;
-    /// Out of the accumulator.
-    fn narrow(v: Self::Wide) -> Self;
-    /// Division by a count: exact quotient rounded for floats, truncated for integers.
-    fn divide(v: Self::Wide, count: usize) -> Self::Wide;
-}
-
-macro_rules! accumulate {
-    ($($t:ty => $w:ty;)*) => {$(
-        impl Accumulate for $t {
-            type Wide = $w;
-            #[inline(always)]
-            fn widen(self) -> $w { self as $w }
-            #[inline(always)]
-            fn narrow(v: $w) -> $t { v as $t }
-            fn divide(v: $w, count: usize) -> $w { if count == 0 && <$t>::INTEGER { <$w>::ZERO } else { v / (count as $w) } }
-        }
-    )*};
-}
-accumulate! { i8 => i64; i16 => i64; i32 => i64; i64 => i64; u8 => u64; u16 => u64; u32 => u64; u64 => u64; f64 => f64; f32 => f64; }
-
-macro_rules! accumulate_half {
-    ($($t:ty)*) => {$(
-        impl Accumulate for $t {
-            type Wide = f64;
-            fn widen(self) -> f64 { self.to_f64() }
-            fn narrow(v: f64) -> $t { <$t>::from_f64(v) }
-            fn divide(v: f64, count: usize) -> f64 { v / count as f64 }
-        }
-    )*};
-}
-accumulate_half!(f16 bf16);
+use cygnet_format::{DType, MAX_RANK};
+use fold::{Fold, Source, Widened, fold};
+pub use scan::{arg_reduce, cumulative};
 
 /// The axes of a reduction as loops: kept ones, then reduced ones, each `(length, stride)` with neighbours merged.
 struct Loops {
@@ -90,7 +57,7 @@ impl Loops {
 }
 
 /// Calls `f` with every offset of the nested loops, in order.
-fn walk(loops: &[(usize, usize)], mut f: impl FnMut(usize)) {
+fn walk(loops: &[(usize, usize)], f: &mut dyn FnMut(usize)) {
     if loops.iter().any(|l| l.0 == 0) {
         return;
     }
@@ -115,165 +82,198 @@ fn walk(loops: &[(usize, usize)], mut f: impl FnMut(usize)) {
     }
 }
 
-const LANES: usize = 16;
-
-/// Reduces `axes` of `x`; `y` holds the remaining axes in order. Empty sets give the identity (0, 1, the least or
-/// greatest value); NaN propagates. Logarithms and means of integers compute in double precision or truncate.
+/// Reduces `axes` of `x`; `y` holds the remaining axes in order. Empty sets give the identity (0, 1, minus infinity or
+/// infinity); NaN propagates. Sums run in double precision.
 ///
 /// # Errors
 /// [`KernelError`] when the lengths do not fit or an axis does not exist.
-pub fn reduce<T: Accumulate>(
+pub fn reduce(
     kind: ReduceKind,
-    x: &[T],
+    x: &[f32],
     shape: &[usize],
     axes: &[i32],
-    y: &mut [T],
+    y: &mut [f32],
 ) -> Result<(), KernelError> {
-    use ReduceKind::*;
-    exactly(x.len(), product(shape)?)?;
     let l = Loops::new(shape, axes)?;
-    let outer = &l.kept[..l.kept_rank];
-    let inner = &l.reduced[..l.reduced_rank];
-    let count: usize = inner.iter().map(|l| l.0).product();
-    exactly(y.len(), outer.iter().map(|l| l.0).product())?;
-    let root = |v: f64| libm::sqrt(v);
+    exactly(x.len(), product(shape)?)?;
+    exactly(y.len(), l.outputs())?;
     match kind {
-        Max => fold(x, y, outer, inner, T::LEAST, |a, v| maximum(v, a), |a| a),
-        Min => fold(x, y, outer, inner, T::GREATEST, |a, v| minimum(v, a), |a| a),
-        Sum => fold(
-            x,
-            y,
-            outer,
-            inner,
-            T::Wide::ZERO,
-            |a, v| a.add(v.widen()),
-            T::narrow,
+        ReduceKind::Max => l.fold(
+            &x,
+            &fold!(f32::LEAST, |a, v| maximum(v, a)),
+            &mut |at, a| {
+                y[at..at + a.len()].copy_from_slice(a);
+            },
         ),
-        Mean => fold(
-            x,
-            y,
-            outer,
-            inner,
-            T::Wide::ZERO,
-            |a, v| a.add(v.widen()),
-            |a| T::narrow(T::divide(a, count)),
+        ReduceKind::Min => l.fold(
+            &x,
+            &fold!(f32::GREATEST, |a, v| minimum(v, a)),
+            &mut |at, a| {
+                y[at..at + a.len()].copy_from_slice(a);
+            },
         ),
-        Prod => fold(
-            x,
-            y,
-            outer,
-            inner,
-            T::Wide::ONE,
-            |a, v| a.mul(v.widen()),
-            T::narrow,
-        ),
-        L1 => fold(
-            x,
-            y,
-            outer,
-            inner,
-            T::Wide::ZERO,
-            |a, v| a.add(absolute(v.widen())),
-            T::narrow,
-        ),
-        SumSquare => fold(
-            x,
-            y,
-            outer,
-            inner,
-            T::Wide::ZERO,
-            |a, v| a.add(v.widen().mul(v.widen())),
-            T::narrow,
-        ),
-        L2 => fold(
-            x,
-            y,
-            outer,
-            inner,
-            0f64,
-            |a, v| a + v.to_f64() * v.to_f64(),
-            |a| T::from_f64(root(a)),
-        ),
-        LogSum => fold(
-            x,
-            y,
-            outer,
-            inner,
-            0f64,
-            |a, v| a + v.to_f64(),
-            |a| T::from_f64(libm::log(a)),
-        ),
-        LogSumExp => {
-            // Shifted by the maximum, so that large values do not overflow.
-            let mut i = 0;
-            walk(outer, |base| {
-                let mut m = f64::NEG_INFINITY;
-                walk(inner, |o| m = maximum(x[base + o].to_f64(), m));
-                let shift = if m.is_finite() { m } else { 0.0 };
-                let mut sum = 0.0;
-                walk(inner, |o| sum += libm::exp(x[base + o].to_f64() - shift));
-                y[i] = T::from_f64(libm::log(sum) + shift);
-                i += 1;
-            });
-        }
+        _ => l.floats(kind, &x, &mut |at, a| {
+            for (y, a) in y[at..].iter_mut().zip(a) {
+                *y = *a as f32;
+            }
+        }),
     }
     Ok(())
 }
 
-fn absolute<T: Element>(v: T) -> T {
-    if v < T::ZERO { T::ZERO.sub(v) } else { v }
+/// As [`reduce`] for any number: floats in double precision, integers in 64 bits that wrap; means of integers truncate,
+/// roots and logarithms go through double precision and saturate. Empty sets of integers have the least or greatest value
+/// of their type.
+///
+/// # Errors
+/// As [`reduce`]; [`KernelError::Parameter`] for a type that is no number.
+pub fn reduce_any(
+    kind: ReduceKind,
+    dtype: DType,
+    x: &[u8],
+    shape: &[usize],
+    axes: &[i32],
+    y: &mut [u8],
+) -> Result<(), KernelError> {
+    use ReduceKind::*;
+    let l = Loops::new(shape, axes)?;
+    let size = dtype.size();
+    exactly(x.len(), product(&[product(shape)?, size])?)?;
+    exactly(y.len(), product(&[l.outputs(), size])?)?;
+    let source = Widened { dtype, bytes: x };
+    let through_floats = dtype.is_float() || matches!(kind, L2 | LogSum | LogSumExp);
+    if !is_number(dtype) {
+        return Err(KernelError::Parameter);
+    }
+    if through_floats {
+        l.floats::<f64>(kind, &source, &mut |at, a| {
+            f64::store(dtype, a, &mut y[at * size..(at + a.len()) * size]);
+        });
+    } else if dtype == DType::U64 {
+        l.integers(kind, &source, (u64::MIN, u64::MAX), &mut |at, a| {
+            u64::store(dtype, a, &mut y[at * size..(at + a.len()) * size]);
+        });
+    } else {
+        l.integers(kind, &source, range(dtype), &mut |at, a| {
+            i64::store(dtype, a, &mut y[at * size..(at + a.len()) * size]);
+        });
+    }
+    Ok(())
 }
 
-fn fold<T: Copy, A: Copy>(
-    x: &[T],
-    y: &mut [T],
-    outer: &[(usize, usize)],
-    inner: &[(usize, usize)],
-    start: A,
-    step: impl Fn(A, T) -> A,
-    finish: impl Fn(A) -> T,
-) {
-    if inner.iter().any(|l| l.0 == 0) {
-        y.fill(finish(start));
-        return;
+impl Loops {
+    /// Elements of the result.
+    fn outputs(&self) -> usize {
+        self.kept[..self.kept_rank].iter().map(|l| l.0).product()
     }
-    if let Some((&(len, 1), rest)) = outer.split_last() {
-        // The last kept axis is contiguous: a strip of accumulators side by side.
-        let mut i = 0;
-        walk(rest, |base| {
-            for at in (0..len).step_by(LANES) {
-                let n = LANES.min(len - at);
-                let mut acc = [start; LANES];
-                walk(inner, |o| {
-                    for (a, v) in acc[..n]
-                        .iter_mut()
-                        .zip(&x[base + at + o..base + at + o + n])
-                    {
-                        *a = step(*a, *v);
-                    }
-                });
-                for (y, a) in y[i + at..i + at + n].iter_mut().zip(acc) {
-                    *y = finish(a);
-                }
-            }
-            i += len;
-        });
-        return;
+
+    /// Elements of a reduced set.
+    fn set(&self) -> usize {
+        self.reduced[..self.reduced_rank]
+            .iter()
+            .map(|l| l.0)
+            .product()
     }
-    let mut i = 0;
-    walk(outer, |base| {
-        let mut acc = start;
-        match inner.split_last() {
-            Some((&(len, 1), rest)) => walk(rest, |o| {
-                for v in &x[base + o..base + o + len] {
-                    acc = step(acc, *v);
-                }
+
+    /// Reductions in double precision; `put(first, values)` receives results.
+    fn floats<T: Element>(
+        &self,
+        kind: ReduceKind,
+        x: &impl Source<T>,
+        put: &mut dyn FnMut(usize, &mut [f64]),
+    ) {
+        use ReduceKind::*;
+        let count = self.set() as f64;
+        let sum: Fold<T, f64> = fold!(0.0, |a, v| a + v.to_f64());
+        let squares: Fold<T, f64> = fold!(0.0, |a, v| a + v.to_f64() * v.to_f64());
+        match kind {
+            Max => self.fold(x, &fold!(f64::LEAST, |a, v| maximum(v.to_f64(), a)), put),
+            Min => self.fold(x, &fold!(f64::GREATEST, |a, v| minimum(v.to_f64(), a)), put),
+            Sum => self.fold(x, &sum, put),
+            Mean => self.fold(x, &sum, &mut |at, a| {
+                a.iter_mut().for_each(|a| *a /= count);
+                put(at, a);
             }),
-            _ => walk(inner, |o| acc = step(acc, x[base + o])),
+            Prod => self.fold(x, &fold!(1.0, |a, v| a * v.to_f64()), put),
+            L1 => self.fold(x, &fold!(0.0, |a, v| a + absolute(v.to_f64())), put),
+            SumSquare => self.fold(x, &squares, put),
+            L2 => self.fold(x, &squares, &mut |at, a| {
+                a.iter_mut().for_each(|a| *a = libm::sqrt(*a));
+                put(at, a);
+            }),
+            LogSum => self.fold(x, &sum, &mut |at, a| {
+                a.iter_mut().for_each(|a| *a = libm::log(*a));
+                put(at, a);
+            }),
+            LogSumExp => {
+                // Shifted by the maximum, so that large values do not overflow.
+                let (len, rest) = self.runs();
+                let mut buffer = [T::ZERO; BLOCK];
+                let mut i = 0;
+                walk(&self.kept[..self.kept_rank], &mut |base| {
+                    let mut m = f64::NEG_INFINITY;
+                    x.each(base, len, rest, &mut buffer, &mut |run| {
+                        m = run.iter().fold(m, |m, v| maximum(v.to_f64(), m));
+                    });
+                    let shift = if m.is_finite() { m } else { 0.0 };
+                    let mut sum = 0.0;
+                    x.each(base, len, rest, &mut buffer, &mut |run| {
+                        sum += run
+                            .iter()
+                            .fold(0.0, |a, v| a + libm::exp(v.to_f64() - shift));
+                    });
+                    put(i, &mut [libm::log(sum) + shift]);
+                    i += 1;
+                });
+            }
         }
-        y[i] = finish(acc);
-        i += 1;
-    });
+    }
+
+    /// Reductions in 64 bits that wrap.
+    fn integers<W: Wide + Quotient>(
+        &self,
+        kind: ReduceKind,
+        x: &impl Source<W>,
+        (least, greatest): (W, W),
+        put: &mut dyn FnMut(usize, &mut [W]),
+    ) {
+        use ReduceKind::*;
+        let count = self.set();
+        match kind {
+            Max => self.fold(x, &fold!(least, |a, v| maximum(v, a)), put),
+            Min => self.fold(x, &fold!(greatest, |a, v| minimum(v, a)), put),
+            Prod => self.fold(x, &fold!(W::ONE, |a, v| a.mul(v)), put),
+            L1 => self.fold(x, &fold!(W::ZERO, |a, v| a.add(absolute(v))), put),
+            SumSquare => self.fold(x, &fold!(W::ZERO, |a, v| a.add(v.mul(v))), put),
+            Mean => self.fold(x, &fold!(W::ZERO, |a, v| a.add(v)), &mut |at, a| {
+                a.iter_mut().for_each(|a| *a = a.over(count));
+                put(at, a);
+            }),
+            _ => self.fold(x, &fold!(W::ZERO, |a, v| a.add(v)), put),
+        }
+    }
+}
+
+/// Division by a count.
+trait Quotient: Element {
+    /// Truncated; zero over zero is zero.
+    fn over(self, count: usize) -> Self;
+}
+
+impl Quotient for i64 {
+    fn over(self, count: usize) -> i64 {
+        self.checked_div(count as i64).unwrap_or(0)
+    }
+}
+
+impl Quotient for u64 {
+    fn over(self, count: usize) -> u64 {
+        self.checked_div(count as u64).unwrap_or(0)
+    }
+}
+
+fn absolute<T: Element>(v: T) -> T {
+    if v < T::ZERO { T::ZERO.sub(v) } else { v }
 }
 
 /// `[outer, n, inner]` of an axis.
@@ -288,78 +288,6 @@ pub(crate) fn split(shape: &[usize], axis: i32) -> Result<(usize, usize, usize),
         shape[axis],
         shape[axis + 1..].iter().product(),
     ))
-}
-
-/// Index of the greatest (`max`) or least element along `axis`; the first one, or the `last` one. NaN is the extreme.
-///
-/// # Errors
-/// [`KernelError`] when the lengths do not fit, the axis does not exist or is empty.
-pub fn arg_reduce<T: Element>(
-    x: &[T],
-    shape: &[usize],
-    axis: i32,
-    max: bool,
-    last: bool,
-    y: &mut [i64],
-) -> Result<(), KernelError> {
-    let (outer, n, inner) = split(shape, axis)?;
-    exactly(x.len(), outer * n * inner)?;
-    exactly(y.len(), outer * inner)?;
-    if n == 0 && !y.is_empty() {
-        return Err(KernelError::Parameter);
-    }
-    for (o, y) in y.chunks_exact_mut(inner.max(1)).enumerate() {
-        for (i, y) in y.iter_mut().enumerate() {
-            let base = o * n * inner + i;
-            let (mut best, mut at) = (x[base], 0);
-            for k in 1..n {
-                let v = x[base + k * inner];
-                let better = if max { v > best } else { v < best };
-                if !best.is_nan() && (better || v.is_nan() || (last && v == best))
-                    || (last && best.is_nan() && v.is_nan())
-                {
-                    (best, at) = (v, k);
-                }
-            }
-            *y = at as i64;
-        }
-    }
-    Ok(())
-}
-
-/// Running sum or product along `axis`.
-///
-/// # Errors
-/// [`KernelError`] when the lengths do not fit or the axis does not exist.
-pub fn cumulative<T: Accumulate>(
-    x: &[T],
-    shape: &[usize],
-    axis: i32,
-    exclusive: bool,
-    reverse: bool,
-    multiply: bool,
-    y: &mut [T],
-) -> Result<(), KernelError> {
-    let (outer, n, inner) = split(shape, axis)?;
-    exactly(x.len(), outer * n * inner)?;
-    exactly(y.len(), x.len())?;
-    for o in 0..outer {
-        for i in 0..inner {
-            let mut acc = if multiply {
-                T::Wide::ONE
-            } else {
-                T::Wide::ZERO
-            };
-            for k in 0..n {
-                let at = (o * n + if reverse { n - 1 - k } else { k }) * inner + i;
-                let v = x[at].widen();
-                let next = if multiply { acc.mul(v) } else { acc.add(v) };
-                y[at] = T::narrow(if exclusive { acc } else { next });
-                acc = next;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Divides by the L1 or L2 norm along `axis`; a zero norm gives zero.
@@ -475,27 +403,161 @@ mod tests {
         assert_eq!(run(ReduceKind::LogSumExp, &[1000., 1000.]), 1000.6932);
         assert!(run(ReduceKind::Max, &[1., f32::NAN, 3.]).is_nan());
         assert_eq!(run(ReduceKind::L1, &[-1., 2.]), 3.0);
-        let mut y = [0i32];
-        reduce(ReduceKind::Mean, &[-3, -4], &[2], &[0], &mut y).unwrap();
-        assert_eq!(y, [-3]);
         assert!(reduce(ReduceKind::Sum, &[1f32], &[1], &[1], &mut [0f32]).is_err());
     }
 
     #[test]
     fn arg_and_cumulative() {
-        let mut y = [0i64; 2];
-        arg_reduce(&[1, 5, 5, 9, 9, 2], &[2, 3], 1, true, false, &mut y).unwrap();
+        let (mut y, ties) = ([0i64; 2], [1u8, 5, 5, 9, 9, 2]);
+        arg_reduce(DType::U8, &ties, &[2, 3], 1, true, false, &mut y).unwrap();
         assert_eq!(y, [1, 0]);
-        arg_reduce(&[1, 5, 5, 9, 9, 2], &[2, 3], 1, true, true, &mut y).unwrap();
+        arg_reduce(DType::U8, &ties, &[2, 3], 1, true, true, &mut y).unwrap();
         assert_eq!(y, [2, 1]);
+        let nan = [1f32, f32::NAN, 9., f32::NAN].map(f32::to_le_bytes);
+        arg_reduce(
+            DType::F32,
+            nan.as_flattened(),
+            &[4],
+            0,
+            true,
+            false,
+            &mut y[..1],
+        )
+        .unwrap();
+        assert_eq!(y[0], 1);
+        arg_reduce(
+            DType::F32,
+            nan.as_flattened(),
+            &[4],
+            0,
+            false,
+            true,
+            &mut y[..1],
+        )
+        .unwrap();
+        assert_eq!(y[0], 3);
+        let big = [u64::MAX, 1].map(u64::to_le_bytes);
+        arg_reduce(
+            DType::U64,
+            big.as_flattened(),
+            &[2],
+            0,
+            true,
+            false,
+            &mut y[..1],
+        )
+        .unwrap();
+        assert_eq!(y[0], 0);
         let mut c = [0f32; 4];
-        cumulative(&X[..4], &[2, 2], 0, false, true, false, &mut c).unwrap();
-        assert_eq!(c, [4., 6., 3., 4.]);
-        cumulative(&X[..4], &[4], 0, true, false, true, &mut c).unwrap();
-        assert_eq!(c, [1., 1., 2., 6.]);
+        let run = |shape: &[usize], exclusive, reverse, multiply| {
+            let x = [1f32, 2., 3., 4.].map(f32::to_le_bytes);
+            let mut y = [[0u8; 4]; 4];
+            let (x, out) = (x.as_flattened(), y.as_flattened_mut());
+            cumulative(DType::F32, x, shape, 0, exclusive, reverse, multiply, out).unwrap();
+            y.map(f32::from_le_bytes)
+        };
+        assert_eq!(run(&[2, 2], false, true, false), [4., 6., 3., 4.]);
+        assert_eq!(run(&[4], true, false, true), [1., 1., 2., 6.]);
+        let mut y = [0u8; 3];
+        cumulative(
+            DType::U8,
+            &[200, 100, 7],
+            &[3],
+            0,
+            false,
+            false,
+            false,
+            &mut y,
+        )
+        .unwrap();
+        assert_eq!(y, [200, 44, 51]);
         lp_norm(&[3f32, 4., 0., 0.], &[2, 2], 1, 2, &mut c).unwrap();
         assert_eq!(c, [0.6, 0.8, 0., 0.]);
         lrn(&[1f32, 2., 3.], 3, 3, 3.0, 1.0, 1.0, &mut c[..3]).unwrap();
         assert_eq!(c[..3], [1. / 6., 2. / 15., 3. / 14.]);
+    }
+
+    /// Every kind of every type by its definition: accumulators in the type's own wide type.
+    macro_rules! integers_by_definition {
+        ($($t:ty as $w:ty => $d:ident),*) => {$({
+            let x: std::vec::Vec<$t> = [<$t>::MIN, <$t>::MAX, 3, 100, <$t>::MAX, 0, 7, 1].to_vec();
+            let bytes: std::vec::Vec<u8> = x.iter().flat_map(|v| v.to_le_bytes()).collect();
+            let run = |kind, axes: &[i32], n: usize| {
+                let mut y = std::vec![0u8; n * size_of::<$t>()];
+                reduce_any(kind, DType::$d, &bytes, &[2, 4], axes, &mut y).unwrap();
+                y.as_chunks().0.iter().map(|b| <$t>::from_le_bytes(*b)).collect::<std::vec::Vec<$t>>()
+            };
+            // Sets of two (the first axis), of four (the last) and of all.
+            for (axes, sets) in [
+                (&[0][..], (0..4).map(|i| std::vec![x[i], x[4 + i]]).collect::<std::vec::Vec<_>>()),
+                (&[1][..], x.chunks(4).map(<[$t]>::to_vec).collect()),
+                (&[0, 1][..], std::vec![x.clone()]),
+            ] {
+                let check = |kind, f: &dyn Fn(&[$t]) -> $t| {
+                    let want: std::vec::Vec<$t> = sets.iter().map(|s| f(s)).collect();
+                    assert_eq!(run(kind, axes, sets.len()), want, "{kind:?} {} {axes:?}", stringify!($t));
+                };
+                let sum = |s: &[$t]| s.iter().fold(0 as $w, |a, &v| a.wrapping_add(v as $w));
+                let square = |s: &[$t]| s.iter().fold(0f64, |a, &v| a + v as f64 * v as f64);
+                check(ReduceKind::Sum, &|s| sum(s) as $t);
+                check(ReduceKind::Mean, &|s| (sum(s) / s.len() as $w) as $t);
+                check(ReduceKind::Max, &|s| *s.iter().max().unwrap());
+                check(ReduceKind::Min, &|s| *s.iter().min().unwrap());
+                check(ReduceKind::Prod, &|s| s.iter().fold(1 as $w, |a, &v| a.wrapping_mul(v as $w)) as $t);
+                check(ReduceKind::SumSquare, &|s| s.iter().fold(0 as $w, |a, &v| a.wrapping_add((v as $w).wrapping_mul(v as $w))) as $t);
+                check(ReduceKind::L2, &|s| square(s).sqrt() as $t);
+                check(ReduceKind::LogSum, &|s| libm::log(s.iter().fold(0f64, |a, &v| a + v as f64)) as $t);
+            }
+            let mut y = std::vec![0u8; size_of::<$t>()];
+            for (kind, want) in [(ReduceKind::Max, <$t>::MIN), (ReduceKind::Min, <$t>::MAX), (ReduceKind::Mean, 0)] {
+                reduce_any(kind, DType::$d, &[], &[0], &[0], &mut y).unwrap();
+                assert_eq!(y, want.to_le_bytes(), "{kind:?} of nothing");
+            }
+        })*};
+    }
+
+    #[test]
+    fn integers_of_every_width() {
+        integers_by_definition!(i8 as i64 => I8, u8 as u64 => U8, i16 as i64 => I16, u16 as u64 => U16, i32 as i64 => I32,
+            u32 as u64 => U32, i64 as i64 => I64, u64 as u64 => U64);
+        let mut y = [0u8; 1];
+        reduce_any(
+            ReduceKind::L1,
+            DType::I8,
+            &[255, 3, 254],
+            &[3],
+            &[0],
+            &mut y,
+        )
+        .unwrap();
+        assert_eq!(y, [6]);
+        assert!(reduce_any(ReduceKind::Sum, DType::Bool, &[1], &[1], &[0], &mut y).is_err());
+    }
+
+    #[test]
+    fn floats_agree_whatever_their_path() {
+        use ReduceKind::*;
+        let x: std::vec::Vec<f32> = (0..3 * 70 * 2)
+            .map(|i| (i as f32 * 0.7).sin() + 1.5)
+            .collect();
+        let bytes: std::vec::Vec<u8> = x.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let shape = [3, 70, 2];
+        for kind in [
+            Sum, Mean, Max, Min, Prod, L1, L2, LogSum, LogSumExp, SumSquare,
+        ] {
+            for (axes, n) in [
+                (&[0][..], 140),
+                (&[1][..], 6),
+                (&[2][..], 210),
+                (&[0, 2][..], 70),
+                (&[0, 1, 2][..], 1),
+            ] {
+                let (mut y, mut z) = (std::vec![0f32; n], std::vec![0u8; n * 4]);
+                reduce(kind, &x, &shape, axes, &mut y).unwrap();
+                reduce_any(kind, DType::F32, &bytes, &shape, axes, &mut z).unwrap();
+                let y: std::vec::Vec<u8> = y.iter().flat_map(|v| v.to_le_bytes()).collect();
+                assert_eq!(y, z, "{kind:?} {axes:?}");
+            }
+        }
     }
 }

@@ -193,7 +193,7 @@ impl Kernels {
         exactly(y.len(), len)?;
         // SAFETY: checked above.
         unsafe {
-            (self.softmax)(&Task {
+            self.row(ROWS)(&Task {
                 x: x.as_ptr(),
                 y: y.as_mut_ptr(),
                 outer,
@@ -221,7 +221,7 @@ impl Kernels {
         let p = y.as_mut_ptr();
         // SAFETY: checked above; every pass reads an element before it writes it.
         unsafe {
-            (self.softmax)(&Task {
+            self.row(ROWS)(&Task {
                 x: p,
                 y: p,
                 outer,
