@@ -118,7 +118,9 @@ const INSPECT_HELP: &str = "Examples:
   cygnet inspect net.cygnet
   cygnet inspect net.cygnet --dump
       The program as text: every step with its tensors and places.
-  cygnet inspect net.cygnet --json - | jq .memory";
+  cygnet inspect net.cygnet --json - | jq .memory
+  CYGNET_OPERATORS=\"$(cygnet inspect net.cygnet --operators)\" cargo build --profile device -p cygnet-c
+      A C library with the operators of this bundle alone.";
 
 const COMPLETIONS_HELP: &str = "Examples:
   cygnet completions bash > ~/.local/share/bash-completion/completions/cygnet
@@ -404,6 +406,9 @@ pub struct Inspect {
     /// Print the program as text.
     #[arg(long)]
     pub dump: bool,
+    /// Print the names of the operators alone: the `CYGNET_OPERATORS` of a library that runs this bundle.
+    #[arg(long, conflicts_with = "dump")]
+    pub operators: bool,
     /// Write the result for machines; `-` is stdout.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

@@ -75,6 +75,10 @@ fn the_tour_needs_no_files() {
     assert!(good(&["run", &bundle, "--input", &picture]).contains("seven"));
     good(&["verify", &model, &bundle]);
     assert!(good(&["inspect", &bundle]).contains("arena"));
+    assert_eq!(
+        good(&["inspect", &bundle, "--operators"]),
+        "reshape transpose mat_mul conv depthwise_conv softmax\n"
+    );
 }
 
 #[test]

@@ -4,8 +4,9 @@ use crate::args::Inspect;
 use crate::{feed, output, sizes};
 use anyhow::{Context, Result};
 use cygnet_compiler::bundle::{BundleReader, Manifest, MemoryMap, memory_map, program_text};
-use cygnet_format::program::Program;
+use cygnet_format::{OpCode, Program};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 #[derive(Serialize)]
@@ -43,6 +44,9 @@ pub fn inspect(args: &Inspect) -> Result<()> {
     if args.dump {
         return output::print(&program_text(&program));
     }
+    if args.operators {
+        return output::print(&format!("{}\n", operators(&program)));
+    }
     let map = memory_map(&program);
     let file_bytes = std::fs::metadata(&args.bundle)?.len();
     let report = Report {
@@ -58,6 +62,15 @@ pub fn inspect(args: &Inspect) -> Result<()> {
         output::print(&describe(&reader.manifest, &map, file_bytes)?)?;
     }
     Ok(())
+}
+
+/// The names of the operators that the program's steps use, bodies included, in the order of the table.
+fn operators(program: &Program<'_>) -> String {
+    let used: BTreeSet<OpCode> = (0..program.steps() as u32)
+        .filter_map(|i| Some(program.step(i)?.code))
+        .collect();
+    let names: Vec<&str> = used.iter().map(|code| code.name()).collect();
+    names.join(" ")
 }
 
 fn describe(m: &Manifest, map: &MemoryMap, file_bytes: u64) -> Result<String> {
