@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Runs the tests. On Debian and Ubuntu it installs what it needs, elsewhere it names what is missing.
 #
-#   ./test.sh                  everything: format, lints, unit tests, conformance, real models, other machines
+#   ./test.sh                  everything: format, lints, unit tests, conformance, real models, other machines, size
 #   ./test.sh --quick          format, lints and unit tests; needs no downloads beyond crates
 #   ./test.sh --data           only fetch and make the test data (the tests need it; cargo test alone does not make it)
 #   ./test.sh --conformance    only the ONNX node tests
 #   ./test.sh --real           only the real models
 #   ./test.sh --cross          only the other machines (see tests/cross.sh)
+#   ./test.sh --size           only the size of the library for devices (see tests/size.sh)
 #   ./test.sh --fuzz MINUTES   each fuzz target for so long
 #   ./test.sh --bench          Cygnet and other engines on the same models (see tests/bench/bench.py --help)
 #
@@ -15,8 +16,8 @@ set -uo pipefail
 cd "$(dirname "$0")"
 source tests/install.sh
 
-quick=0 data=0 conformance=0 real=0 cross=0 bench=0 fuzz=
-[ $# -eq 0 ] && quick=1 conformance=1 real=1 cross=1
+quick=0 data=0 conformance=0 real=0 cross=0 size=0 bench=0 fuzz=
+[ $# -eq 0 ] && quick=1 conformance=1 real=1 cross=1 size=1
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) quick=1 ;;
@@ -24,6 +25,7 @@ while [ $# -gt 0 ]; do
         --conformance) conformance=1 ;;
         --real) real=1 ;;
         --cross) cross=1 ;;
+        --size) size=1 ;;
         --bench) bench=1 ;;
         --fuzz)
             fuzz=${2:-}
@@ -106,7 +108,7 @@ run_bench() {
 
 command -v cargo >/dev/null || { echo "error: cargo is missing; install Rust with rustup" >&2; exit 1; }
 # Stop before the long parts when the data cannot be had: every one of them would fail with the same message.
-if [ $((data + conformance + real + bench)) -gt 0 ]; then
+if [ $((data + conformance + real + size + bench)) -gt 0 ]; then
     step data make_data || { printf '\n%d passed, %d failed\n' "$passed" "$failed"; exit 1; }
 fi
 if [ $quick -eq 1 ]; then
@@ -114,6 +116,8 @@ if [ $quick -eq 1 ]; then
         cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
     done
     step format check_format
+    # Tests of the C interface compile programs.
+    need gcc g++
     step lints cargo clippy --workspace --all-targets -- -D warnings
     step units cargo test --workspace --exclude cygnet-tests
     step harness cargo test -p cygnet-tests --lib --test hostile
@@ -121,6 +125,7 @@ fi
 [ $conformance -eq 1 ] && step conformance cargo test -p cygnet-tests --test conformance -- --nocapture
 [ $real -eq 1 ] && step real cargo test -p cygnet-tests --test real_models -- --nocapture --test-threads=2
 [ $cross -eq 1 ] && step cross tests/cross.sh
+[ $size -eq 1 ] && step size tests/size.sh
 [ -n "$fuzz" ] && step fuzz run_fuzz
 [ $bench -eq 1 ] && step bench run_bench
 

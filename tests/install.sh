@@ -11,7 +11,7 @@ need() {
         case $package in
             nodejs) command -v node >/dev/null && continue ;;
             qemu-user) command -v qemu-aarch64 >/dev/null && continue ;;
-            qemu-system-arm | espeak-ng) command -v "$package" >/dev/null && continue ;;
+            qemu-system-arm | espeak-ng | gcc | g++) command -v "$package" >/dev/null && continue ;;
         esac
         missing+=("$package")
     done
