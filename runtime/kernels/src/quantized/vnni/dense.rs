@@ -86,8 +86,10 @@ pub(in crate::quantized) unsafe fn dense(t: &Task) {
                 let windows = Windows {
                     first: t.x.add((first + i) * ig),
                     distance: ig,
-                    len: ig,
                     count,
+                    runs: 1,
+                    run_distance: 0,
+                    len: ig,
                 };
                 work.panels(Source::Windows(windows), 0, i);
                 i += count;
@@ -133,7 +135,10 @@ pub(in crate::quantized) unsafe fn dense(t: &Task) {
                     while i < n {
                         let rows = (n - i).min(MAX_ROWS);
                         let px = &pixels[i..i + rows];
-                        work.gathered(px, &mut buffer, group, first + i);
+                        match work.in_place(px) {
+                            Some(w) => work.panels(Source::Windows(w), group, first + i),
+                            None => work.gathered(px, &mut buffer, group, first + i),
+                        }
                         i += rows;
                     }
                 } else {
@@ -157,15 +162,18 @@ enum Source<'a> {
     Windows(Windows),
 }
 
-/// Windows that are one run of memory each.
+/// Windows at equal distances, each of a few runs of memory.
 #[derive(Clone, Copy)]
 struct Windows {
     first: *const u8,
-    /// Bytes from one to the next.
+    /// Bytes from one window to the next.
     distance: usize,
-    /// Bytes of each.
-    len: usize,
     count: usize,
+    runs: usize,
+    /// Bytes from one run of a window to the next.
+    run_distance: usize,
+    /// Bytes of each run; whole groups where there are several.
+    len: usize,
 }
 
 impl Work<'_> {
@@ -249,6 +257,37 @@ impl Work<'_> {
     }
     }
 
+    /// The windows of pixels of one row that lie inside the input, with the rest of the last group of each run.
+    fn in_place(&self, px: &[Pixel]) -> Option<Windows> {
+        let p = &self.t.p.conv;
+        let (first, last) = (px.first()?, px.last()?);
+        let one_row = first.y == last.y && first.z == last.z && first.image == last.image;
+        if !one_row || p.groups != 1 || p.kernel[0] != 1 || p.dilation[2] != 1 {
+            return None;
+        }
+        let windows = Windows {
+            first: self.start_of(first),
+            distance: p.stride[2] * p.in_channels,
+            count: px.len(),
+            runs: p.kernel[1],
+            run_distance: p.dilation[1] * p.input[2] * p.in_channels,
+            len: p.packed_row(),
+        };
+        let down = (windows.runs - 1) * windows.run_distance;
+        let end = self.start_of(last).wrapping_add(down + windows.len);
+        (within(p, first) && within(p, last) && end <= self.end).then_some(windows)
+    }
+
+    /// First byte of a window.
+    fn start_of(&self, px: &Pixel) -> *const u8 {
+        let p = &self.t.p.conv;
+        let line = (px.z as usize)
+            .wrapping_mul(p.input[1])
+            .wrapping_add(px.y as usize);
+        let pixel = line.wrapping_mul(p.input[2]).wrapping_add(px.x as usize);
+        px.image.wrapping_add(pixel.wrapping_mul(p.in_channels))
+    }
+
     with_vnni! {
     /// A tile of windows copied to the stack, for all panels.
     unsafe fn gathered(
@@ -269,8 +308,7 @@ impl Work<'_> {
             for (r, px) in px.iter().enumerate() {
                 let mut to = to.add(r * distance);
                 if joined && within(p, px) {
-                    let y = px.z as usize * p.input[1] + px.y as usize;
-                    let first = px.image.add((y * p.input[2] + px.x as usize) * c);
+                    let first = self.start_of(px);
                     for kz in 0..p.kernel[0] {
                         for ky in 0..p.kernel[1] {
                             let row = kz * p.dilation[0] * p.input[1] + ky * p.dilation[1];
@@ -322,8 +360,10 @@ impl Work<'_> {
             let windows = Windows {
                 first: to,
                 distance,
-                len: self.panel_len / PANEL,
                 count: px.len(),
+                runs: 1,
+                run_distance: 0,
+                len: self.panel_len / PANEL,
             };
             self.panels(Source::Windows(windows), group, pixel);
         }
@@ -353,7 +393,7 @@ impl Work<'_> {
         self.t.w.wrapping_add(panel * self.panel_len)
     }
 
-    /// As [`Work::tile`], of windows that are one run of memory each: the sums need not leave the registers.
+    /// As [`Work::tile`], of windows at equal distances: the sums need not leave the registers.
     ///
     /// # Safety
     /// The instruction set exists; windows and panels lie inside the task.
@@ -378,7 +418,11 @@ impl Work<'_> {
             let weights = self.weights(group, panel);
             // Each tile asks for another of the next panels.
             let ahead = weights.wrapping_add((NP + pixel / MR % NP) * self.panel_len);
-            self.run::<MR, NP>(&mut acc, &at, weights, ahead, windows.len);
+            if windows.runs == 1 {
+                self.run::<MR, NP>(&mut acc, &at, weights, ahead, windows.len);
+            } else {
+                self.several::<MR, NP>(&mut acc, &at, weights, windows);
+            }
             let columns = self.og - panel * PANEL;
             if !self.finish.narrow || columns < NP * PANEL {
                 return self.store(
@@ -597,6 +641,58 @@ impl Work<'_> {
     }
 
     with_vnni! {
+    /// All runs of windows, whole groups each.
+    unsafe fn several<const MR: usize, const NP: usize>(
+        &self,
+        acc: &mut [[__m512i; NP]; MR],
+        rows: &[*const u8; MR],
+        w: *const i8,
+        windows: &Windows,
+    ) {
+        // SAFETY: every window has its runs, every panel as many groups.
+        unsafe {
+            let mut sums = *acc;
+            let rows = *rows;
+            let mut w = w;
+            for run in 0..windows.runs {
+                let from = run * windows.run_distance;
+                for k in (from..from + windows.len).step_by(GROUP) {
+                    self.group::<MR, NP>(&mut sums, &rows, w, k);
+                    w = w.add(STEP);
+                }
+            }
+            *acc = sums;
+        }
+    }
+    }
+
+    with_vnni! {
+    /// Adds the products of a group, `k` bytes behind the start of each row.
+    unsafe fn group<const MR: usize, const NP: usize>(
+        &self,
+        sums: &mut [[__m512i; NP]; MR],
+        rows: &[*const u8; MR],
+        w: *const i8,
+        k: usize,
+    ) {
+        // SAFETY: rows and panels have the group.
+        unsafe {
+            let mut b = [_mm512_setzero_si512(); NP];
+            for j in 0..NP {
+                b[j] = _mm512_loadu_si512(w.add(j * self.panel_len).cast());
+            }
+            for r in 0..MR {
+                let a = _mm512_set1_epi32(rows[r].add(k).cast::<i32>().read_unaligned());
+                let a = _mm512_xor_si512(a, self.flip);
+                for j in 0..NP {
+                    sums[r][j] = _mm512_dpbusd_epi32(sums[r][j], a, b[j]);
+                }
+            }
+        }
+    }
+    }
+
+    with_vnni! {
     /// `n` bytes of the depth, from rows of memory. Weights are read once an inference, so they come from memory: the
     /// loop asks for what lies at `ahead` (any address), as fast as it reads a panel.
     unsafe fn run<const MR: usize, const NP: usize>(
@@ -614,18 +710,8 @@ impl Work<'_> {
             let mut w = w;
             let mut k = 0;
             while k + GROUP <= n {
-                let mut b = [_mm512_setzero_si512(); NP];
-                for j in 0..NP {
-                    b[j] = _mm512_loadu_si512(w.add(j * self.panel_len).cast());
-                }
                 _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(k * PANEL));
-                for r in 0..MR {
-                    let a = _mm512_set1_epi32(rows[r].add(k).cast::<i32>().read_unaligned());
-                    let a = _mm512_xor_si512(a, self.flip);
-                    for j in 0..NP {
-                        sums[r][j] = _mm512_dpbusd_epi32(sums[r][j], a, b[j]);
-                    }
-                }
+                self.group::<MR, NP>(&mut sums, &rows, w, k);
                 w = w.add(STEP);
                 k += GROUP;
             }
