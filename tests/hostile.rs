@@ -148,6 +148,11 @@ fn onnx_files() {
 }
 
 #[test]
+fn tflite_files() {
+    survives("tflite_import", 6_000);
+}
+
+#[test]
 fn sessions() {
     survives("session_run", 4_000);
 }

@@ -121,18 +121,29 @@ pub fn onnx(data: &[u8]) {
     let _ = import::onnx(data, &ImportOptions::default());
 }
 
+/// Imports a TFLite model; the graph of one that is accepted is well-formed.
+pub fn tflite(data: &[u8]) {
+    if let Ok(graph) = import::tflite(data, &ImportOptions::default()) {
+        cygnet_compiler::ir::verify(&graph).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
 /// A fuzz target: its name, and what it calls.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// The kinds of bytes that are read, by the name of their fuzz target, and what reads them.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 5] = [
     ("onnx_import", onnx),
+    ("tflite_import", tflite),
     ("program_parse", program),
     ("bundle_open", bundle),
     ("session_run", session),
 ];
 
-/// Valid files of a kind: the committed ONNX models, or what they compile to.
+/// Targets whose seeds are committed as models, not compiled from those of `onnx_import`.
+pub const IMPORTS: [&str; 2] = ["onnx_import", "tflite_import"];
+
+/// Valid files of a kind: the committed models, or what those of ONNX compile to.
 ///
 /// # Errors
 /// When the committed models are gone, or one no longer compiles.
@@ -141,7 +152,11 @@ pub fn seeds(target: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
         .join("tests")
         .join("fuzz")
         .join("seeds")
-        .join("onnx_import");
+        .join(if IMPORTS.contains(&target) {
+            target
+        } else {
+            "onnx_import"
+        });
     let entries =
         std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut files: Vec<_> = entries
@@ -155,7 +170,7 @@ pub fn seeds(target: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
         let model = path::read(file)?;
-        if target == "onnx_import" {
+        if IMPORTS.contains(&target) {
             return Ok((name, model));
         }
         let mut options = CompileOptions::default();

@@ -68,6 +68,8 @@ const DEMO_HELP: &str = "Examples:
 const COMPILE_HELP: &str = "Examples:
   cygnet compile mobilenetv2.onnx -o mobilenetv2.cygnet
       A model whose shapes are known needs nothing else.
+  cygnet compile keywords.tflite -o keywords.cygnet
+      A TFLite model, of floats or quantised.
   cygnet compile rec.onnx -o rec.cygnet --input x=1,3,48,width --dim width=32..1280 --decode ctc
       A free width: memory is planned for 1280, every width between the bounds runs.
   cygnet compile vad.onnx -o vad.cygnet --input input=1,512 --const sr=16000 --state state:stateN
@@ -101,7 +103,8 @@ const VERIFY_HELP: &str = "Examples:
   cygnet verify net.onnx net.cygnet --input x=photo.npy --tolerance 1e-3 --json report.json
       A real input and another tolerance.
 
-The oracle is tract, which knows nothing of Cygnet's compiler. Exit code 1 when an output is further away than the
+The oracle is tract, which knows nothing of Cygnet's compiler; it does not read TFLite models, which are compared with
+the unoptimised graph on plain code. Exit code 1 when an output is further away than the
 tolerance (relative to the output's largest magnitude) and by more than 1e-6.";
 
 const BENCH_HELP: &str = "Examples:

@@ -46,12 +46,12 @@ pub enum CompileError {
     Malformed(String),
 }
 
-/// Compiles an ONNX model.
+/// Compiles an ONNX or TFLite model.
 ///
 /// # Errors
 /// See [`CompileError`].
 pub fn compile(model: &[u8], options: &CompileOptions) -> Result<Compiled, CompileError> {
-    compile_graph(import::onnx(model, &options.import)?, options)
+    compile_graph(import::model(model, &options.import)?, options)
 }
 
 /// Compiles an imported graph.

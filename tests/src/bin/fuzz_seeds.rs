@@ -16,7 +16,7 @@ fn main() -> ExitCode {
 fn write() -> Result<(), String> {
     for (target, _) in hostile::TARGETS
         .into_iter()
-        .filter(|(target, _)| *target != "onnx_import")
+        .filter(|(target, _)| !hostile::IMPORTS.contains(target))
     {
         let folder = path::repository()
             .join("tests")

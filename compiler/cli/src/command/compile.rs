@@ -351,7 +351,10 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
         .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let name = match &args.name {
         Some(name) => name.clone(),
-        None => source.trim_end_matches(".onnx").to_owned(),
+        None => source
+            .trim_end_matches(".onnx")
+            .trim_end_matches(".tflite")
+            .to_owned(),
     };
     let mut extra = Vec::new();
     for c in &constants {

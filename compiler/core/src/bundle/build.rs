@@ -25,7 +25,7 @@ const GOLDEN_BYTES: usize = 2 << 20;
 
 /// What a bundle is made from.
 pub struct BundleInput<'a> {
-    /// The model's bytes.
+    /// The model's bytes, ONNX or TFLite.
     pub onnx: &'a [u8],
     /// The model's file name without folders.
     pub source: &'a str,

@@ -35,9 +35,11 @@ impl fmt::Display for Problem {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// The bytes are not an ONNX model.
-    #[error("not a readable ONNX model: {reason}")]
+    /// The bytes are not a model.
+    #[error("not a readable {format} model: {reason}")]
     Malformed {
+        /// What they were taken for: `ONNX` or `TFLite`.
+        format: &'static str,
         /// What is wrong with the bytes.
         reason: String,
     },
@@ -56,6 +58,10 @@ fn list(problems: &[Problem]) -> String {
     }
     text
 }
+
+/// The remedy of [`Refusal::invalid`].
+pub(super) const INVALID: &str =
+    "the model is not valid ONNX here: check it with onnx.checker and export it again";
 
 /// Why a node cannot be translated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,13 +95,11 @@ impl Refusal {
         }
     }
 
-    /// The model breaks the rules of ONNX.
+    /// The model breaks the rules of its format.
     pub fn invalid(reason: impl Into<String>) -> Refusal {
         Refusal {
             reason: reason.into(),
-            remedy:
-                "the model is not valid ONNX here: check it with onnx.checker and export it again"
-                    .into(),
+            remedy: INVALID.into(),
             consequence: false,
         }
     }

@@ -359,7 +359,7 @@ impl Importer {
     }
 
     /// A value that a step computes and that is no output yet: inputs, constants, repeated outputs are copied.
-    fn own_value(&mut self, v: ValueId) -> ValueId {
+    pub(super) fn own_value(&mut self, v: ValueId) -> ValueId {
         let graph = &self.graph;
         let taken = graph.value(v).data.is_some()
             || graph

@@ -1,6 +1,6 @@
-//! ONNX import: protobuf to [`Graph`].
+//! Import: model files to [`Graph`]: ONNX here, TFLite in [`tflite`].
 //!
-//! The graph is translated node by node, straight from the protobuf: names survive, recurrent and integer operators
+//! An ONNX graph is translated node by node, straight from the protobuf: names survive, recurrent and integer operators
 //! stay whole, symbolic dimensions are expressions, and all problems are collected before anything is reported.
 //! Constants fold on the way ([`NodeCx::emit`]), and values computed from shapes are followed symbolically
 //! (`shape_values`), so constant conditions and shape arithmetic disappear. Model files are untrusted: sizes, nesting
@@ -17,10 +17,13 @@ mod shape_values;
 mod tensor;
 #[cfg(test)]
 mod tests;
+mod tflite;
 
 pub use error::{ImportError, Problem, Refusal};
 pub use inputs::{ConstantInput, DimSpec, ImportOptions, InputSpec};
 pub(crate) use node::NodeCx;
+pub(crate) use tflite::declared_input as declared_tflite_input;
+pub use tflite::{is_tflite, tflite};
 
 use crate::ir::{Graph, MAIN, Node, Origin, Type, ValueId};
 use cygnet_format::BlockId;
@@ -72,8 +75,18 @@ struct Function {
     defaults: Vec<AttributeProto>,
 }
 
+/// What kind of file is imported.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Onnx,
+    Tflite,
+}
+
 /// State of one import.
 pub(crate) struct Importer {
+    format: Format,
+    /// The operator that steps are shown as, where another one's translation is borrowed.
+    shown: Option<String>,
     pub(crate) graph: Graph,
     pub(crate) block: BlockId,
     pub(crate) folded_bytes: usize,
@@ -106,13 +119,28 @@ fn label(node: &NodeProto) -> String {
     tensor::short(name.map_or("", String::as_str))
 }
 
+/// Imports a model of either format.
+///
+/// # Errors
+/// As [`onnx`] and [`tflite()`].
+pub fn model(bytes: &[u8], options: &ImportOptions) -> Result<Graph, ImportError> {
+    if is_tflite(bytes) {
+        tflite(bytes, options)
+    } else {
+        onnx(bytes, options)
+    }
+}
+
 /// Imports an ONNX model.
 ///
 /// # Errors
 /// [`ImportError::Malformed`] when the bytes are no ONNX model; [`ImportError::Problems`] with everything that stands
 /// in the way otherwise.
 pub fn onnx(bytes: &[u8], options: &ImportOptions) -> Result<Graph, ImportError> {
-    let malformed = |reason: String| ImportError::Malformed { reason };
+    let malformed = |reason: String| ImportError::Malformed {
+        format: "ONNX",
+        reason,
+    };
     let model = ModelProto::decode(bytes).map_err(|e| malformed(e.to_string()))?;
     let Some(graph) = &model.graph else {
         return Err(malformed("it holds no graph".into()));
@@ -212,6 +240,8 @@ impl Importer {
             }
         }
         let mut importer = Importer {
+            format: Format::Onnx,
+            shown: None,
             graph: Graph::default(),
             block: MAIN,
             folded_bytes: 0,
@@ -249,7 +279,10 @@ impl Importer {
         self.opsets.get(domain(name)).copied().unwrap_or(1)
     }
 
-    fn problem(&mut self, problem: Problem) {
+    fn problem(&mut self, mut problem: Problem) {
+        if self.format == Format::Tflite {
+            problem.remedy = tflite::remedy(problem.remedy);
+        }
         if self.problems.len() < MAX_PROBLEMS && !self.problems.contains(&problem) {
             self.problems.push(problem);
         }

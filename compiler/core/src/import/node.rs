@@ -46,7 +46,8 @@ impl<'a> NodeCx<'a> {
 
     /// Operator and node name, such as `Conv conv_1`: what profiles and messages show.
     pub fn source(&self) -> String {
-        format!("{} {}", short(&self.node.op_type), super::label(self.node))
+        let operator = self.imp.shown.as_ref().unwrap_or(&self.node.op_type);
+        format!("{} {}", short(operator), super::label(self.node))
     }
 
     /// The number of inputs listed, absent ones included.

@@ -64,8 +64,13 @@ fn packed_bits(dtype: DType) -> u64 {
     }
 }
 
+/// Bytes of `count` elements in packed form.
+pub(super) fn packed_len(dtype: DType, count: u64) -> u64 {
+    count.saturating_mul(packed_bits(dtype)).div_ceil(8)
+}
+
 /// Splits packed bytes into elements, low bits first.
-fn unpack(dtype: DType, packed: &[u8], count: usize) -> Vec<u8> {
+pub(super) fn unpack(dtype: DType, packed: &[u8], count: usize) -> Vec<u8> {
     let bits = packed_bits(dtype) as usize;
     let per_byte = 8 / bits;
     let mask = (1u8 << bits) - 1;
@@ -128,7 +133,7 @@ pub(super) fn read(proto: &TensorProto) -> Result<RawTensor, Refusal> {
     if proto.segment.is_some() {
         return Err(Refusal::unsupported("a tensor is stored in segments"));
     }
-    let packed_len = (count * packed_bits(dtype)).div_ceil(8);
+    let packed_len = packed_len(dtype, count);
     let wrong = |have: usize, unit: &str| {
         Err(Refusal::invalid(format!(
             "the tensor '{}' has {have} {unit} of data where its shape {:?} of {dtype} needs another number",

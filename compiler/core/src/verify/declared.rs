@@ -6,10 +6,13 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Length;
 use tract_onnx::pb::type_proto::Value;
 
-/// Element type of an ONNX input, and its shape when that is constant. `None` when there is no such input or its type
+/// Element type of a model's input, and its shape when that is constant. `None` when there is no such input or its type
 /// has no counterpart.
-pub fn declared_input(onnx: &[u8], name: &str) -> Option<(DType, Option<Vec<usize>>)> {
-    let graph = ModelProto::decode(onnx).ok()?.graph?;
+pub fn declared_input(model: &[u8], name: &str) -> Option<(DType, Option<Vec<usize>>)> {
+    if crate::import::is_tflite(model) {
+        return crate::import::declared_tflite_input(model, name);
+    }
+    let graph = ModelProto::decode(model).ok()?.graph?;
     let input = graph.input.into_iter().find(|i| i.name == name)?;
     let Value::TensorType(tensor) = input.r#type?.value?;
     // Codes of TensorProto.DataType.

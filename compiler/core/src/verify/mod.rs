@@ -4,6 +4,7 @@ mod compare;
 mod declared;
 mod oracle;
 mod quantised;
+mod reference;
 mod runner;
 mod sample;
 
@@ -11,5 +12,6 @@ pub use compare::{Difference, compare};
 pub use declared::declared_input;
 pub use oracle::{ORACLE_NAME, Oracle, OracleError};
 pub use quantised::Quantisation;
+pub use reference::{REFERENCE_NAME, ReferenceError, reference};
 pub use runner::{Observed, Runner, RunnerError, RunnerOptions, to_array};
 pub use sample::sample_input;

@@ -25,6 +25,9 @@ pub enum OracleError {
         /// tract's chain of causes in one line.
         cause: String,
     },
+    /// The model is of a format that tract does not read.
+    #[error("tract reads ONNX models, and this is a TFLite model")]
+    Format,
     /// An input that the model needs was not given.
     #[error("input `{0}` is missing")]
     MissingInput(String),
@@ -80,6 +83,9 @@ impl Oracle {
         inputs: &[(String, Array)],
         every_tensor: bool,
     ) -> Result<Oracle, OracleError> {
+        if crate::import::is_tflite(onnx) {
+            return Err(OracleError::Format);
+        }
         guarded("analyse", || {
             Self::load_plain(onnx, inputs, every_tensor, true)
         })

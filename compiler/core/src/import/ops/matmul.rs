@@ -10,7 +10,7 @@ use cygnet_format::{DType, Dim};
 const EXPANSION: i64 = 1 << 22;
 
 /// `a[.., M, K] * b[.., K, N]` (`b[.., N, K]` when `trans`) in f32, with leading axes broadcast.
-pub(super) fn product(
+pub(in crate::import) fn product(
     cx: &mut NodeCx<'_>,
     a: ValueId,
     b: ValueId,
@@ -139,7 +139,7 @@ pub(super) fn fused_matmul(cx: &mut NodeCx<'_>) -> Result<(), Refusal> {
 }
 
 /// Transposes the last two axes.
-pub(super) fn swap_last(cx: &mut NodeCx<'_>, v: ValueId) -> ValueId {
+pub(in crate::import) fn swap_last(cx: &mut NodeCx<'_>, v: ValueId) -> ValueId {
     let rank = cx.rank(v);
     let mut perm: Vec<usize> = (0..rank).collect();
     perm.swap(rank - 2, rank - 1);

@@ -9,8 +9,8 @@ mod elementwise;
 mod generate;
 mod indexing;
 mod loss;
-mod lower;
-mod matmul;
+pub(super) mod lower;
+pub(super) mod matmul;
 mod ml;
 mod movement;
 mod ngram;
@@ -28,7 +28,7 @@ mod shape;
 mod signal;
 #[cfg(test)]
 mod tests;
-mod window;
+pub(super) mod window;
 
 use super::NodeCx;
 use super::error::Refusal;

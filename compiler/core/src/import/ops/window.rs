@@ -7,7 +7,7 @@ use cygnet_format::op::{Pad, PadMode};
 use cygnet_format::{Axes, Dim, Dims};
 
 /// A window over one to three spatial axes.
-pub(super) struct Window {
+pub(in crate::import) struct Window {
     /// Extent in taps, an axis each.
     pub kernel: Vec<i32>,
     /// Steps between windows.
@@ -17,7 +17,7 @@ pub(super) struct Window {
 }
 
 /// Padding and output size that follow from a window and an input.
-pub(super) struct Extent {
+pub(in crate::import) struct Extent {
     /// Begins, then ends.
     pub pads: Vec<i32>,
     /// Output length of every spatial axis.
@@ -26,8 +26,16 @@ pub(super) struct Extent {
     pub explicit: Option<(Vec<Dim>, Vec<Dim>)>,
 }
 
+/// What is put around the input.
+pub(in crate::import) enum Padding {
+    /// As much as makes `ceil(input / stride)` windows; an odd element goes to the end, or (`lower`) to the beginning.
+    Same { lower: bool },
+    /// Begins, then ends.
+    Given(Vec<i32>),
+}
+
 /// Attribute `name` as `count` integers; `default` when it is missing.
-pub(super) fn ints_or(
+pub(in crate::import) fn ints_or(
     cx: &NodeCx<'_>,
     name: &str,
     count: usize,
@@ -47,12 +55,12 @@ pub(super) fn ints_or(
 }
 
 /// Axes of attribute words.
-pub(super) fn axes(values: &[i32]) -> Axes {
+pub(in crate::import) fn axes(values: &[i32]) -> Axes {
     values.iter().copied().collect()
 }
 
 /// Refuses shapes that are not `[N, C, S..]` with one to three spatial axes.
-pub(super) fn spatial_rank(cx: &NodeCx<'_>, x: ValueId) -> Result<usize, Refusal> {
+pub(in crate::import) fn spatial_rank(cx: &NodeCx<'_>, x: ValueId) -> Result<usize, Refusal> {
     match cx.rank(x) {
         rank @ 3..=5 => Ok(rank - 2),
         rank => Err(Refusal::unsupported(format!("the input has {rank} axes; spatial operators need 3 to 5 (batch, channels, one to three spatial)")).remedy("reshape the input around the operator")),
@@ -61,12 +69,23 @@ pub(super) fn spatial_rank(cx: &NodeCx<'_>, x: ValueId) -> Result<usize, Refusal
 
 impl Window {
     /// Reads `strides` and `dilations` for this kernel.
-    pub(super) fn read(cx: &NodeCx<'_>, kernel: Vec<i32>) -> Result<Window, Refusal> {
+    pub(in crate::import) fn read(cx: &NodeCx<'_>, kernel: Vec<i32>) -> Result<Window, Refusal> {
         let n = kernel.len();
+        let strides = ints_or(cx, "strides", n, 1)?;
+        let dilations = ints_or(cx, "dilations", n, 1)?;
+        Window::new(kernel, strides, dilations)
+    }
+
+    /// A window whose numbers are sane.
+    pub(in crate::import) fn new(
+        kernel: Vec<i32>,
+        strides: Vec<i32>,
+        dilations: Vec<i32>,
+    ) -> Result<Window, Refusal> {
         let window = Window {
-            strides: ints_or(cx, "strides", n, 1)?,
-            dilations: ints_or(cx, "dilations", n, 1)?,
             kernel,
+            strides,
+            dilations,
         };
         for (name, values) in [
             ("kernel_shape", &window.kernel),
@@ -81,41 +100,57 @@ impl Window {
     }
 
     /// The span of the window on spatial axis `i`, gaps of the dilation included.
-    pub(super) fn span(&self, i: usize) -> i64 {
+    pub(in crate::import) fn span(&self, i: usize) -> i64 {
         (self.kernel[i] as i64 - 1) * self.dilations[i] as i64 + 1
     }
 
     /// Taps of one window.
-    pub(super) fn taps(&self) -> usize {
+    pub(in crate::import) fn taps(&self) -> usize {
         self.kernel.iter().map(|&k| k as usize).product()
     }
 
     /// Padding and output of `auto_pad`, `pads` and `ceil_mode` over spatial dimensions `input`.
-    pub(super) fn extent(
+    pub(in crate::import) fn extent(
         &self,
         cx: &mut NodeCx<'_>,
         input: &[Dim],
         ceil: bool,
     ) -> Result<Extent, Refusal> {
         let n = self.kernel.len();
-        let auto = cx.str_or("auto_pad", "NOTSET")?;
+        let padding = match cx.str_or("auto_pad", "NOTSET")?.as_str() {
+            "SAME_UPPER" => Padding::Same { lower: false },
+            "SAME_LOWER" => Padding::Same { lower: true },
+            "NOTSET" | "" => Padding::Given(ints_or(cx, "pads", 2 * n, 0)?),
+            "VALID" => Padding::Given(vec![0; 2 * n]),
+            other => return Err(Refusal::invalid(format!("auto_pad {other:?} is unknown"))),
+        };
+        self.place(cx, input, ceil, padding)
+    }
+
+    /// Padding and output over spatial dimensions `input`; with `ceil`, a last window may reach beyond the padding.
+    pub(in crate::import) fn place(
+        &self,
+        cx: &mut NodeCx<'_>,
+        input: &[Dim],
+        ceil: bool,
+        padding: Padding,
+    ) -> Result<Extent, Refusal> {
+        let n = self.kernel.len();
         let mut extent = Extent {
             pads: vec![0; 2 * n],
             out: Vec::new(),
             explicit: None,
         };
-        match auto.as_str() {
-            "SAME_UPPER" | "SAME_LOWER" => {
+        match padding {
+            Padding::Same { lower } => {
                 for i in 0..n {
                     let stride = cx.graph().dim_const(self.strides[i] as i64);
                     extent.out.push(cx.graph().dim_ceil_div(input[i], stride));
                 }
-                self.same(cx, input, auto == "SAME_LOWER", &mut extent);
+                self.same(cx, input, lower, &mut extent);
                 return Ok(extent);
             }
-            "NOTSET" | "" => extent.pads = ints_or(cx, "pads", 2 * n, 0)?,
-            "VALID" => {}
-            other => return Err(Refusal::invalid(format!("auto_pad {other:?} is unknown"))),
+            Padding::Given(pads) => extent.pads = pads,
         }
         for i in 0..n {
             let (begin, end) = (extent.pads[i] as i64, extent.pads[n + i] as i64);
@@ -190,7 +225,7 @@ impl Window {
 
 impl Extent {
     /// Applies symbolic padding to the channels-last `x`; nothing to do when the padding is constant.
-    pub(super) fn pad(&self, cx: &mut NodeCx<'_>, x: ValueId, value: f32) -> ValueId {
+    pub(in crate::import) fn pad(&self, cx: &mut NodeCx<'_>, x: ValueId, value: f32) -> ValueId {
         let Some((begins, ends)) = &self.explicit else {
             return x;
         };
@@ -217,7 +252,7 @@ impl Extent {
 }
 
 /// `[N, S.., C]` from its parts.
-pub(super) fn channels_last(n: Dim, spatial: &[Dim], c: Dim) -> Vec<Dim> {
+pub(in crate::import) fn channels_last(n: Dim, spatial: &[Dim], c: Dim) -> Vec<Dim> {
     let mut shape = vec![n];
     shape.extend_from_slice(spatial);
     shape.push(c);
@@ -225,7 +260,11 @@ pub(super) fn channels_last(n: Dim, spatial: &[Dim], c: Dim) -> Vec<Dim> {
 }
 
 /// The constant spatial sizes of a kernel tensor from axis `from` on; checked against `kernel_shape`.
-pub(super) fn kernel_of(cx: &mut NodeCx<'_>, w: ValueId, from: usize) -> Result<Vec<i32>, Refusal> {
+pub(in crate::import) fn kernel_of(
+    cx: &mut NodeCx<'_>,
+    w: ValueId,
+    from: usize,
+) -> Result<Vec<i32>, Refusal> {
     let shape = cx.shape(w);
     let mut kernel = Vec::new();
     for &d in &shape[from..] {
