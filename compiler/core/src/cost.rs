@@ -135,7 +135,8 @@ fn operations(op: &Op, x: &Operands<'_>) -> (Arithmetic, u64) {
         // An empty kernel is a product over the last axis.
         Op::QuantizedConv(o) => return integer(conv(&o.kernel, o.group)),
         Op::QuantizedDepthwise(o) => return integer(2 * outputs * taps(&o.kernel)),
-        Op::MatMul(_) => 2 * outputs * last(&x.input(0), 1),
+        Op::DynamicMatMul(_) => return integer(2 * outputs * last(&x.input(0), 1)),
+        Op::MatMul(_) | Op::CompressedMatMul(_) => 2 * outputs * last(&x.input(0), 1),
         Op::Conv(o) => conv(&o.kernel, o.group),
         Op::WinogradConv(_) => conv(&[3, 3], 1),
         Op::DeformConv(o) => conv(&o.kernel, o.group),
@@ -203,6 +204,7 @@ fn operations(op: &Op, x: &Operands<'_>) -> (Arithmetic, u64) {
         | Op::DequantizeLinear(_)
         | Op::DynamicQuantizeLinear(_)
         | Op::Requantize(_) => 2 * inputs,
+        Op::ExpandWeights(_) => 2 * outputs,
         Op::QuantizedAdd(_) => 4 * outputs,
     };
     (Arithmetic::Float, float)
@@ -264,7 +266,13 @@ pub fn cost(program: &Program<'_>, step: &StepInfo<'_>, shapes: Shapes<'_>) -> O
             });
             arena = arena.saturating_add(written.map_or(0, bytes));
         } else {
-            let scratch = matches!(op, Op::SeparableConv(_) | Op::WinogradConv(_));
+            let scratch = matches!(
+                op,
+                Op::SeparableConv(_)
+                    | Op::WinogradConv(_)
+                    | Op::CompressedMatMul(_)
+                    | Op::DynamicMatMul(_)
+            );
             for id in step
                 .outputs
                 .iter()
@@ -288,8 +296,9 @@ pub fn cost(program: &Program<'_>, step: &StepInfo<'_>, shapes: Shapes<'_>) -> O
 mod tests {
     use super::*;
     use cygnet_format::op::{
-        Attention, Chain, ConvInteger, DepthwiseConv, Gather, MatMul, MatMulInteger, Micro,
-        QuantizedConv, QuantizedDepthwise, Reshape, ScatterNd, SeparableConv, WinogradConv,
+        Attention, Chain, CompressedMatMul, ConvInteger, DepthwiseConv, DynamicMatMul, Gather,
+        MatMul, MatMulInteger, Micro, QuantizedConv, QuantizedDepthwise, Reshape, ScatterNd,
+        SeparableConv, WinogradConv,
     };
     use cygnet_format::write::{
         BlockDesc, PlaceDesc, ProgramDesc, StepDesc, TensorDesc, write_program,
@@ -448,6 +457,39 @@ mod tests {
         let y = p.arena(F32, &[2, 6, 3]);
         let got = p.cost(Attention::default(), &[q, k, v, None], &[y]);
         assert_eq!(got.operations, 2 * 2 * 6 * 5 * (8 + 3));
+    }
+
+    #[test]
+    fn products_of_few_bits_count_as_others_do() {
+        use DType::{F16, F32, I8, I32, U32};
+        let mut p = One::new();
+        let (x, y) = (p.arena(F32, &[5, 64]), p.arena(F32, &[5, 20]));
+        let scratch = p.arena(F32, &[4, 64 * 16]);
+        let (w, scales) = (p.constant(U32, &[2, 8, 16]), p.constant(F16, &[2, 2, 16]));
+        let op = CompressedMatMul {
+            bits: 4,
+            group: 32,
+            ..Default::default()
+        };
+        let got = p.cost(op, &[x, w, scales], &[y, scratch]);
+        let want = Cost {
+            arithmetic: Arithmetic::Float,
+            operations: 2 * 5 * 64 * 20,
+            arena_bytes: 4 * (5 * 64 + 5 * 20),
+            constant_bytes: 4 * 2 * 8 * 16 + 2 * 2 * 2 * 16,
+        };
+        assert_eq!(got, want);
+
+        let mut p = One::new();
+        let (x, y) = (p.arena(F32, &[5, 64]), p.arena(F32, &[5, 20]));
+        let scratch = p.arena(I32, &[5 * 34]);
+        let w = p.constant(I8, &[2, 16, 16, 4]);
+        let (sums, scale) = (p.constant(I32, &[20]), p.constant(F32, &[20]));
+        let op = DynamicMatMul::default();
+        let got = p.cost(op, &[x, w, sums, scale], &[y, scratch]);
+        assert_eq!(got.arithmetic, Arithmetic::Integer);
+        assert_eq!(got.operations, 2 * 5 * 64 * 20);
+        assert_eq!(got.arena_bytes, 4 * (5 * 64 + 5 * 20));
     }
 
     #[test]

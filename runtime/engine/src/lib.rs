@@ -21,6 +21,7 @@ extern crate std;
 mod activation;
 mod broadcast;
 mod bundle;
+mod compressed;
 mod cx;
 mod element;
 mod error;

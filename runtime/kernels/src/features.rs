@@ -10,7 +10,7 @@ pub struct Features(u32);
 impl Features {
     /// Plain Rust; always available.
     pub const NONE: Self = Self(0);
-    /// x86-64 AVX2 with FMA.
+    /// x86-64 AVX2 with FMA and F16C, which processors have together.
     pub const AVX2_FMA: Self = Self(1);
     /// x86-64 AVX-512 F, BW, VL and DQ.
     pub const AVX512: Self = Self(2);
@@ -75,7 +75,8 @@ impl Features {
         if cfg!(all(
             target_arch = "x86_64",
             target_feature = "avx2",
-            target_feature = "fma"
+            target_feature = "fma",
+            target_feature = "f16c"
         )) {
             bits |= Self::AVX2_FMA.0;
         }
@@ -83,6 +84,7 @@ impl Features {
             target_arch = "x86_64",
             target_feature = "avx2",
             target_feature = "fma",
+            target_feature = "f16c",
             target_feature = "avx512f",
             target_feature = "avx512bw",
             target_feature = "avx512vl",
@@ -122,7 +124,7 @@ impl Features {
         #[cfg(target_arch = "x86_64")]
         {
             use std::is_x86_feature_detected as has;
-            if has!("avx2") && has!("fma") {
+            if has!("avx2") && has!("fma") && has!("f16c") {
                 found = found | Self::AVX2_FMA;
                 if has!("avx512f") && has!("avx512bw") && has!("avx512vl") && has!("avx512dq") {
                     found = found | Self::AVX512;

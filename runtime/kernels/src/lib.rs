@@ -18,6 +18,7 @@ mod activation;
 pub mod attention;
 mod broadcast;
 pub mod cast;
+pub mod compressed;
 pub mod conv;
 mod depthwise;
 pub mod element;

@@ -7,6 +7,7 @@ pub mod case;
 pub mod layer;
 pub mod machine;
 pub mod plain;
+pub mod product;
 
 use cygnet_kernels::{Features, Kernels};
 

@@ -295,6 +295,21 @@ operators! {
         x_zero: i32, multiplier: f32, zero: i32, low: i32, high: i32
     }
 
+    /// `a(f32)[..,K], w, scales(f32|f16)?, offsets?, table(f32)?, bias(f32)[N]?, residual(f32)? -> y(f32)[..,N]
+    /// = act(a*b + bias + residual), scratch(f32)[workers, n]`: a product with compressed weights `b[K,N]`. With 16
+    /// `bits`, w is `f16[P,K,16]`; with 2, 4 or 8, `u32[P,ceil(K*bits/32),16]`, signed integers for which `scales` and
+    /// `offsets` (of the type of `scales`) are `[P,ceil(K/group),16]`, or positions in a `table[1 or P, 2^bits]`. The
+    /// `group` is a multiple of 16, or 0 for all of K. A worker's scratch holds a panel of `K*16` floats.
+    85 CompressedMatMul compressed_mat_mul { bits: u32, group: u32, act: Activation }
+    /// `w, scales(f32|f16)?, offsets?, table(f32)? -> y(f32)`: weights compressed as in `compressed_mat_mul` to float
+    /// panels `[..,P,K,16]`; those of 16 bits to floats of the same shape, whatever it is.
+    86 ExpandWeights expand_weights { bits: u32, group: u32 }
+    /// `x(f32)[..,K], w(i8) packed[P, ceil(K/4), 16, 4], sums(i32)[N], scale(f32)[N], bias(f32)[N]?, residual(f32)? ->
+    /// y(f32)[..,N] = act(x*w*scale + bias + residual), scratch(i32)[n]`: a product of integers, for which each row of x
+    /// is quantised to 8 bits by its own range; `sums` are those of the weights of a column. The scratch holds
+    /// `2 + 2*ceil(K/4)` elements a row.
+    87 DynamicMatMul dynamic_mat_mul { act: Activation }
+
     // ---- Control flow: bodies are blocks; they read outer tensors by id ----
 
     /// `condition(bool) -> ys`: runs a block, then its outputs are copied to the outputs.

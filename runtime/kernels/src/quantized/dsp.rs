@@ -79,7 +79,7 @@ unsafe fn word(x: *const u8) -> u32 {
     unsafe { x.cast::<u32>().read_unaligned() }
 }
 
-struct Dsp;
+pub(super) struct Dsp;
 
 impl Products for Dsp {
     #[inline(always)]

@@ -9,6 +9,7 @@ mod avx2;
 mod blocks;
 #[cfg(arm_dsp)]
 mod dsp;
+pub mod dynamic;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;

@@ -145,7 +145,7 @@ fn in_order(s: &mut [i32; 4]) {
     let _ = s;
 }
 
-struct Plain;
+pub(super) struct Plain;
 
 impl Products for Plain {
     #[inline(always)]

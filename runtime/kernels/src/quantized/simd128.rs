@@ -7,7 +7,7 @@ use super::{GROUP, Task};
 use crate::gemm::PANEL;
 use core::arch::wasm32::*;
 
-struct Simd128;
+pub(super) struct Simd128;
 
 /// Eight bytes as 16-bit lanes.
 ///

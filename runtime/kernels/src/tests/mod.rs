@@ -1,4 +1,5 @@
 //! Every kernel row that this machine can run, at awkward sizes, against the double-precision reference.
+mod compressed;
 mod elementwise;
 mod linear;
 mod reference;

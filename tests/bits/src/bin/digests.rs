@@ -4,6 +4,7 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 use cygnet_bits_test::case::{Buffers, Case};
 use cygnet_bits_test::plain::PLAIN;
+use cygnet_bits_test::product::PRODUCTS;
 use cygnet_bits_test::{Random, each_isa, program, say};
 use cygnet_kernels::{Features, Kernels};
 
@@ -11,6 +12,7 @@ static TABLE: &str = include_str!("../../digests.tsv");
 
 const CONVOLUTIONS: u64 = 250;
 const OTHERS: u64 = 8;
+const MATRICES: u64 = 40;
 
 program!(run);
 
@@ -30,6 +32,12 @@ fn record(b: &mut Buffers) {
         for seed in 0..CONVOLUTIONS {
             let case = Case::random(seed, depthwise, b);
             let digest = case.digest(&plain, b).expect("cases are valid");
+            say!("{}\t{}\t{:016x}", name, seed, digest);
+        }
+    }
+    for (name, run) in PRODUCTS {
+        for seed in 0..MATRICES {
+            let digest = run(&plain, &mut Random::new(seed)).expect("cases are valid");
             say!("{}\t{}\t{:016x}", name, seed, digest);
         }
     }
@@ -63,6 +71,18 @@ fn run(b: &mut Buffers, write: bool) -> bool {
                         got,
                         case
                     );
+                }
+                count(good);
+            });
+        }
+    }
+    for (name, run) in PRODUCTS {
+        for seed in 0..MATRICES {
+            each_isa(|isa, kernels| {
+                let got = run(kernels, &mut Random::new(seed));
+                let good = got.is_ok_and(|got| same(name, seed, got));
+                if !good {
+                    say!("{} {} on {}: {:x?} is not recorded", name, seed, isa, got);
                 }
                 count(good);
             });

@@ -19,8 +19,10 @@ fn import(bytes: &[u8]) -> Graph {
 }
 
 fn codes(bytes: &[u8], level: Level) -> Vec<OpCode> {
-    let mut options = CompileOptions::default();
-    options.level = level;
+    let options = CompileOptions {
+        level,
+        ..CompileOptions::default()
+    };
     let compiled = compile(bytes, &options).unwrap_or_else(|e| panic!("{e}"));
     let nodes = compiled.graph.blocks.iter().flat_map(|b| &b.nodes);
     nodes.map(|n| n.op.code()).collect()

@@ -36,7 +36,7 @@ pub(super) fn fake_quantise(cx: &mut OpCx<'_, '_>) -> Result<(), Refusal> {
     let x = cx.float(0)?;
     let (min, max) = (cx.option::<f32>(0, 0.0)?, cx.option::<f32>(1, 0.0)?);
     let bits = cx.option::<i32>(2, 0)?;
-    if !(2..=16).contains(&bits) || !(min <= 0.0 && max >= 0.0 && max > min) {
+    if !((2..=16).contains(&bits) && min <= 0.0 && max >= 0.0 && max > min) {
         return Err(Refusal::invalid(format!(
             "{bits} bits between {min} and {max}"
         )));
