@@ -1,6 +1,6 @@
 //! Dense convolutions: blocks of packed pixels, over which each panel of 16 channels passes.
 use super::pack::{Packer, Place, ROWS, SLOT};
-use super::{Finish, Narrow, load_floats, load_sums};
+use super::{Finish, Narrow, Sum, load_floats, load_sums};
 use crate::gemm::PANEL;
 use crate::quantized::{GROUP, Task, scalar};
 use core::arch::aarch64::*;
@@ -386,6 +386,8 @@ impl Work<'_> {
         // SAFETY: the task's pixels and channels.
         unsafe {
             let (t, c, n) = (self.t, self.t.p.conv.out_channels, columns.count);
+            // Copies: nothing that is stored can change them.
+            let (finish, sum, residual) = (self.finish, Sum::new(t), t.residual);
             let multiplier = load_floats(if n == PANEL {
                 t.multiplier.add(columns.first)
             } else {
@@ -395,17 +397,17 @@ impl Work<'_> {
                 let at = (pixel + r) * c + columns.first;
                 let sums = load_sums(sums.as_ptr());
                 let mut bytes = [0u8; PANEL];
-                let result = if t.residual.is_null() {
-                    self.finish.apply(sums, multiplier)
+                let result = if residual.is_null() {
+                    finish.apply(sums, multiplier)
                 } else {
-                    let residual = t.residual.add(at);
+                    let residual = residual.add(at);
                     if n == PANEL {
                         let residual = vld1q_u8(residual);
-                        self.finish.add(t, sums, multiplier, residual)
+                        sum.add(sums, multiplier, residual)
                     } else {
                         residual.copy_to_nonoverlapping(bytes.as_mut_ptr(), n);
                         let residual = vld1q_u8(bytes.as_ptr());
-                        self.finish.add(t, sums, multiplier, residual)
+                        sum.add(sums, multiplier, residual)
                     }
                 };
                 if n == PANEL {

@@ -1,5 +1,5 @@
 //! Depthwise convolutions with widening multiply-adds: 16 channels, up to four outputs of a row that share input columns.
-use super::{Finish, load_floats, load_sums};
+use super::{Finish, Sum, load_floats, load_sums};
 use crate::quantized::{Task, scalar};
 use core::arch::aarch64::*;
 
@@ -156,7 +156,7 @@ impl Strip<'_> {
                 self.finish.apply(sums, multiplier)
             } else {
                 let residual = vld1q_u8(t.residual.add(at));
-                self.finish.add(t, sums, multiplier, residual)
+                Sum::new(self.t).add(sums, multiplier, residual)
             };
             vst1q_u8(t.y.add(at), bytes);
         }

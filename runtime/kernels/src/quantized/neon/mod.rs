@@ -110,43 +110,74 @@ impl Finish {
             }
         }
     }
+}
+
+/// The requantisation of sums whose multipliers are finite, with a residual.
+#[derive(Clone, Copy)]
+struct Sum {
+    /// Bounds of the task's own results, less their zero point.
+    own_bounds: [float32x4_t; 2],
+    signed: bool,
+    residual_zero: int16x8_t,
+    own: f32,
+    other: f32,
+    /// Bounds of the sums, less their zero point.
+    bounds: [float32x4_t; 2],
+    zero: int16x8_t,
+}
+
+impl Sum {
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn new(t: &Task) -> Self {
+        let r = &t.p.requantize;
+        Self {
+            own_bounds: [r.low, r.high].map(|v| vdupq_n_f32((v - r.zero) as f32)),
+            signed: r.sum.residual_signed,
+            residual_zero: vdupq_n_s16(r.sum.residual_zero as i16),
+            own: r.sum.own,
+            other: r.sum.other,
+            bounds: [r.sum.low, r.sum.high].map(|v| vdupq_n_f32((v - r.sum.zero) as f32)),
+            zero: vdupq_n_s16(r.sum.zero as i16),
+        }
+    }
 
     /// Results of 16 sums and bytes of the residual.
     #[inline]
     #[target_feature(enable = "neon")]
     fn add(
         &self,
-        t: &Task,
         sums: [int32x4_t; 4],
         multiplier: [float32x4_t; 4],
         residual: uint8x16_t,
     ) -> uint8x16_t {
-        let s = &t.p.requantize.sum;
-        let q = Self::products(sums, multiplier)
-            .map(|v| vsubq_s16(self.bounded(vqaddq_s16(v, self.zero)), self.zero));
-        let residual_zero = vdupq_n_s16(s.residual_zero as i16);
-        let r = if s.residual_signed {
+        // Whole numbers all along: as floats they need no conversions.
+        let [least, greatest] = self.own_bounds;
+        let q: [float32x4_t; 4] = core::array::from_fn(|j| {
+            let v = vrndnq_f32(vmulq_f32(vcvtq_f32_s32(sums[j]), multiplier[j]));
+            vminnmq_f32(vmaxnmq_f32(v, least), greatest)
+        });
+        let r = if self.signed {
             let r = vreinterpretq_s8_u8(residual);
             [vmovl_s8(vget_low_s8(r)), vmovl_high_s8(r)]
         } else {
             [vmovl_u8(vget_low_u8(residual)), vmovl_high_u8(residual)]
                 .map(|r| vreinterpretq_s16_u16(r))
         };
-        let r = r.map(|r| vsubq_s16(r, residual_zero));
-        let (low, high) = ((s.low - s.zero) as f32, (s.high - s.zero) as f32);
-        let sum = |q: int32x4_t, r: int32x4_t| {
-            let own = vmulq_n_f32(vcvtq_f32_s32(q), s.own);
-            let other = vmulq_n_f32(vcvtq_f32_s32(r), s.other);
+        let r = r.map(|r| vsubq_s16(r, self.residual_zero));
+        let [low, high] = self.bounds;
+        let sum = |q: float32x4_t, r: int32x4_t| {
+            let own = vmulq_n_f32(q, self.own);
+            let other = vmulq_n_f32(vcvtq_f32_s32(r), self.other);
             // The lower bound of a NaN: FMAXNM gives the number.
-            let v = vmaxnmq_f32(vaddq_f32(own, other), vdupq_n_f32(low));
-            vcvtnq_s32_f32(vminnmq_f32(v, vdupq_n_f32(high)))
+            let v = vmaxnmq_f32(vaddq_f32(own, other), low);
+            vcvtnq_s32_f32(vminnmq_f32(v, high))
         };
-        let zero = vdupq_n_s16(s.zero as i16);
         let v: [uint8x16_t; 2] = core::array::from_fn(|i| {
-            let first = sum(vmovl_s16(vget_low_s16(q[i])), vmovl_s16(vget_low_s16(r[i])));
-            let second = sum(vmovl_high_s16(q[i]), vmovl_high_s16(r[i]));
+            let first = sum(q[2 * i], vmovl_s16(vget_low_s16(r[i])));
+            let second = sum(q[2 * i + 1], vmovl_high_s16(r[i]));
             let v = vmovn_high_s32(vmovn_s32(first), second);
-            vreinterpretq_u8_s16(vaddq_s16(v, zero))
+            vreinterpretq_u8_s16(vaddq_s16(v, self.zero))
         });
         vuzp1q_u8(v[0], v[1])
     }
