@@ -5,8 +5,7 @@
 //! command that makes them.
 
 use cygnet_tests::expectations::{self, Expectation};
-use cygnet_tests::through::{self, Request};
-use cygnet_tests::{Tensor, compare, path, proto};
+use cygnet_tests::{Tensor, compare, path, recognised, through};
 
 const TOLERANCE: f64 = 1e-4;
 /// The part of the elements of a quantised output that may be more than one step away.
@@ -28,7 +27,7 @@ fn check(model: &str) {
             .as_ref()
             .is_some_and(|(c, _)| c.shapes == case.shapes && c.constants == case.constants);
         if !same {
-            let program = request(&case).and_then(|request| {
+            let program = case.request().and_then(|request| {
                 through::compile(&bytes, &request)
                     .map_err(|failure| format!("does not compile: {failure}"))
             });
@@ -64,27 +63,6 @@ fn check(model: &str) {
         }
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
-}
-
-fn request(case: &Expectation) -> Result<Request, String> {
-    Ok(Request {
-        shapes: case
-            .shapes
-            .iter()
-            .map(|(name, shape)| (name.clone(), shape.clone()))
-            .collect(),
-        dims: case
-            .dims
-            .iter()
-            .map(|(name, &(low, high))| (name.clone(), low, high))
-            .collect(),
-        constants: case.constant_tensors()?,
-        states: case
-            .states
-            .iter()
-            .map(|(input, output)| (input.clone(), output.clone()))
-            .collect(),
-    })
 }
 
 /// The worst relative difference over all outputs and steps; of an integer model, the largest part of an output that is
@@ -129,7 +107,7 @@ fn run(program: &through::Compiled, case: &Expectation, model: &[u8]) -> Result<
             let difference = difference.map_err(|reason| format!("{name}: {reason}"))?;
             worst = worst.max(difference);
             if let Some(text) = &case.text {
-                let read = read(got, model)?;
+                let read = recognised::read(got, model)?;
                 if &read != text {
                     return Err(format!("reads {read:?} in place of {text:?}"));
                 }
@@ -137,35 +115,6 @@ fn run(program: &through::Compiled, case: &Expectation, model: &[u8]) -> Result<
         }
     }
     Ok(worst)
-}
-
-/// Greedy CTC decoding (Graves et al. 2006) with the dictionary in the model's metadata.
-fn read(probabilities: &Tensor, model: &[u8]) -> Result<String, String> {
-    let model = proto::model(model)?;
-    let (_, characters) = model
-        .metadata
-        .iter()
-        .find(|(key, _)| key == "character")
-        .ok_or("no dictionary")?;
-    let mut characters: Vec<&str> = characters.lines().collect();
-    characters.push(" ");
-    let classes = *probabilities.shape.last().ok_or("no classes")?;
-    let mut text = String::new();
-    let mut before = 0;
-    for step in probabilities.f32s().chunks(classes) {
-        let best = (0..classes)
-            .max_by(|&a, &b| step[a].total_cmp(&step[b]))
-            .unwrap_or(0);
-        if best != 0 && best != before {
-            text.push_str(
-                characters
-                    .get(best - 1)
-                    .ok_or("a class without character")?,
-            );
-        }
-        before = best;
-    }
-    Ok(text)
 }
 
 macro_rules! models {

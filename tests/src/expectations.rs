@@ -1,5 +1,6 @@
 //! What ONNX Runtime answered on real inputs: `expect/index.json` of the cache, written by `tests/expect.py`.
 
+use crate::through::Request;
 use crate::{Tensor, npy, path};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -81,6 +82,31 @@ impl Expectation {
                 .join("digits.onnx");
         }
         path::cache().join(&self.model)
+    }
+
+    /// What the compiler is asked for.
+    ///
+    /// # Errors
+    /// When the file of a constant is missing or malformed.
+    pub fn request(&self) -> Result<Request, String> {
+        Ok(Request {
+            shapes: self
+                .shapes
+                .iter()
+                .map(|(name, shape)| (name.clone(), shape.clone()))
+                .collect(),
+            dims: self
+                .dims
+                .iter()
+                .map(|(name, &(low, high))| (name.clone(), low, high))
+                .collect(),
+            constants: self.constant_tensors()?,
+            states: self
+                .states
+                .iter()
+                .map(|(input, output)| (input.clone(), output.clone()))
+                .collect(),
+        })
     }
 
     /// Reads named arrays.

@@ -9,6 +9,7 @@ pub mod hostile;
 pub mod npy;
 pub mod path;
 pub mod proto;
+pub mod recognised;
 pub mod through;
 
 use cygnet_format::DType;

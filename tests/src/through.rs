@@ -70,7 +70,8 @@ pub fn compile(model: &[u8], request: &Request) -> Result<Compiled, Failure> {
     }
 }
 
-fn options(request: &Request) -> ImportOptions {
+/// A request as options of the importer.
+pub fn options(request: &Request) -> ImportOptions {
     let extent = |extent: &Extent| match extent {
         Extent::Fixed(extent) => DimSpec::Fixed(*extent as i64),
         Extent::Named(name) => DimSpec::Symbol(name.clone()),

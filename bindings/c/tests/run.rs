@@ -69,6 +69,7 @@ fn bundle(onnx: &[u8]) -> Vec<u8> {
         vocab: None,
         extra: Vec::new(),
         golden: true,
+        quantized: None,
     });
     built.unwrap().bytes
 }

@@ -1,6 +1,7 @@
 //! The command line's grammar. Names and flags are a contract: they may grow, not change.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use cygnet_compiler::quantize::Method;
 use std::path::PathBuf;
 
 /// Cygnet: Cargo for on-device models.
@@ -78,6 +79,8 @@ const COMPILE_HELP: &str = "Examples:
       Budgets are hard: exit code 3, and the message says what peaks.
   cygnet compile net.onnx -o net.cygnet --labels labels.txt --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
       Labels and normalisation travel in the bundle: `cygnet run net.cygnet --input cat.jpg` needs no flags.
+  cygnet compile net.onnx -o net.cygnet --quantize int8 --calibrate photos
+      8-bit weights and activations; a hundred pictures like those the model will see give the ranges.
 
 Bounds LO..HI include both ends. Sizes take K, M, G (powers of 1024). Nothing is written when something fails.";
 
@@ -243,9 +246,15 @@ pub struct Compile {
     /// Arithmetic of the compiled model.
     #[arg(long, value_enum, default_value = "none")]
     pub quantize: Quantize,
-    /// Calibration data for quantisation.
+    /// Calibration data for `--quantize int8`: a folder of pictures, sounds or arrays, or an .npz with an axis of samples.
     #[arg(long, value_name = "DIR|FILE.npz")]
     pub calibrate: Option<PathBuf>,
+    /// How ranges of activations are found: `auto`, `min-max`, `percentile-99.99`, `mse`, `entropy`.
+    #[arg(long, value_name = "METHOD", default_value = "auto")]
+    pub calibration_method: Method,
+    /// Most calibration samples; of more, evenly spread ones are taken.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    pub calibration_samples: u32,
     /// Accuracy that quantisation may cost.
     #[arg(long, value_name = "P")]
     pub max_drop: Option<String>,

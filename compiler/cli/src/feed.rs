@@ -167,7 +167,8 @@ pub fn read(
     Ok(out)
 }
 
-fn read_one(
+/// Reads what is fed to one input.
+pub fn read_one(
     text: &str,
     path: &Path,
     tensor: &Tensor,

@@ -440,7 +440,7 @@ fn usage_errors_have_their_code() {
             "-o",
             "x.cygnet",
             "--quantize",
-            "int8",
+            "auto",
         ],
     );
     assert!(message.contains("this version"), "{message}");

@@ -206,6 +206,8 @@ fn operations(op: &Op, x: &Operands<'_>) -> (Arithmetic, u64) {
         | Op::Requantize(_) => 2 * inputs,
         Op::ExpandWeights(_) => 2 * outputs,
         Op::QuantizedAdd(_) => 4 * outputs,
+        Op::QuantizedMul(_) => 2 * outputs,
+        Op::Lookup(_) => 0,
     };
     (Arithmetic::Float, float)
 }

@@ -49,6 +49,9 @@ pub struct Emitted {
     pub in_place_steps: usize,
     /// The model's tensor that each tensor of the program equals, by tensor id.
     pub origins: Vec<Option<Origin>>,
+    /// The graph's value that each tensor of the program is, by tensor id; copies that the emitter adds come after the
+    /// graph's values.
+    pub values: Vec<ValueId>,
 }
 
 /// Why a graph cannot become a program.
@@ -97,6 +100,7 @@ pub fn program(graph: &Graph, options: &EmitOptions) -> Result<Emitted, EmitErro
         peak_node,
         in_place_steps: plan.in_place_steps,
         origins,
+        values: emitter.order,
     })
 }
 

@@ -11,6 +11,7 @@ pub mod import;
 pub mod ir;
 pub mod passes;
 pub mod plan;
+pub mod quantize;
 #[cfg(test)]
 mod testing;
 pub mod verify;

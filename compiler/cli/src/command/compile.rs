@@ -1,22 +1,26 @@
 //! `cygnet compile`.
 
 use crate::args::{Compile, Decode, Quantize, Target};
-use crate::command::report;
+use crate::command::{quantization, report};
 use crate::failure::{BudgetMissed, usage};
 use crate::media::npy;
-use crate::{feed, output, sizes};
+use crate::{calibration, feed, output, sizes};
 use anyhow::{Context, Result, anyhow, bail};
 use cygnet_compiler::bundle::{
-    Array, BuiltBundle, BundleInput, Manifest, MemoryMap, Postprocess, Preprocess, Trace, build,
-    memory_map, write_atomically,
+    Array, BuiltBundle, BundleInput, Manifest, MemoryMap, Postprocess, Preprocess, QuantizedInput,
+    Trace, build, memory_map, write_atomically,
 };
 use cygnet_compiler::import::{ConstantInput, DimSpec, ImportOptions, InputSpec};
+use cygnet_compiler::quantize::{self, Agreement, Method, Precision, Quantised, Record};
 use cygnet_compiler::{CompileError, CompileOptions, Compiled};
 use cygnet_format::DType;
 use cygnet_format::program::Program;
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
+
+/// An output whose error is no further below it says something else.
+const LEAST_SNR_DB: f64 = 3.0;
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -70,6 +74,7 @@ pub fn digits(onnx: &[u8], labels: &str) -> Result<BuiltBundle> {
         vocab: None,
         extra: Vec::new(),
         golden: true,
+        quantized: None,
     })?;
     if let Some(first) = built.mismatches.first() {
         bail!("the embedded model disagrees with the oracle: {first}");
@@ -231,6 +236,16 @@ fn option_words(args: &Compile) -> Vec<String> {
         };
         words.push(format!("--const {short}"));
     }
+    if args.quantize == Quantize::Int8 {
+        words.push("--quantize int8".to_owned());
+        let name = args.calibrate.as_deref().and_then(Path::file_name);
+        if let Some(name) = name {
+            words.push(format!("--calibrate {}", name.to_string_lossy()));
+        }
+        if args.calibration_method != Method::Auto {
+            words.push(format!("--calibration-method {}", args.calibration_method));
+        }
+    }
     if args.target != Target::Host {
         words.push(format!("--target {}", target_name(args.target)));
     }
@@ -299,18 +314,79 @@ fn decode_name(decode: Decode) -> &'static str {
     }
 }
 
+/// Refuses combinations of flags that make no sense.
+fn check_quantization(args: &Compile) -> Result<()> {
+    let named = |q: Quantize| {
+        use clap::ValueEnum;
+        q.to_possible_value()
+            .map_or_else(String::new, |v| v.get_name().to_owned())
+    };
+    if args.max_drop.is_some() {
+        return Err(usage(
+            "--max-drop belongs to --quantize auto, which is not built in this version",
+        ));
+    }
+    match args.quantize {
+        Quantize::None if args.calibrate.is_some() => Err(usage(
+            "--calibrate belongs to --quantize int8: add it, or leave --calibrate out",
+        )),
+        Quantize::Int8 if args.calibrate.is_none() => Err(usage(
+            "--quantize int8 needs data that look like what the model will see: add --calibrate DIR (pictures, sounds or .npy arrays) or --calibrate FILE.npz (an array with an axis of samples for each input)",
+        )),
+        Quantize::None | Quantize::Int8 => Ok(()),
+        other => Err(usage(format!(
+            "--quantize {}: only `none` and `int8` are built in this version",
+            named(other)
+        ))),
+    }
+}
+
+/// Quantises with the samples that `--calibrate` names.
+fn int8(
+    args: &Compile,
+    onnx: &[u8],
+    choices: &CompileOptions,
+    wish: &Preprocess,
+) -> Result<Quantised> {
+    let shown = args.model.display();
+    let graph = cygnet_compiler::import::model(onnx, &choices.import)
+        .map_err(|e| refused(&args.model, e.into()))?;
+    let mut manifest = Manifest::default();
+    manifest.describe(&graph);
+    let path = args.calibrate.as_deref().unwrap_or(Path::new(""));
+    let limit = args.calibration_samples as usize;
+    let samples = calibration::read(path, &manifest, wish, limit)?;
+    let mut options = quantize::Options::default();
+    options.precision = Precision::Int8;
+    options.method = args.calibration_method;
+    quantize::compile(graph, choices, &options, &samples)
+        .with_context(|| format!("cannot quantise {shown}"))
+}
+
+/// Refuses a program that says something else than the float model.
+fn check_agreement(args: &Compile, record: &Record) -> Result<()> {
+    let lost = |a: &&Agreement| a.snr_db < LEAST_SNR_DB && a.top1.is_none_or(|t| t < 0.5);
+    let Some(worst) = record.agreement.iter().find(lost) else {
+        return Ok(());
+    };
+    let text = format!(
+        "{}: 8 bits lose output `{}`: its error is {} dB below it on the calibration samples",
+        args.model.display(),
+        worst.output,
+        worst.snr_db.round()
+    );
+    if args.allow_mismatch {
+        eprintln!("warning: {text}");
+        return Ok(());
+    }
+    bail!(
+        "{text}, nothing was written; are the samples prepared as the model was trained (--mean, --std, --scale)? --calibration-method min-max keeps outliers, --allow-mismatch writes the bundle all the same"
+    )
+}
+
 /// Compiles a model.
 pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
-    if args.quantize != Quantize::None {
-        return Err(usage(
-            "--quantize: only `none` is built in this version; integer models (QDQ, QLinear, Integer operators) keep their integers without it",
-        ));
-    }
-    if args.calibrate.is_some() || args.max_drop.is_some() {
-        return Err(usage(
-            "--calibrate and --max-drop belong to --quantize, of which only `none` is built in this version",
-        ));
-    }
+    check_quantization(args)?;
     let started = Instant::now();
     let shown = args.model.display();
     let onnx = std::fs::read(&args.model).with_context(|| format!("cannot read {shown}"))?;
@@ -328,14 +404,28 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
     let progress = output::spinner(quiet, "compiling");
     let constants = options.constants.clone();
     let states = options.states.clone();
-    let compiled = cygnet_compiler::compile(&onnx, &compiler_options(options))
-        .map_err(|e| refused(&args.model, e))?;
+    let choices = compiler_options(options);
+    let wish = feed::wish(&args.media, None);
+    let mut quantised = None;
+    let compiled = if args.quantize == Quantize::Int8 {
+        progress.set_message("quantising");
+        let done = int8(args, &onnx, &choices, &wish)?;
+        for warning in &done.warnings {
+            if !quiet {
+                eprintln!("warning: {warning}");
+            }
+        }
+        quantised = Some((done.float.program.bytes, done.record));
+        done.compiled
+    } else {
+        cygnet_compiler::compile(&onnx, &choices).map_err(|e| refused(&args.model, e))?
+    };
     let program = Program::parse(&compiled.program.bytes)
         .map_err(|e| anyhow!("{shown}: the compiled program does not validate ({e}): this is a defect of Cygnet, please report it"))?;
     let map = memory_map(&program);
 
     progress.set_message("making golden examples");
-    let preprocess = feed::wish(&args.media, None);
+    let preprocess = wish;
     let preprocess = (preprocess != Preprocess::default()).then_some(preprocess);
     let vocab = vocab.or_else(|| {
         let wanted = args.decode == Some(Decode::Ctc);
@@ -381,6 +471,10 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
         vocab,
         extra,
         golden: !args.no_golden,
+        quantized: quantised.as_ref().map(|(float, record)| QuantizedInput {
+            float_program: float,
+            record,
+        }),
     })
     .with_context(|| format!("cannot compile {shown}"))?;
     progress.finish_and_clear();
@@ -394,6 +488,9 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
             );
         }
         eprintln!("warning: {shown}: the compiled program disagrees with the oracle:\n  {list}");
+    }
+    if let Some((_, record)) = &quantised {
+        check_agreement(args, record)?;
     }
     write_atomically(&args.output, &built.bytes)
         .with_context(|| format!("cannot write {}", args.output.display()))?;
@@ -416,7 +513,11 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
         )?;
     }
     if !quiet && !output::machine_only(args.json.as_deref()) {
-        output::print(&summary(args, &built, map.steps.len(), elapsed))?;
+        let mut text = summary(args, &built, map.steps.len(), elapsed);
+        if let Some((_, record)) = &quantised {
+            text += &quantization::describe(record);
+        }
+        output::print(&text)?;
     }
     Ok(())
 }

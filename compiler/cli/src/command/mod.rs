@@ -4,6 +4,7 @@ pub mod bench;
 pub mod compile;
 pub mod demo;
 pub mod inspect;
+mod quantization;
 pub mod report;
 pub mod run;
 pub mod shell;

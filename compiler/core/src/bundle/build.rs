@@ -6,6 +6,7 @@ use super::{
 };
 use crate::import::ConstantInput;
 use crate::ir::{Expr, Graph, SymbolKind};
+use crate::quantize::Record;
 use crate::verify::{
     ORACLE_NAME, Oracle, Quantisation, Runner, RunnerError, RunnerOptions, compare, sample_input,
 };
@@ -55,6 +56,18 @@ pub struct BundleInput<'a> {
     pub extra: Vec<(String, Vec<u8>)>,
     /// Whether to make golden examples.
     pub golden: bool,
+    /// Set when the program was quantised here. Then the oracle judges the float program, which the integer program was
+    /// made from; golden examples hold what the integer program gives.
+    pub quantized: Option<QuantizedInput<'a>>,
+}
+
+/// What is known of a quantisation.
+#[derive(Clone, Copy)]
+pub struct QuantizedInput<'a> {
+    /// The float program with the same inputs and outputs.
+    pub float_program: &'a [u8],
+    /// What was done.
+    pub record: &'a Record,
 }
 
 /// A bundle and what was learnt while it was made.
@@ -128,6 +141,11 @@ pub fn build(input: BundleInput<'_>) -> Result<BuiltBundle, BuildError> {
             entries.push((format!("golden/{i}.cygt"), bytes));
         }
         manifest.golden = Some(made.info);
+    }
+    if let Some(quantized) = &input.quantized {
+        manifest.quantization = Some(quantized.record.summary());
+        let text = serde_json::to_vec(quantized.record).map_err(BundleError::from)?;
+        entries.push(("quantization.json".to_owned(), text));
     }
     if !input.trace.is_empty() {
         let text = serde_json::to_vec(&input.trace).map_err(BundleError::from)?;
@@ -205,13 +223,15 @@ fn value_at(graph: &Graph, dim: Dim, symbols: &HashMap<u32, i64>) -> i64 {
 
 fn golden_examples(input: &BundleInput<'_>) -> Result<Examples, BuildError> {
     let graph = input.graph;
-    let mut runner = Runner::from_bytes(
-        input.program,
-        &RunnerOptions {
-            scalar: true,
-            ..Default::default()
-        },
-    )?;
+    let plain = RunnerOptions {
+        scalar: true,
+        ..Default::default()
+    };
+    let mut runner = Runner::from_bytes(input.program, &plain)?;
+    let mut float_runner = match &input.quantized {
+        Some(quantized) => Some(Runner::from_bytes(quantized.float_program, &plain)?),
+        None => None,
+    };
     let free = graph.symbols.iter().any(|s| s.kind == SymbolKind::Input);
     let mut out = Examples {
         examples: Vec::new(),
@@ -224,6 +244,11 @@ fn golden_examples(input: &BundleInput<'_>) -> Result<Examples, BuildError> {
         },
     };
     let quantisation = Quantisation::of(graph);
+    // The oracle knows nothing of what was rounded here.
+    let judged = match &input.quantized {
+        Some(_) => Quantisation::default(),
+        None => Quantisation::of(graph),
+    };
     let wanted = if free || !graph.states.is_empty() {
         2
     } else {
@@ -268,6 +293,19 @@ fn golden_examples(input: &BundleInput<'_>) -> Result<Examples, BuildError> {
         let actual: Vec<Array> = (0..graph.outputs.len())
             .map(|i| runner.output(i))
             .collect::<Result<_, _>>()?;
+        let judged_outputs = match &mut float_runner {
+            Some(float) => {
+                float.set_inputs(&arrays)?;
+                if reset {
+                    float.reset();
+                }
+                float.run()?;
+                (0..graph.outputs.len())
+                    .map(|i| float.output(i))
+                    .collect::<Result<_, _>>()?
+            }
+            None => actual.clone(),
+        };
         let expected = if out.info.fallback_reason.is_none() {
             oracle_outputs(input, &feeds, &mut carried)
         } else {
@@ -275,15 +313,19 @@ fn golden_examples(input: &BundleInput<'_>) -> Result<Examples, BuildError> {
         };
         let expected = match expected {
             Ok(arrays) => {
-                let pairs = arrays.iter().zip(&actual);
+                let pairs = arrays.iter().zip(&judged_outputs);
                 for (i, (port, (e, a))) in graph.outputs.iter().zip(pairs).enumerate() {
-                    if let Some(text) = disagreement(&port.name, e, a, i, &quantisation) {
+                    if let Some(text) = disagreement(&port.name, e, a, i, &judged) {
                         out.mismatches
                             .push(format!("golden example {example}, {text}"));
                     }
                 }
                 // What integers give is the same everywhere, and not what the oracle's floats give.
-                if quantisation.rounds { actual } else { arrays }
+                if quantisation.rounds || input.quantized.is_some() {
+                    actual
+                } else {
+                    arrays
+                }
             }
             Err(reason) => {
                 if out.info.fallback_reason.is_none() {

@@ -34,6 +34,9 @@ pub struct Manifest {
     /// Where golden examples come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub golden: Option<Golden>,
+    /// How the model was quantised; the entry `quantization.json` has the tensors and layers as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<crate::quantize::Record>,
     /// How media become the first input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preprocess: Option<Preprocess>,

@@ -11,7 +11,7 @@ mod text;
 mod zip_file;
 
 pub use array::Array;
-pub use build::{BuildError, BuiltBundle, BundleInput, build};
+pub use build::{BuildError, BuiltBundle, BundleInput, QuantizedInput, build};
 pub use manifest::{
     Entry, Golden, Length, MANIFEST_VERSION, Manifest, Memory, Postprocess, Preprocess, Provenance,
     Symbol, Tensor, Trace, dim_text,

@@ -115,7 +115,7 @@ fn rule(cx: &mut Rewriter<'_>, mut node: Node) -> Option<Node> {
     let mut inputs = node.inputs.clone();
     inputs[0] = Some(x);
     match &mut node.op {
-        Op::Unary(_) | Op::Cast(_) => {}
+        Op::Unary(_) | Op::Cast(_) | Op::Lookup(_) => {}
         Op::Softmax(op) => op.axis = moved(op.axis),
         Op::LpNorm(op) => op.axis = moved(op.axis),
         Op::Cumulative(op) => op.axis = moved(op.axis),

@@ -42,7 +42,8 @@ pub use fuse_pad::fuse_pad;
 pub use fuse_quantised::fuse_quantised;
 pub use fuse_residual::fuse_residual;
 pub use fuse_separable::fuse_separable;
-pub use lower_quantised::lower_quantised;
+pub(crate) use lower_quantised::{broadcasts_inside, is_pointwise};
+pub use lower_quantised::{is_quantised, lower_quantised};
 pub use lower_transposed::lower_transposed;
 pub use merge_equal::merge_equal;
 pub use recognise_activation::recognise_activation;
@@ -150,30 +151,41 @@ pub fn run(graph: &mut Graph, level: Level) -> Report {
             ("fold_constants", |g| fold_constants(g, Fold::All)),
             ("eliminate_dead", eliminate_dead),
         ]],
-        Level::Full if lower_quantised::is_quantised(graph) => {
-            &[QUANTISED, RECOGNISE, FUSE, FINISH]
-        }
+        Level::Full if is_quantised(graph) => &[QUANTISED, RECOGNISE, FUSE, FINISH],
         Level::Full => &[RECOGNISE, FUSE, FINISH],
     };
     for stage in stages {
-        for _ in 0..MAX_ROUNDS {
-            let mut changed = 0;
-            for (name, pass) in *stage {
-                let count = pass(graph);
-                report.add(name, count);
-                changed += count;
-                if cfg!(test)
-                    && count > 0
-                    && let Err(error) = crate::ir::verify(graph)
-                {
-                    panic!("after the pass {name}: {error}");
-                }
-            }
-            report.rounds += 1;
-            if changed == 0 {
-                break;
-            }
-        }
+        settle(graph, stage, &mut report);
     }
     report
+}
+
+/// Runs what recognises a float model's layers and leaves them apart, with constant weights unpacked: the form in which
+/// it is quantised.
+pub fn recognise(graph: &mut Graph) -> Report {
+    let mut report = Report::default();
+    settle(graph, RECOGNISE, &mut report);
+    report
+}
+
+/// Runs the passes of a stage until nothing changes.
+fn settle(graph: &mut Graph, stage: &[Pass], report: &mut Report) {
+    for _ in 0..MAX_ROUNDS {
+        let mut changed = 0;
+        for (name, pass) in stage {
+            let count = pass(graph);
+            report.add(name, count);
+            changed += count;
+            if cfg!(test)
+                && count > 0
+                && let Err(error) = crate::ir::verify(graph)
+            {
+                panic!("after the pass {name}: {error}");
+            }
+        }
+        report.rounds += 1;
+        if changed == 0 {
+            break;
+        }
+    }
 }

@@ -12,7 +12,8 @@ use std::collections::HashMap;
 /// Signal to noise, in decibels, that an integer result has at least.
 const LEAST_SNR_DB: f64 = 20.0;
 
-/// How a graph quantises.
+/// How a graph quantises; by default not at all.
+#[derive(Clone, Debug, Default)]
 pub struct Quantisation {
     /// True when some step rounds to few bits.
     pub rounds: bool,
@@ -50,6 +51,8 @@ impl Quantisation {
                         | Op::QuantizedConv(_)
                         | Op::QuantizedDepthwise(_)
                         | Op::QuantizedAdd(_)
+                        | Op::QuantizedMul(_)
+                        | Op::Lookup(_)
                         | Op::QuantizedAveragePool(_)
                 )
             }),

@@ -82,7 +82,7 @@ impl OpCode {
             Col2Im => a(1, 1, 1, 1),
             QuantizeLinear | DequantizeLinear => a(2, 3, 1, 1),
             DynamicQuantizeLinear => a(1, 1, 3, 3),
-            QuantizedAdd => a(2, 2, 1, 1),
+            QuantizedAdd | Lookup | QuantizedMul => a(2, 2, 1, 1),
             QuantizedAveragePool => a(1, 1, 1, 1),
             CompressedMatMul => a(2, 7, 1, 2),
             ExpandWeights => a(1, 4, 1, 1),
@@ -103,7 +103,11 @@ impl Op {
             return 0;
         }
         match self {
-            Op::Reshape(_) | Op::Unary(_) | Op::Softmax(_) => 0b1,
+            Op::Reshape(_)
+            | Op::Unary(_)
+            | Op::Softmax(_)
+            | Op::Lookup(_)
+            | Op::QuantizedMul(_) => 0b1,
             Op::Binary(_) | Op::QuantizedAdd(_) => 0b11,
             // A later step may need the main input again.
             Op::Chain(op) => {

@@ -309,6 +309,11 @@ operators! {
     /// is quantised to 8 bits by its own range; `sums` are those of the weights of a column. The scratch holds
     /// `2 + 2*ceil(K/4)` elements a row.
     87 DynamicMatMul dynamic_mat_mul { act: Activation }
+    /// `x(i8|u8), table[256] -> y`, all of one type: `y[i]` is the entry of the table at the byte of `x[i]`, as unsigned.
+    88 Lookup lookup {}
+    /// `a, b -> y`, all i8 or all u8, y of the shape of `a`. `b` has that shape too, or lengths of 1 on all axes but the
+    /// last and perhaps the first: `clamp(round_half_even(f32((a-a_zero)*(b-b_zero))*multiplier) + zero, low..=high)`.
+    89 QuantizedMul quantized_mul { a_zero: i32, b_zero: i32, multiplier: f32, zero: i32, low: i32, high: i32 }
 
     // ---- Control flow: bodies are blocks; they read outer tensors by id ----
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod add;
 pub(crate) mod linear;
+pub(crate) mod mul;
 #[cfg(test)]
 mod tests;
 
@@ -284,6 +285,62 @@ pub fn add<T: Narrow>(
     }
     for ((a, b), y) in a.iter().zip(b).zip(y) {
         *y = store(target.round(terms[0].value(a.wide()) + terms[1].value(b.wide())));
+    }
+    Ok(())
+}
+
+/// Zero points of two 8-bit operands, and the product of their scales over that of the result.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct Factors {
+    pub a_zero: i32,
+    pub b_zero: i32,
+    pub multiplier: f32,
+}
+
+impl Factors {
+    #[inline(always)]
+    fn value(&self, a: i32, b: i32) -> f32 {
+        ((a - self.a_zero) * (b - self.b_zero)) as f32 * self.multiplier
+    }
+}
+
+/// `y[i] = clamp(round_half_even(f32((a[i] - a_zero) * (b[i] - b_zero)) * multiplier) + zero)`, where `b` is repeated as
+/// often as it fits into `a`.
+///
+/// # Errors
+/// [`KernelError::Length`] when `y` is not as long as `a`, or no multiple of `b`.
+pub fn mul<T: Narrow>(
+    factors: &Factors,
+    target: &Target,
+    a: &[T],
+    b: &[T],
+    store: impl Fn(i32) -> T,
+    y: &mut [T],
+) -> Result<(), KernelError> {
+    if a.len() != y.len() || !a.len().is_multiple_of(b.len()) {
+        return Err(KernelError::Length);
+    }
+    for (i, (a, y)) in a.iter().zip(y).enumerate() {
+        *y = store(target.round(factors.value(a.wide(), b[i % b.len()].wide())));
+    }
+    Ok(())
+}
+
+/// `y[i] = table[x[i]]`; without `x`, `y` holds it.
+///
+/// # Errors
+/// [`KernelError::Length`] when `y` is not as long as `x`, or the table has not 256 entries.
+pub fn lookup(table: &[u8], x: Option<&[u8]>, y: &mut [u8]) -> Result<(), KernelError> {
+    let table: &[u8; 256] = table.try_into().map_err(|_| KernelError::Length)?;
+    match x {
+        Some(x) if x.len() != y.len() => return Err(KernelError::Length),
+        Some(x) => {
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y = table[x as usize];
+            }
+        }
+        None => y.iter_mut().for_each(|y| *y = table[*y as usize]),
     }
     Ok(())
 }

@@ -401,3 +401,62 @@ fn lengths_and_bounds_are_checked() {
     assert_eq!(add(term, Some(&[0; 5]), &[0; 6]), length);
     assert_eq!(add(Term { zero: 256, ..term }, None, &[0; 6]), parameter);
 }
+
+#[test]
+fn every_row_multiplies_as_plain_code() {
+    let mut rng = Random::new(35);
+    for k in every_isa() {
+        for (n, case) in SIZES.iter().flat_map(|&n| (0..16).map(move |c| (n, c))) {
+            let signed = case % 2 == 0;
+            let rows = [1, 3][case / 2 % 2];
+            let mut random =
+                |n: usize| -> Vec<u8> { (0..n).map(|_| rng.below(256) as u8).collect() };
+            let (a, b) = (random(n * rows), random(n));
+            let factors = Factors {
+                a_zero: rng.below(511) as i32 - 255,
+                b_zero: rng.below(511) as i32 - 255,
+                multiplier: scales(1, &mut rng)[0] * if case < 4 { 1.0 } else { 1e-2 },
+            };
+            let (low, high) = if signed { (-128, 127) } else { (0, 255) };
+            let cut = rng.below(2) as i32 * 40;
+            let target = Target {
+                zero: rng.below(256) as i32 + low,
+                low: low + cut,
+                high: high - cut,
+            };
+            let what = std::format!("{} {n} x {rows} {factors:?} {target:?}", k.name());
+            let mut want = std::vec![0u8; a.len()];
+            if signed {
+                let of = |v: &[u8]| v.iter().map(|&b| b as i8).collect::<Vec<_>>();
+                let mut y = of(&want);
+                mul(&factors, &target, &of(&a), &of(&b), |v| v as i8, &mut y).unwrap();
+                want = y.iter().map(|&v| v as u8).collect();
+            } else {
+                mul(&factors, &target, &a, &b, |v| v as u8, &mut want).unwrap();
+            }
+            let mut got = std::vec![0u8; a.len()];
+            k.quantized_mul(&factors, &target, signed, Some(&a), &b, &mut got)
+                .unwrap();
+            assert_eq!(got, want, "{what}");
+            got.copy_from_slice(&a);
+            k.quantized_mul(&factors, &target, signed, None, &b, &mut got)
+                .unwrap();
+            assert_eq!(got, want, "{what} in place");
+        }
+    }
+}
+
+#[test]
+fn tables_are_looked_up_by_bytes() {
+    let table: Vec<u8> = (0..=255u8).map(|b| b.wrapping_mul(7) ^ 0x55).collect();
+    let x: Vec<u8> = (0..1000).map(|i| (i * 31 % 256) as u8).collect();
+    let want: Vec<u8> = x.iter().map(|&b| b.wrapping_mul(7) ^ 0x55).collect();
+    let mut y = std::vec![0; x.len()];
+    lookup(&table, Some(&x), &mut y).unwrap();
+    assert_eq!(y, want);
+    y.copy_from_slice(&x);
+    lookup(&table, None, &mut y).unwrap();
+    assert_eq!(y, want);
+    assert!(lookup(&table[1..], None, &mut y).is_err());
+    assert!(lookup(&table, Some(&x[1..]), &mut y).is_err());
+}

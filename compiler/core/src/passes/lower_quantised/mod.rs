@@ -8,11 +8,13 @@
 mod linear;
 mod operand;
 mod quantise;
+mod table;
 #[cfg(test)]
 mod tests;
 mod weights;
 
 pub(super) use operand::integers;
+pub(crate) use table::{broadcasts_inside, is_pointwise};
 
 use super::rewrite::rewrite;
 use crate::ir::Graph;
@@ -30,7 +32,7 @@ pub fn lower_quantised(graph: &mut Graph) -> usize {
 }
 
 /// True when the graph dequantises anything.
-pub(super) fn is_quantised(graph: &Graph) -> bool {
+pub fn is_quantised(graph: &Graph) -> bool {
     let nodes = graph.blocks.iter().flat_map(|b| &b.nodes);
     nodes
         .into_iter()

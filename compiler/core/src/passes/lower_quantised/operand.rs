@@ -2,7 +2,7 @@
 
 use super::super::rewrite::Rewriter;
 use crate::ir::{Node, Type, ValueId};
-use cygnet_format::op::{PadMode, PoolKind};
+use cygnet_format::op::{CoordinateMode, PadMode, PoolKind, ResizeMode};
 use cygnet_format::{DType, Op};
 
 /// Most movements between a dequantisation and its reader.
@@ -93,6 +93,13 @@ pub(super) fn parameters(cx: &Rewriter<'_>, v: ValueId, depth: usize) -> Option<
         | Op::Tile(_)
         | Op::Gather(_) => parameters(cx, first, depth + 1),
         Op::Pool(o) if o.kind == PoolKind::Max && node.outputs.len() == 1 => {
+            parameters(cx, first, depth + 1)
+        }
+        // What nearest neighbours give are elements; the value outside is a float.
+        Op::Resize(o)
+            if o.mode == ResizeMode::Nearest
+                && o.coordinates != CoordinateMode::TfCropAndResize =>
+        {
             parameters(cx, first, depth + 1)
         }
         Op::Pad(o) => {

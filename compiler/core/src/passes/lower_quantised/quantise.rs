@@ -2,10 +2,11 @@
 
 use super::super::rewrite::Rewriter;
 use super::operand::{Parameters, integer, parameters, range};
+use super::table::{broadcasts_inside, pointwise, table};
 use crate::ir::{Node, Type, ValueId};
 use cygnet_format::op::{
-    BinaryKind, PoolKind, QuantizedAdd, QuantizedAveragePool, ReduceKind, Requantize, Reshape,
-    UnaryKind,
+    BinaryKind, Lookup, PoolKind, QuantizedAdd, QuantizedAveragePool, QuantizedMul, ReduceKind,
+    Requantize, Reshape, UnaryKind,
 };
 use cygnet_format::{DType, Dim, Op};
 
@@ -43,6 +44,7 @@ pub(super) fn lower(cx: &mut Rewriter<'_>, node: Node) -> Option<Node> {
     let replaced = match below.op {
         Op::DequantizeLinear(_) => requantise(cx, &node, &below, &to, bounds),
         Op::Binary(op) if op.kind == BinaryKind::Add => add(cx, &below, &to, bounds, y),
+        Op::Binary(op) if op.kind == BinaryKind::Mul => mul(cx, &below, &to, bounds, y),
         Op::Pool(op) if op.kind == PoolKind::Average && below.outputs.len() == 1 => {
             let window = QuantizedAveragePool {
                 kernel: op.kernel,
@@ -70,6 +72,10 @@ pub(super) fn lower(cx: &mut Rewriter<'_>, node: Node) -> Option<Node> {
             Some((Reshape {}.into(), vec![Some(q)]))
         }
         _ => None,
+    };
+    let replaced = match replaced {
+        Some(replaced) => Some(replaced),
+        None => lookup(cx, &node, x, &to),
     };
     let Some((op, inputs)) = replaced else {
         return Some(node);
@@ -216,6 +222,58 @@ fn add(
     }
     let (a, b) = (integer(cx, a)?.0, integer(cx, b)?.0);
     Some((op.into(), vec![Some(a), Some(b)]))
+}
+
+/// A product of two 8-bit operands of the result's type, of which the second may be one row for all.
+fn mul(
+    cx: &mut Rewriter<'_>,
+    below: &Node,
+    to: &Parameters,
+    bounds: Bounds,
+    y: ValueId,
+) -> Option<Replacement> {
+    let (mut a, mut b) = (below.inputs[0]?, below.inputs[1]?);
+    let shape = cx.shape(y);
+    if cx.shape(a) != shape {
+        (a, b) = (b, a);
+    }
+    let (p, q) = (parameters(cx, a, 0)?, parameters(cx, b, 0)?);
+    let repeats = broadcasts_inside(&cx.shape(b), &shape);
+    if p.dtype != to.dtype || q.dtype != to.dtype || cx.shape(a) != shape || !repeats {
+        return None;
+    }
+    let (low, high) = attributes(bounds, to.dtype)?;
+    let op = QuantizedMul {
+        a_zero: p.zero,
+        b_zero: q.zero,
+        multiplier: p.scale * q.scale / to.scale,
+        zero: to.zero,
+        low,
+        high,
+    };
+    if !op.multiplier.is_finite() {
+        return None;
+    }
+    let (a, b) = (integer(cx, a)?.0, integer(cx, b)?.0);
+    Some((op.into(), vec![Some(a), Some(b)]))
+}
+
+/// Any function of one 8-bit operand: a table of its 256 values.
+fn lookup(
+    cx: &mut Rewriter<'_>,
+    quantise: &Node,
+    x: ValueId,
+    to: &Parameters,
+) -> Option<Replacement> {
+    let mut steps = Vec::new();
+    let mut source = None;
+    pointwise(cx, x, &mut source, &mut steps)?;
+    let source = source?;
+    let p = parameters(cx, source, 0).filter(|p| p.dtype == to.dtype)?;
+    let bytes = table(cx.graph, quantise, source, &p, &steps)?;
+    let (ints, _) = integer(cx, source)?;
+    let table = cx.constant_bytes(Type::fixed(to.dtype, &[256]), bytes);
+    Some((Lookup {}.into(), vec![Some(ints), Some(table)]))
 }
 
 /// True when a reduction runs over all spatial axes of a channels-last tensor, and they alone.

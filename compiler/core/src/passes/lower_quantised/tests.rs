@@ -492,18 +492,80 @@ fn movements_run_on_integers() {
 }
 
 #[test]
-fn what_has_other_scales_stays_float() {
+fn functions_of_one_operand_become_tables() {
+    let unary = |kind, a, b| Unary { kind, a, b };
+    // Another scale alone.
     let mut net = Net::new(96);
     let a = net.input(DType::U8, &[4, 50]);
     let a = net.activation(a, 0.02, 100);
-    let y = net.push(
-        Transpose {
-            perm: axes(&[1, 0]),
-        },
-        &[a],
-        &[50, 4],
-    );
+    let perm = axes(&[1, 0]);
+    let y = net.push(Transpose { perm }, &[a], &[50, 4]);
     net.output(y, DType::U8, 0.03, 100);
-    let codes = net.check();
-    assert!(codes.contains(&OpCode::DequantizeLinear) && codes.contains(&OpCode::QuantizeLinear));
+    assert_eq!(net.check(), [OpCode::Lookup, OpCode::Transpose]);
+
+    for kind in [UnaryKind::HardSwish, UnaryKind::GeluErf, UnaryKind::Sigmoid] {
+        let mut net = Net::new(97);
+        let a = net.input(DType::I8, &[4, 50]);
+        let a = net.activation(a, 0.05, -20);
+        let y = net.push(unary(kind, 0.0, 0.0), &[a], &[4, 50]);
+        let scale = if kind == UnaryKind::Sigmoid {
+            0.004
+        } else {
+            0.03
+        };
+        net.output(y, DType::I8, scale, -100);
+        assert_eq!(net.check(), [OpCode::Lookup]);
+    }
+
+    // x * clip(x + 3, 0, 6) / 6 step by step.
+    let mut net = Net::new(98);
+    let a = net.input(DType::U8, &[4, 50]);
+    let a = net.activation(a, 0.05, 128);
+    let (three, six) = (
+        net.g.add_f32("three", &[1], &[3.0]),
+        net.g.add_f32("six", &[], &[6.0]),
+    );
+    let binary = |kind| Binary { kind };
+    let y = net.push(binary(BinaryKind::Add), &[a, three], &[4, 50]);
+    let y = net.push(unary(UnaryKind::Clip, 0.0, 6.0), &[y], &[4, 50]);
+    let y = net.push(binary(BinaryKind::Mul), &[a, y], &[4, 50]);
+    let y = net.push(binary(BinaryKind::Div), &[y, six], &[4, 50]);
+    net.output(y, DType::U8, 0.03, 10);
+    assert_eq!(net.check(), [OpCode::Lookup]);
+
+    // Of two operands there is no table.
+    let mut net = Net::new(99);
+    let (a, b) = (
+        net.input(DType::U8, &[4, 50]),
+        net.input(DType::U8, &[4, 50]),
+    );
+    let (a, b) = (net.activation(a, 0.02, 100), net.activation(b, 0.02, 100));
+    let y = net.push(binary(BinaryKind::Sub), &[a, b], &[4, 50]);
+    net.output(y, DType::U8, 0.03, 100);
+    assert!(!net.check().contains(&OpCode::Lookup));
+}
+
+#[test]
+fn products_of_two_operands_stay_eight_bits() {
+    for (seed, b) in [[2, 6, 6, 8], [2, 1, 1, 8], [1, 1, 1, 8]]
+        .iter()
+        .enumerate()
+    {
+        for swapped in [false, true] {
+            let mut net = Net::new(100 + seed as u64);
+            let (a, b) = (net.input(DType::I8, &[2, 6, 6, 8]), net.input(DType::I8, b));
+            let (a, b) = (net.activation(a, 0.02, 3), net.activation(b, 0.004, -128));
+            let kind = BinaryKind::Mul;
+            let operands = if swapped { [b, a] } else { [a, b] };
+            let y = net.push(Binary { kind }, &operands, &[2, 6, 6, 8]);
+            let relu = Unary {
+                kind: UnaryKind::Relu,
+                a: 0.0,
+                b: 0.0,
+            };
+            let y = net.push(relu, &[y], &[2, 6, 6, 8]);
+            net.output(y, DType::I8, 0.007, -60);
+            assert_eq!(net.check(), [OpCode::QuantizedMul]);
+        }
+    }
 }

@@ -1,0 +1,100 @@
+//! How near the outputs of two programs are.
+
+use super::calibrate::threads;
+use super::compile::QuantizeError;
+use super::record::finite_db;
+use super::{Agreement, Sample};
+use crate::bundle::Array;
+use crate::verify::{Runner, RunnerOptions};
+
+/// Sums over the samples for one output.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    signal: f64,
+    noise: f64,
+    rows: usize,
+    same: usize,
+    samples: usize,
+}
+
+impl Sums {
+    fn add(&mut self, expected: &Array, actual: &Array) {
+        let (e, a) = (expected.to_f64(), actual.to_f64());
+        self.samples += 1;
+        for (e, a) in e.iter().zip(&a) {
+            self.signal += e * e;
+            self.noise += (e - a) * (e - a);
+        }
+        // Maps have rows too, but what is largest in a row of pixels says little.
+        let width = expected.shape.last().copied().unwrap_or(0);
+        if (2..=3).contains(&expected.shape.len()) && width > 1 {
+            for (e, a) in e.chunks(width).zip(a.chunks(width)) {
+                self.rows += 1;
+                self.same += usize::from(largest(e) == largest(a));
+            }
+        }
+    }
+}
+
+/// The first of the greatest elements.
+fn largest(row: &[f64]) -> usize {
+    let mut best = 0;
+    for (i, v) in row.iter().enumerate() {
+        if *v > row[best] {
+            best = i;
+        }
+    }
+    best
+}
+
+/// A program with what it gives.
+pub(super) struct Outputs {
+    /// For each sample, for each output.
+    arrays: Vec<Vec<Array>>,
+}
+
+/// The outputs of a program on all samples.
+pub(super) fn outputs(program: &[u8], samples: &[Sample]) -> Result<Outputs, QuantizeError> {
+    let mut runner = Runner::from_bytes(
+        program,
+        &RunnerOptions {
+            threads: threads(),
+            ..Default::default()
+        },
+    )?;
+    let count = runner.program().outputs().len();
+    let mut arrays = Vec::new();
+    for sample in samples {
+        let failed = |cause| QuantizeError::Run {
+            sample: sample.name.clone(),
+            cause,
+        };
+        let inputs: Vec<&Array> = sample.inputs.iter().collect();
+        runner.set_inputs(&inputs).map_err(failed)?;
+        if !sample.continues {
+            runner.reset();
+        }
+        runner.run().map_err(failed)?;
+        let outputs: Result<_, _> = (0..count).map(|i| runner.output(i)).collect();
+        arrays.push(outputs.map_err(failed)?);
+    }
+    Ok(Outputs { arrays })
+}
+
+/// The agreement of two programs' outputs, of these names, over the samples of both.
+pub(super) fn agreement(names: &[String], expected: &Outputs, actual: &Outputs) -> Vec<Agreement> {
+    let mut sums = vec![Sums::default(); names.len()];
+    for (e, a) in expected.arrays.iter().zip(&actual.arrays) {
+        for (sums, (e, a)) in sums.iter_mut().zip(e.iter().zip(a)) {
+            sums.add(e, a);
+        }
+    }
+    let of = |(name, s): (&String, Sums)| Agreement {
+        output: name.clone(),
+        snr_db: finite_db(10.0 * (s.signal / s.noise).log10()),
+        top1: (s.rows > 0).then(|| s.same as f64 / s.rows as f64),
+        rows: s.rows,
+        samples: s.samples,
+    };
+    names.iter().zip(sums).map(of).collect()
+}

@@ -1,0 +1,441 @@
+//! The whole way from a float graph and samples to an integer program.
+
+use super::agreement::{Outputs, agreement, outputs};
+use super::bias::{LayerError, correct, measure};
+use super::equalise::equalise;
+use super::insert::{count_integer, insert, quantise_weights};
+use super::range::{Chosen, choose};
+use super::record::finite_db;
+use super::scheme::{Layer, Scheme};
+use super::weights::Rounded;
+use super::{
+    Agreement, CalibrationRecord, FloatLayer, Histogram, LayerRecord, Options, Parameters, Record,
+    Sample, Technique, TensorRecord, calibrate,
+};
+use crate::bundle::sha256_hex;
+use crate::emit::EmitError;
+use crate::ir::{Graph, MAIN, ValueId};
+use crate::passes;
+use crate::verify::RunnerError;
+use crate::{CompileError, CompileOptions, Compiled, compile_graph};
+use cygnet_format::Op;
+use std::collections::BTreeMap;
+
+/// Fewer samples than this say little about ranges.
+const FEW_SAMPLES: usize = 16;
+/// One stream of samples in this many is kept back.
+const HOLD_BACK: usize = 4;
+/// What a technique gains at least to be used.
+const LEAST_GAIN_DB: f64 = 0.1;
+/// Bins of the histograms in records.
+const RECORDED_BINS: usize = 64;
+
+/// Why a model cannot be quantised.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuantizeError {
+    /// No samples.
+    #[error("there are no calibration samples")]
+    NoSamples,
+    /// The model has integers already.
+    #[error(
+        "the model is quantised already (it has DequantizeLinear): compile it with --quantize none, its integers are kept"
+    )]
+    AlreadyQuantised,
+    /// No convolution or product has constant float weights.
+    #[error(
+        "there is nothing to quantise: the model has no convolution or matrix product with constant f32 weights; compile it with --quantize none"
+    )]
+    Nothing,
+    /// An input holds an infinity or a NaN.
+    #[error(
+        "calibration sample {sample}: input `{input}` holds {value} at element {at}: remove the sample or mend it"
+    )]
+    Input {
+        /// The sample.
+        sample: String,
+        /// The model's input.
+        input: String,
+        /// The value.
+        value: f32,
+        /// Its flat index.
+        at: usize,
+    },
+    /// A tensor holds an infinity or a NaN.
+    #[error(
+        "calibration sample {sample}: `{tensor}` becomes {value} (element {at}) in the float model: without this sample, or with inputs scaled as in training, it has a range"
+    )]
+    NotFinite {
+        /// The tensor.
+        tensor: String,
+        /// The sample.
+        sample: String,
+        /// The value.
+        value: f32,
+        /// Its flat index.
+        at: usize,
+    },
+    /// A sample does not run.
+    #[error("calibration sample {sample}: {cause}")]
+    Run {
+        /// The sample.
+        sample: String,
+        /// What the engine says.
+        cause: RunnerError,
+    },
+    /// The program does not load.
+    #[error(transparent)]
+    Load(#[from] RunnerError),
+    /// The float or the integer graph does not compile.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// The observed graph does not become a program.
+    #[error(transparent)]
+    Emit(#[from] EmitError),
+}
+
+/// A quantised model.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Quantised {
+    /// The integer program.
+    pub compiled: Compiled,
+    /// The float program.
+    pub float: Compiled,
+    /// What was done.
+    pub record: Record,
+    /// What users should know, in words.
+    pub warnings: Vec<String>,
+}
+
+/// Quantises and compiles an imported float graph.
+///
+/// # Errors
+/// See [`QuantizeError`].
+pub fn compile(
+    graph: Graph,
+    choices: &CompileOptions,
+    options: &Options,
+    samples: &[Sample],
+) -> Result<Quantised, QuantizeError> {
+    check(&graph, samples)?;
+    if passes::is_quantised(&graph) {
+        return Err(QuantizeError::AlreadyQuantised);
+    }
+    let mut base = graph.clone();
+    passes::recognise(&mut base);
+    let scheme = Scheme::of(&base);
+    if scheme.layers.is_empty() {
+        return Err(QuantizeError::Nothing);
+    }
+    let float = compile_graph(graph, choices)?;
+    let kept = kept_back(samples);
+    let learn = by(samples, &kept, false);
+    let judge = Judge {
+        expected: outputs(&float.program.bytes, &by(samples, &kept, true))?,
+        samples: by(samples, &kept, true),
+        choices,
+    };
+
+    let mut attempt = Attempt::new(base, scheme, options, &learn)?;
+    let mut compiled = attempt.compile(choices)?;
+    let mut agreement = judge.agreement(&compiled)?;
+    let mut techniques = Vec::new();
+    let mut base = attempt.base.clone();
+    if equalise(&mut base, &attempt.scheme, &learn)? > 0 {
+        let scheme = Scheme::of(&base);
+        let equalised = Attempt::new(base, scheme, options, &learn)?;
+        let tried = judge.tried("equalisation", &agreement, &equalised)?;
+        if tried.technique.applied {
+            (attempt, compiled, agreement) = (equalised, tried.compiled, tried.agreement);
+        }
+        techniques.push(tried.technique);
+    }
+    let errors = attempt.measure(&learn)?;
+    {
+        let mut corrected = attempt.clone();
+        correct(&mut corrected.base, &mut corrected.scheme.layers, &errors);
+        corrected.weights = corrected.rounded();
+        let tried = judge.tried("bias correction", &agreement, &corrected)?;
+        if tried.technique.applied {
+            (attempt, compiled, agreement) = (corrected, tried.compiled, tried.agreement);
+        }
+        techniques.push(tried.technique);
+    }
+    let record = Record {
+        precision: options.precision,
+        method: options.method,
+        calibration: CalibrationRecord {
+            samples: learn.len(),
+            held_back: judge.samples.len() * usize::from(kept.contains(&false)),
+            sha256: digest(samples),
+        },
+        techniques,
+        agreement,
+        integer_steps: count_integer(&compiled.graph.blocks[MAIN.0 as usize].nodes),
+        float_layers: float_layers(&compiled.graph),
+        layers: attempt.layer_records(&errors),
+        tensors: attempt.tensor_records(),
+    };
+    let mut warnings = Vec::new();
+    if samples.len() < FEW_SAMPLES {
+        warnings.push(format!(
+            "{} calibration sample{} say little about the ranges of activations: give at least {FEW_SAMPLES}, better 100, that look like what the model will see",
+            samples.len(),
+            if samples.len() == 1 { "" } else { "s" },
+        ));
+    }
+    Ok(Quantised {
+        compiled,
+        float,
+        record,
+        warnings,
+    })
+}
+
+/// A way to quantise a graph.
+#[derive(Clone)]
+struct Attempt {
+    /// The float graph with its layers recognised.
+    base: Graph,
+    scheme: Scheme,
+    /// By the value that stands for all that share a scale.
+    ranges: BTreeMap<ValueId, (Histogram, Chosen)>,
+    /// By point.
+    parameters: BTreeMap<ValueId, Parameters>,
+    /// By layer.
+    weights: Vec<Rounded>,
+}
+
+impl Attempt {
+    fn new(
+        base: Graph,
+        scheme: Scheme,
+        options: &Options,
+        samples: &[Sample],
+    ) -> Result<Attempt, QuantizeError> {
+        let sources = scheme.sources();
+        let wanted: Vec<ValueId> = sources.values().flatten().copied().collect();
+        let seen = calibrate::histograms(&base, &wanted, samples)?;
+        let mut ranges = BTreeMap::new();
+        for (root, values) in &sources {
+            let mut all = Histogram::default();
+            values.iter().for_each(|v| all.merge(&seen[v]));
+            let chosen = choose(&all, options.method);
+            ranges.insert(*root, (all, chosen));
+        }
+        let of = |(&v, root): (&ValueId, &ValueId)| (v, ranges[root].1.parameters);
+        let mut attempt = Attempt {
+            parameters: scheme.points.iter().map(of).collect(),
+            base,
+            scheme,
+            ranges,
+            weights: Vec::new(),
+        };
+        attempt.weights = attempt.rounded();
+        Ok(attempt)
+    }
+
+    /// The weights, each rounded to the nearest integer.
+    fn rounded(&self) -> Vec<Rounded> {
+        quantise_weights(&self.base, &self.scheme, &self.parameters)
+    }
+
+    fn compile(&self, choices: &CompileOptions) -> Result<Compiled, CompileError> {
+        let graph = insert(&self.base, &self.scheme, &self.parameters, &self.weights);
+        compile_graph(graph, choices)
+    }
+
+    fn measure(&self, samples: &[Sample]) -> Result<Vec<LayerError>, QuantizeError> {
+        measure(
+            &self.base,
+            &self.scheme,
+            &self.parameters,
+            &self.weights,
+            samples,
+        )
+    }
+
+    fn layer_records(&self, errors: &[LayerError]) -> Vec<LayerRecord> {
+        let nodes = &self.base.blocks[MAIN.0 as usize].nodes;
+        let layers = self.scheme.layers.iter().zip(&self.weights).zip(errors);
+        let record = |((layer, weights), error): ((&Layer, &Rounded), &LayerError)| LayerRecord {
+            node: nodes[layer.node].source.clone(),
+            operator: nodes[layer.node].op.code().name().to_owned(),
+            weights: weights.ints.len(),
+            weight_snr_db: finite_db(weights.snr_db),
+            output_snr_db: Some(finite_db(error.snr_db)),
+        };
+        layers.map(record).collect()
+    }
+
+    fn tensor_records(&self) -> Vec<TensorRecord> {
+        let record = |(v, (seen, chosen)): (&ValueId, &(Histogram, Chosen))| {
+            let (low, high) = seen.range();
+            TensorRecord {
+                tensor: calibrate::name(&self.base, *v),
+                method: chosen.method,
+                scale: chosen.parameters.scale,
+                zero: chosen.parameters.zero,
+                seen: [low, high],
+                saturated: chosen.saturated,
+                snr_db: finite_db(chosen.snr_db),
+                histogram: seen.coarse(RECORDED_BINS),
+            }
+        };
+        self.ranges.iter().map(record).collect()
+    }
+}
+
+/// What decides between attempts: the outputs of the float program on samples that gave no ranges.
+struct Judge<'a> {
+    samples: Vec<Sample>,
+    expected: Outputs,
+    choices: &'a CompileOptions,
+}
+
+/// An attempt that was compiled and compared.
+struct Tried {
+    compiled: Compiled,
+    agreement: Vec<Agreement>,
+    technique: Technique,
+}
+
+impl Judge<'_> {
+    fn agreement(&self, compiled: &Compiled) -> Result<Vec<Agreement>, QuantizeError> {
+        let ports = compiled.graph.outputs.iter();
+        let names: Vec<String> = ports.map(|p| p.name.clone()).collect();
+        let actual = outputs(&compiled.program.bytes, &self.samples)?;
+        Ok(agreement(&names, &self.expected, &actual))
+    }
+
+    /// Compares an attempt with what there was without it.
+    fn tried(
+        &self,
+        name: &str,
+        without: &[Agreement],
+        attempt: &Attempt,
+    ) -> Result<Tried, QuantizeError> {
+        let compiled = attempt.compile(self.choices)?;
+        let agreement = self.agreement(&compiled)?;
+        let mean =
+            |of: &[Agreement]| of.iter().map(|a| a.snr_db).sum::<f64>() / of.len().max(1) as f64;
+        let snr_db = [mean(without), mean(&agreement)];
+        let applied = snr_db[1] >= snr_db[0] + LEAST_GAIN_DB;
+        let technique = Technique {
+            name: name.to_owned(),
+            applied,
+            snr_db,
+            reason: if applied {
+                "lowers the error of the outputs".to_owned()
+            } else {
+                format!("gains less than {LEAST_GAIN_DB} dB")
+            },
+        };
+        Ok(Tried {
+            compiled,
+            agreement,
+            technique,
+        })
+    }
+}
+
+/// Refuses samples that say nothing.
+fn check(graph: &Graph, samples: &[Sample]) -> Result<(), QuantizeError> {
+    if samples.is_empty() {
+        return Err(QuantizeError::NoSamples);
+    }
+    for sample in samples {
+        for (port, array) in graph.inputs.iter().zip(&sample.inputs) {
+            if !array.dtype.is_float() {
+                continue;
+            }
+            let values = array.to_f32();
+            if let Some(at) = values.iter().position(|v| !v.is_finite()) {
+                return Err(QuantizeError::Input {
+                    sample: sample.name.clone(),
+                    input: port.name.clone(),
+                    value: values[at],
+                    at,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The samples on which agreement is measured: whole streams, spread evenly; all when there are too few to spare any.
+fn kept_back(samples: &[Sample]) -> Vec<bool> {
+    let mut stream = 0;
+    let streams = samples.iter().enumerate().map(|(i, s)| {
+        stream += usize::from(i > 0 && !s.continues);
+        stream
+    });
+    let kept: Vec<bool> = streams.map(|s| s % HOLD_BACK == HOLD_BACK - 1).collect();
+    if kept.contains(&true) {
+        kept
+    } else {
+        vec![true; samples.len()]
+    }
+}
+
+/// The samples kept back or not; all when all are kept back.
+fn by(samples: &[Sample], kept: &[bool], which: bool) -> Vec<Sample> {
+    let all = kept.iter().all(|k| *k);
+    let chosen = samples
+        .iter()
+        .zip(kept)
+        .filter(|(_, k)| all || **k == which);
+    chosen.map(|(s, _)| s.clone()).collect()
+}
+
+/// SHA-256 over the shapes and elements of all samples.
+fn digest(samples: &[Sample]) -> String {
+    let mut bytes = Vec::new();
+    for array in samples.iter().flat_map(|s| &s.inputs) {
+        bytes.extend(array.dtype.name().bytes());
+        for &d in &array.shape {
+            bytes.extend((d as u64).to_le_bytes());
+        }
+        bytes.extend(&array.data);
+    }
+    sha256_hex(&bytes)
+}
+
+/// What computes with floats in a compiled graph, and why.
+pub(super) fn float_layers(graph: &Graph) -> Vec<FloatLayer> {
+    let float = |v: &ValueId| graph.ty(*v).dtype.is_float();
+    let nodes = graph.blocks.iter().flat_map(|b| &b.nodes);
+    let stays = nodes.filter_map(|node| {
+        let reason = match &node.op {
+            // The borders between integers and floats, and what only moves elements.
+            Op::QuantizeLinear(_)
+            | Op::DequantizeLinear(_)
+            | Op::Reshape(_)
+            | Op::Transpose(_)
+            | Op::Slice(_)
+            | Op::Concat(_)
+            | Op::Expand(_)
+            | Op::Tile(_)
+            | Op::Gather(_)
+            | Op::Pad(_) => return None,
+            Op::MatMul(_) | Op::Attention(_) => "both operands are computed",
+            Op::Conv(_) | Op::DepthwiseConv(_) | Op::SeparableConv(_) | Op::WinogradConv(_) => {
+                "its weights or its bias are not constant"
+            }
+            Op::Softmax(_) => "exponentials of 8 bits are too coarse",
+            Op::LayerNorm(_) | Op::GroupNorm(_) | Op::Lrn(_) | Op::LpNorm(_) => {
+                "means and variances of 8 bits are too coarse"
+            }
+            Op::Lstm(_) | Op::Gru(_) | Op::Rnn(_) => "errors of its state would add up over time",
+            _ => "the operator has no 8-bit form",
+        };
+        let computes = node.outputs.iter().flatten().any(float);
+        computes.then(|| FloatLayer {
+            node: node.source.clone(),
+            operator: node.op.code().name().to_owned(),
+            reason: reason.to_owned(),
+        })
+    });
+    stays.collect()
+}

@@ -1,0 +1,138 @@
+//! What a quantisation did, for people, machines and later stages.
+
+use super::{Method, Precision};
+use serde::{Deserialize, Serialize};
+
+/// What a quantisation did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Arithmetic.
+    pub precision: Precision,
+    /// How ranges were to be found.
+    pub method: Method,
+    /// The samples.
+    pub calibration: CalibrationRecord,
+    /// What was tried beyond ranges, and whether it helped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub techniques: Vec<Technique>,
+    /// How near the outputs are to those of the float model, measured on the compiled program.
+    pub agreement: Vec<Agreement>,
+    /// Steps of the compiled program that compute with integers.
+    pub integer_steps: usize,
+    /// Steps that compute with floats, and why.
+    pub float_layers: Vec<FloatLayer>,
+    /// Convolutions and products that became integer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<LayerRecord>,
+    /// Tensors that became integer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tensors: Vec<TensorRecord>,
+}
+
+impl Record {
+    /// The record without its lists of layers and tensors.
+    pub fn summary(&self) -> Record {
+        Record {
+            layers: Vec::new(),
+            tensors: Vec::new(),
+            ..self.clone()
+        }
+    }
+}
+
+/// Calibration samples.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CalibrationRecord {
+    /// Samples that gave the ranges.
+    pub samples: usize,
+    /// Samples kept back, on which agreement is measured; when it is 0, all were used for both.
+    pub held_back: usize,
+    /// SHA-256 of shapes and elements of all samples in their order.
+    pub sha256: String,
+}
+
+/// A step towards accuracy.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Technique {
+    /// Its name.
+    pub name: String,
+    /// Whether the result has it.
+    pub applied: bool,
+    /// Signal to noise of the outputs without and with it, in decibels, on the samples kept back.
+    pub snr_db: [f64; 2],
+    /// What was decided, in words.
+    pub reason: String,
+}
+
+/// An output of the integer program next to the float program's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Agreement {
+    /// The output.
+    pub output: String,
+    /// Signal to noise over all samples, in decibels; 200 when equal.
+    pub snr_db: f64,
+    /// Part of the rows (vectors of the last axis) whose greatest element is the same, where rows have at least two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top1: Option<f64>,
+    /// Rows that `top1` counts.
+    pub rows: usize,
+    /// Samples compared.
+    pub samples: usize,
+}
+
+/// A step that stays float.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FloatLayer {
+    /// The model's node.
+    pub node: String,
+    /// The operator.
+    pub operator: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A convolution or product with 8-bit weights.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LayerRecord {
+    /// The model's node.
+    pub node: String,
+    /// The float operator that it was.
+    pub operator: String,
+    /// Elements of the weights.
+    pub weights: usize,
+    /// Signal to noise of the 8-bit weights, in decibels.
+    pub weight_snr_db: f64,
+    /// Signal to noise of the layer's result in decibels when nothing but the layer is quantised: its input, its weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_snr_db: Option<f64>,
+}
+
+/// The range of an 8-bit tensor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TensorRecord {
+    /// The model's tensor, or the compiler's name for one that the model does not have.
+    pub tensor: String,
+    /// The method that gave the range.
+    pub method: Method,
+    /// Scale.
+    pub scale: f32,
+    /// Zero point.
+    pub zero: i32,
+    /// Least and greatest value seen.
+    pub seen: [f32; 2],
+    /// Part of the values that lies outside the range.
+    pub saturated: f64,
+    /// Signal to noise of quantising it, in decibels; 200 when nothing is lost.
+    pub snr_db: f64,
+    /// Values seen, in equal bins from the least to the greatest.
+    pub histogram: Vec<u64>,
+}
+
+/// Decibels for JSON, which has no infinity.
+pub(super) fn finite_db(db: f64) -> f64 {
+    if db.is_nan() {
+        0.0
+    } else {
+        db.clamp(-200.0, 200.0)
+    }
+}
