@@ -30,12 +30,15 @@ pub(super) fn name(graph: &Graph, v: ValueId) -> String {
     }
 }
 
+/// Gets a sample's index, a value and its elements.
+pub(super) type Show<'a> = dyn FnMut(usize, ValueId, &[f32]) -> Result<(), QuantizeError> + 'a;
+
 /// Runs the graph as it is, without passes, on every sample and shows the wanted f32 values: sample, value, elements.
 pub(super) fn observe(
     graph: &Graph,
     wanted: &[ValueId],
     samples: &[Sample],
-    show: &mut dyn FnMut(usize, ValueId, &[f32]) -> Result<(), QuantizeError>,
+    show: &mut Show<'_>,
 ) -> Result<(), QuantizeError> {
     let mut packed = graph.clone();
     fold_constants(&mut packed, Fold::All);
