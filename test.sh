@@ -125,6 +125,7 @@ fi
 [ $conformance -eq 1 ] && step conformance cargo test -p cygnet-tests --test conformance -- --nocapture
 [ $real -eq 1 ] && step real cargo test -p cygnet-tests --test real_models --test tflite -- --nocapture --test-threads=2
 [ $real -eq 1 ] && step quantised cargo test -p cygnet-tests --test quantisation -- --nocapture --test-threads=2
+[ $real -eq 1 ] && step compressed cargo test -p cygnet-tests --test compression -- --nocapture --test-threads=2
 [ $cross -eq 1 ] && step cross tests/cross.sh
 [ $size -eq 1 ] && step size tests/size.sh
 [ -n "$fuzz" ] && step fuzz run_fuzz

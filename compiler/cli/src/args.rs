@@ -81,6 +81,10 @@ const COMPILE_HELP: &str = "Examples:
       Labels and normalisation travel in the bundle: `cygnet run net.cygnet --input cat.jpg` needs no flags.
   cygnet compile net.onnx -o net.cygnet --quantize int8 --calibrate photos
       8-bit weights and activations; a hundred pictures like those the model will see give the ranges.
+  cygnet compile bert.onnx -o bert.cygnet --quantize dynamic
+      8-bit weights, and matrix products of integers whose ranges are found while they run: needs no data.
+  cygnet compile net.onnx -o net.cygnet --quantize int4 --weight-group 64
+      4-bit weights with a scale for 64 of them; `int8-weights`, `fp16` and `palette` lose less or other things.
 
 Bounds LO..HI include both ends. Sizes take K, M, G (powers of 1024). Nothing is written when something fails.";
 
@@ -149,11 +153,21 @@ pub struct Demo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs)]
 pub enum Quantize {
+    /// As the model is.
     None,
+    /// 8-bit weights and activations, calibrated with `--calibrate`.
     Int8,
+    /// 8-bit weights; matrix products quantise their input while they run.
     Dynamic,
+    /// 8-bit weights, float arithmetic.
+    Int8Weights,
+    /// 4-bit weights in groups, float arithmetic.
     Int4,
+    /// Half-precision weights, float arithmetic.
     Fp16,
+    /// Weights from tables of 16 values, float arithmetic.
+    Palette,
+    /// Chooses by `--max-drop`.
     Auto,
 }
 
@@ -246,9 +260,15 @@ pub struct Compile {
     /// Arithmetic of the compiled model.
     #[arg(long, value_enum, default_value = "none")]
     pub quantize: Quantize,
-    /// Calibration data for `--quantize int8`: a folder of pictures, sounds or arrays, or an .npz with an axis of samples.
+    /// Calibration data for `--quantize int8` (other arithmetic is compared on them): a folder of pictures, sounds or arrays, or an .npz with an axis of samples.
     #[arg(long, value_name = "DIR|FILE.npz")]
     pub calibrate: Option<PathBuf>,
+    /// Weights of a column that share a scale with `--quantize int4`: a multiple of 16.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(16..=1 << 16))]
+    pub weight_group: u32,
+    /// Groups of `--quantize int4` have an offset besides their scale: nearer, and larger.
+    #[arg(long)]
+    pub asymmetric: bool,
     /// How ranges of activations are found: `auto`, `min-max`, `percentile-99.99`, `mse`, `entropy`.
     #[arg(long, value_name = "METHOD", default_value = "auto")]
     pub calibration_method: Method,

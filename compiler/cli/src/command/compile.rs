@@ -11,7 +11,7 @@ use cygnet_compiler::bundle::{
     Trace, build, memory_map, write_atomically,
 };
 use cygnet_compiler::import::{ConstantInput, DimSpec, ImportOptions, InputSpec};
-use cygnet_compiler::quantize::{self, Agreement, Method, Precision, Quantised, Record};
+use cygnet_compiler::quantize::{self, Agreement, Format, Method, Precision, Quantised, Record};
 use cygnet_compiler::{CompileError, CompileOptions, Compiled};
 use cygnet_format::DType;
 use cygnet_format::program::Program;
@@ -236,8 +236,14 @@ fn option_words(args: &Compile) -> Vec<String> {
         };
         words.push(format!("--const {short}"));
     }
-    if args.quantize == Quantize::Int8 {
-        words.push("--quantize int8".to_owned());
+    if args.quantize != Quantize::None {
+        words.push(format!("--quantize {}", quantize_name(args.quantize)));
+        if args.quantize == Quantize::Int4 {
+            words.push(format!("--weight-group {}", args.weight_group));
+            if args.asymmetric {
+                words.push("--asymmetric".to_owned());
+            }
+        }
         let name = args.calibrate.as_deref().and_then(Path::file_name);
         if let Some(name) = name {
             words.push(format!("--calibrate {}", name.to_string_lossy()));
@@ -250,6 +256,13 @@ fn option_words(args: &Compile) -> Vec<String> {
         words.push(format!("--target {}", target_name(args.target)));
     }
     words
+}
+
+fn quantize_name(quantize: Quantize) -> String {
+    use clap::ValueEnum;
+    quantize
+        .to_possible_value()
+        .map_or_else(String::new, |v| v.get_name().to_owned())
 }
 
 fn target_name(target: Target) -> String {
@@ -316,11 +329,6 @@ fn decode_name(decode: Decode) -> &'static str {
 
 /// Refuses combinations of flags that make no sense.
 fn check_quantization(args: &Compile) -> Result<()> {
-    let named = |q: Quantize| {
-        use clap::ValueEnum;
-        q.to_possible_value()
-            .map_or_else(String::new, |v| v.get_name().to_owned())
-    };
     if args.max_drop.is_some() {
         return Err(usage(
             "--max-drop belongs to --quantize auto, which is not built in this version",
@@ -330,19 +338,45 @@ fn check_quantization(args: &Compile) -> Result<()> {
         Quantize::None if args.calibrate.is_some() => Err(usage(
             "--calibrate belongs to --quantize int8: add it, or leave --calibrate out",
         )),
+        Quantize::Int4 if !args.weight_group.is_multiple_of(16) => Err(usage(format!(
+            "--weight-group {}: a group is a multiple of 16, such as 32, 64 or 128",
+            args.weight_group
+        ))),
+        other if args.asymmetric && other != Quantize::Int4 => Err(usage(
+            "--asymmetric belongs to --quantize int4: add it, or leave --asymmetric out",
+        )),
         Quantize::Int8 if args.calibrate.is_none() => Err(usage(
             "--quantize int8 needs data that look like what the model will see: add --calibrate DIR (pictures, sounds or .npy arrays) or --calibrate FILE.npz (an array with an axis of samples for each input)",
         )),
-        Quantize::None | Quantize::Int8 => Ok(()),
-        other => Err(usage(format!(
-            "--quantize {}: only `none` and `int8` are built in this version",
-            named(other)
-        ))),
+        Quantize::Auto => Err(usage(
+            "--quantize auto is not built in this version: name an arithmetic",
+        )),
+        _ => Ok(()),
     }
 }
 
-/// Quantises with the samples that `--calibrate` names.
-fn int8(
+/// How weights are stored, where nothing but them is quantised beforehand.
+fn weight_format(args: &Compile) -> Option<Format> {
+    Some(match args.quantize {
+        Quantize::None | Quantize::Int8 | Quantize::Auto => return None,
+        Quantize::Dynamic => Format::Dynamic,
+        Quantize::Int8Weights => Format::Integers {
+            bits: 8,
+            group: 0,
+            asymmetric: false,
+        },
+        Quantize::Int4 => Format::Integers {
+            bits: 4,
+            group: args.weight_group,
+            asymmetric: args.asymmetric,
+        },
+        Quantize::Fp16 => Format::Half,
+        Quantize::Palette => Format::Table { bits: 4 },
+    })
+}
+
+/// Quantises as `--quantize` says, with the samples that `--calibrate` names.
+fn quantise(
     args: &Compile,
     onnx: &[u8],
     choices: &CompileOptions,
@@ -353,9 +387,15 @@ fn int8(
         .map_err(|e| refused(&args.model, e.into()))?;
     let mut manifest = Manifest::default();
     manifest.describe(&graph);
-    let path = args.calibrate.as_deref().unwrap_or(Path::new(""));
     let limit = args.calibration_samples as usize;
-    let samples = calibration::read(path, &manifest, wish, limit)?;
+    let samples = match &args.calibrate {
+        Some(path) => calibration::read(path, &manifest, wish, limit)?,
+        None => Vec::new(),
+    };
+    if let Some(format) = weight_format(args) {
+        return quantize::compress(graph, choices, format, &samples)
+            .with_context(|| format!("cannot compress {shown}"));
+    }
     let mut options = quantize::Options::default();
     options.precision = Precision::Int8;
     options.method = args.calibration_method;
@@ -370,14 +410,20 @@ fn check_agreement(args: &Compile, record: &Record) -> Result<()> {
         return Ok(());
     };
     let text = format!(
-        "{}: 8 bits lose output `{}`: its error is {} dB below it on the calibration samples",
+        "{}: --quantize {} loses output `{}`: its error is {} dB below it on the samples",
         args.model.display(),
+        quantize_name(args.quantize),
         worst.output,
         worst.snr_db.round()
     );
     if args.allow_mismatch {
         eprintln!("warning: {text}");
         return Ok(());
+    }
+    if args.quantize != Quantize::Int8 {
+        bail!(
+            "{text}, nothing was written; more bits or smaller groups lose less, --calibrate compares on real inputs, --allow-mismatch writes the bundle all the same"
+        );
     }
     bail!(
         "{text}, nothing was written; are the samples prepared as the model was trained (--mean, --std, --scale)? --calibration-method min-max keeps outliers, --allow-mismatch writes the bundle all the same"
@@ -407,9 +453,9 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
     let choices = compiler_options(options);
     let wish = feed::wish(&args.media, None);
     let mut quantised = None;
-    let compiled = if args.quantize == Quantize::Int8 {
+    let compiled = if args.quantize != Quantize::None {
         progress.set_message("quantising");
-        let done = int8(args, &onnx, &choices, &wish)?;
+        let done = quantise(args, &onnx, &choices, &wish)?;
         for warning in &done.warnings {
             if !quiet {
                 eprintln!("warning: {warning}");

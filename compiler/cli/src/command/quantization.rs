@@ -1,6 +1,7 @@
 //! A quantisation in words.
 
-use cygnet_compiler::quantize::Record;
+use crate::sizes;
+use cygnet_compiler::quantize::{Precision, Record};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -17,15 +18,19 @@ pub fn describe(record: &Record) -> String {
 
 fn write_lines(out: &mut String, record: &Record) -> std::fmt::Result {
     let c = &record.calibration;
-    writeln!(
-        out,
-        "  int8: {} layers from {} calibration samples ({}); {} integer steps, {} float",
-        record.layers.len(),
-        c.samples,
-        record.method,
-        record.integer_steps,
-        record.float_layers.len()
-    )?;
+    if record.precision == Precision::Int8 {
+        writeln!(
+            out,
+            "  int8: {} layers from {} calibration samples ({}); {} integer steps, {} float",
+            record.layers.len(),
+            c.samples,
+            record.method,
+            record.integer_steps,
+            record.float_layers.len()
+        )?;
+    } else {
+        write_stored(out, record)?;
+    }
     for a in &record.agreement {
         write!(
             out,
@@ -63,6 +68,28 @@ fn write_lines(out: &mut String, record: &Record) -> std::fmt::Result {
             write!(named, " and {} more", nodes.len() - NAMED)?;
         }
         writeln!(out, "  stays float: {operator} ({named}): {reason}")?;
+    }
+    Ok(())
+}
+
+/// How the weights of layers are stored, a line for each way.
+fn write_stored(out: &mut String, record: &Record) -> std::fmt::Result {
+    let mut ways: BTreeMap<&str, (usize, usize, usize, f64)> = BTreeMap::new();
+    for layer in &record.layers {
+        let way = layer.stored.as_deref().unwrap_or_default();
+        let (layers, weights, bytes, worst) = ways.entry(way).or_insert((0, 0, 0, f64::INFINITY));
+        *layers += 1;
+        *weights += layer.weights;
+        *bytes += layer.bytes.unwrap_or(0);
+        *worst = worst.min(layer.weight_snr_db);
+    }
+    for (way, (layers, weights, bytes, worst)) in ways {
+        writeln!(
+            out,
+            "  {way}: {layers} layers, {weights} weights in {} ({:.2} bits each), {worst:.1} dB or more above their error",
+            sizes::show(bytes as u64),
+            bytes as f64 * 8.0 / weights.max(1) as f64
+        )?;
     }
     Ok(())
 }

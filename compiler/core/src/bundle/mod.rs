@@ -11,6 +11,7 @@ mod text;
 mod zip_file;
 
 pub use array::Array;
+pub(crate) use build::golden_inputs;
 pub use build::{BuildError, BuiltBundle, BundleInput, QuantizedInput, build};
 pub use manifest::{
     Entry, Golden, Length, MANIFEST_VERSION, Manifest, Memory, Postprocess, Preprocess, Provenance,

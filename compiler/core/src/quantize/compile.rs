@@ -47,6 +47,16 @@ pub enum QuantizeError {
         "there is nothing to quantise: the model has no convolution or matrix product with constant f32 weights; compile it with --quantize none"
     )]
     Nothing,
+    /// No layer has weights that are worth compressing.
+    #[error(
+        "there is nothing to compress: no layer has enough constant f32 weights; compile the model with --quantize none"
+    )]
+    NothingToCompress,
+    /// An input is too large to make up.
+    #[error(
+        "input `{0}` is too large to measure agreement on made-up values: give samples, or smaller bounds"
+    )]
+    TooLarge(String),
     /// An input holds an infinity or a NaN.
     #[error(
         "calibration sample {sample}: input `{input}` holds {value} at element {at}: remove the sample or mend it"
@@ -265,6 +275,7 @@ impl Attempt {
             weights: weights.ints.len(),
             weight_snr_db: finite_db(weights.snr_db),
             output_snr_db: Some(finite_db(error.snr_db)),
+            ..LayerRecord::default()
         };
         layers.map(record).collect()
     }
@@ -341,7 +352,7 @@ impl Judge<'_> {
 }
 
 /// Refuses samples that say nothing.
-fn check(graph: &Graph, samples: &[Sample]) -> Result<(), QuantizeError> {
+pub(super) fn check(graph: &Graph, samples: &[Sample]) -> Result<(), QuantizeError> {
     if samples.is_empty() {
         return Err(QuantizeError::NoSamples);
     }

@@ -1,4 +1,5 @@
-//! Quantisation of float models after training: ranges from calibration samples, integers from ranges.
+//! Quantisation of float models after training: ranges from calibration samples, integers from ranges; and weights of
+//! few bits in programs that stay float, which need no samples ([`compress`]).
 //!
 //! The float graph is simplified until it says what it means (batch norms folded, biases fused), run over calibration
 //! samples while every tensor that becomes 8-bit is watched, and given QuantizeLinear and DequantizeLinear pairs and
@@ -12,6 +13,7 @@ mod agreement;
 mod bias;
 mod calibrate;
 mod compile;
+mod compress;
 mod equalise;
 mod histogram;
 mod insert;
@@ -23,6 +25,7 @@ mod tests;
 mod weights;
 
 pub use compile::{Quantised, QuantizeError, compile};
+pub use compress::{Format, compress};
 pub use histogram::{BINS, Histogram, NotFinite};
 pub use range::{Chosen, Parameters};
 pub use record::{
@@ -45,7 +48,7 @@ pub struct Sample {
 
 /// Arithmetic of a compiled model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Precision {
     /// As the model is.
@@ -53,6 +56,16 @@ pub enum Precision {
     None,
     /// 8-bit weights and activations, calibrated.
     Int8,
+    /// 8-bit weights; activations of products are 8-bit by the range that each row has at run time.
+    Dynamic,
+    /// 8-bit weights, float arithmetic.
+    Int8Weights,
+    /// 4-bit weights in groups, float arithmetic.
+    Int4,
+    /// Half-precision weights, float arithmetic.
+    Fp16,
+    /// Weights from small tables, float arithmetic.
+    Palette,
 }
 
 /// How the range of a tensor is found from what calibration saw of it.

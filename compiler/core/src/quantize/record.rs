@@ -91,7 +91,7 @@ pub struct FloatLayer {
     pub reason: String,
 }
 
-/// A convolution or product with 8-bit weights.
+/// A layer whose weights are quantised.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LayerRecord {
     /// The model's node.
@@ -100,8 +100,14 @@ pub struct LayerRecord {
     pub operator: String,
     /// Elements of the weights.
     pub weights: usize,
-    /// Signal to noise of the 8-bit weights, in decibels.
+    /// Signal to noise of the quantised weights, in decibels.
     pub weight_snr_db: f64,
+    /// How the weights are stored, where layers of a model differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<String>,
+    /// Bytes of the stored weights, scales and tables counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<usize>,
     /// Signal to noise of the layer's result in decibels when nothing but the layer is quantised: its input, its weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_snr_db: Option<f64>,

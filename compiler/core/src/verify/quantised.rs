@@ -19,6 +19,8 @@ pub struct Quantisation {
     pub rounds: bool,
     /// True when floats are computed with, so that instruction sets may differ in the last bits before they round.
     pub floats: bool,
+    /// True when rows are quantised by a range that they have at run time.
+    pub dynamic: bool,
     /// The quantisation step of every output, where it has one.
     pub steps: Vec<Option<f32>>,
 }
@@ -47,6 +49,7 @@ impl Quantisation {
                     n.op,
                     Op::QuantizeLinear(_)
                         | Op::DynamicQuantizeLinear(_)
+                        | Op::DynamicMatMul(_)
                         | Op::Requantize(_)
                         | Op::QuantizedConv(_)
                         | Op::QuantizedDepthwise(_)
@@ -57,6 +60,7 @@ impl Quantisation {
                 )
             }),
             floats: nodes().any(computes),
+            dynamic: nodes().any(|n| matches!(n.op, Op::DynamicMatMul(_))),
             steps: graph
                 .outputs
                 .iter()
