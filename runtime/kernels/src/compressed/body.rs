@@ -130,20 +130,27 @@ unsafe fn expand_integers<I: Unpack, const BITS: u32>(p: &Panel, out: *mut f32) 
             let mut k = first;
             while k < end {
                 let words = p.codes.cast::<u32>().add(k / per * PANEL);
+                let count = per.min(end - k);
                 for j in 0..vectors {
                     let w = I::words(words.add(j * I::LANES));
                     let out = out.add(k * PANEL + j * I::LANES);
-                    let mut put = |t: usize| {
-                        let mut v = I::mul(I::signed::<BITS>(w, t), scale[j]);
-                        if !p.offsets.is_null() {
-                            v = I::add(v, offset[j]);
-                        }
-                        I::store(out.add(t * PANEL), v);
-                    };
-                    if k + per <= end {
-                        (0..per).for_each(&mut put);
+                    // A macro, as the inside of a closure is compiled without the instructions. Loops of a constant
+                    // count become shifts by constants.
+                    macro_rules! put {
+                        ($t:ident in $count:expr) => {
+                            for $t in 0..$count {
+                                let mut v = I::mul(I::signed::<BITS>(w, $t), scale[j]);
+                                if !p.offsets.is_null() {
+                                    v = I::add(v, offset[j]);
+                                }
+                                I::store(out.add($t * PANEL), v);
+                            }
+                        };
+                    }
+                    if count == per {
+                        put!(t in per);
                     } else {
-                        (0..end - k).for_each(&mut put);
+                        put!(t in count);
                     }
                 }
                 k += per;
@@ -164,8 +171,14 @@ unsafe fn expand_table<I: Unpack, const BITS: u32>(p: &Panel, out: *mut f32) {
             for j in 0..PANEL / I::LANES {
                 let w = I::words(words.add(j * I::LANES));
                 let out = out.add(k * PANEL + j * I::LANES);
-                for t in 0..per.min(p.k - k) {
-                    I::store(out.add(t * PANEL), I::look_up::<BITS>(p.table, w, t));
+                if k + per <= p.k {
+                    for t in 0..per {
+                        I::store(out.add(t * PANEL), I::look_up::<BITS>(p.table, w, t));
+                    }
+                } else {
+                    for t in 0..p.k - k {
+                        I::store(out.add(t * PANEL), I::look_up::<BITS>(p.table, w, t));
+                    }
                 }
             }
             k += per;
@@ -224,21 +237,24 @@ unsafe fn gemv_halves<I: Unpack, const NV: usize, const U: usize>(
     unsafe {
         let b = p.codes.cast::<u16>();
         let mut acc = [[I::splat(0.0); NV]; U];
-        let step = |acc: &mut [I::V; NV], k: usize| {
-            let x = I::splat(*a.add(k));
-            for j in 0..NV {
-                acc[j] = I::fma(x, I::halves(b.add(k * PANEL + j * I::LANES)), acc[j]);
-            }
-        };
+        macro_rules! step {
+            ($acc:expr, $k:expr) => {{
+                let k = $k;
+                let x = I::splat(*a.add(k));
+                for j in 0..NV {
+                    $acc[j] = I::fma(x, I::halves(b.add(k * PANEL + j * I::LANES)), $acc[j]);
+                }
+            }};
+        }
         let mut k = 0;
         while k + U <= p.k {
-            for (u, acc) in acc.iter_mut().enumerate() {
-                step(acc, k + u);
+            for u in 0..U {
+                step!(acc[u], k + u);
             }
             k += U;
         }
         while k < p.k {
-            step(&mut acc[0], k);
+            step!(acc[0], k);
             k += 1;
         }
         let sum = joined::<I, NV, U>(&acc);
@@ -272,17 +288,22 @@ unsafe fn gemv_integers<I: Unpack, const NV: usize, const U: usize, const BITS: 
                 for j in 1..NV {
                     w[j] = I::words(words.add(j * I::LANES));
                 }
-                let mut step = |t: usize| {
-                    let x = I::splat(*a.add(k + t));
-                    for j in 0..NV {
-                        let acc = &mut acc[t % U][j];
-                        *acc = I::fma(x, I::signed::<BITS>(w[j], t), *acc);
-                    }
-                };
-                if k + per <= end {
-                    (0..per).for_each(&mut step);
+                let count = per.min(end - k);
+                macro_rules! step {
+                    ($t:ident in $count:expr) => {
+                        for $t in 0..$count {
+                            let x = I::splat(*a.add(k + $t));
+                            for j in 0..NV {
+                                let acc = &mut acc[$t % U][j];
+                                *acc = I::fma(x, I::signed::<BITS>(w[j], $t), *acc);
+                            }
+                        }
+                    };
+                }
+                if count == per {
+                    step!(t in per);
                 } else {
-                    (0..end - k).for_each(&mut step);
+                    step!(t in count);
                 }
                 k += per;
             }

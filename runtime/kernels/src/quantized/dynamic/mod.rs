@@ -112,7 +112,7 @@ struct Task {
 }
 
 /// Most rows of a tile.
-const ROWS: usize = 4;
+const ROWS: usize = 6;
 
 /// Bytes of quantised rows that stay in the cache while panels pass over them.
 const BLOCK: usize = 128 << 10;
@@ -126,8 +126,15 @@ trait Tile {
     const HEIGHT: usize;
     /// Whether values are held in 16 bits, not in 8.
     const WIDE: bool;
-    /// Sums of the products of rows `x` of `k` values (the last of which may repeat) and a panel `w`.
-    unsafe fn sums(x: &[*const u8; ROWS], w: *const i8, k: usize, sums: &mut [[i32; PANEL]; ROWS]);
+    /// Sums of the products of the first `rows` rows of `x`, of `k` values each, and a panel `w`; further rows repeat the
+    /// last one.
+    unsafe fn sums(
+        x: &[*const u8; ROWS],
+        rows: usize,
+        w: *const i8,
+        k: usize,
+        sums: &mut [[i32; PANEL]; ROWS],
+    );
 }
 
 /// Adding this to a float of at most 22 bits leaves its nearest integer, of two the even one, in the low bits.
@@ -212,6 +219,7 @@ unsafe fn multiply<T: Tile>(t: &Task) {
     let stride = row_words(p.k) * 4;
     let panel_len = p.k.div_ceil(GROUP) * PANEL * GROUP;
     let (lo, hi, rest) = p.activation.split();
+    let bounded = lo > f32::NEG_INFINITY || hi < f32::INFINITY;
     let block = (BLOCK / stride.max(1) / T::HEIGHT * T::HEIGHT).max(T::HEIGHT);
     let mut first = t.rows.0;
     // SAFETY: offsets stay inside the extents that the check proved.
@@ -233,15 +241,17 @@ unsafe fn multiply<T: Tile>(t: &Task) {
                 let mut row = first;
                 while row < end {
                     let rows = (end - row).min(T::HEIGHT);
-                    let x = core::array::from_fn(|i| {
-                        let row = row + i.min(rows - 1);
-                        t.values.cast::<u8>().wrapping_add(row * stride)
-                    });
+                    let mut x = [t.values.cast::<u8>(); ROWS];
+                    for (i, x) in x.iter_mut().enumerate() {
+                        *x = x.wrapping_add((row + i.min(rows - 1)) * stride);
+                    }
                     let mut sums = [[0i32; PANEL]; ROWS];
-                    T::sums(&x, w, p.k, &mut sums);
+                    T::sums(&x, rows, w, p.k, &mut sums);
                     for (i, sums) in sums.iter().enumerate().take(rows) {
                         let head = t.heads.add((row + i) * HEAD);
                         let (own, zero) = (f32::from_bits(*head as u32), *head.add(1));
+                        let at = (row + i) * p.n + column;
+                        // Loops of a constant length alone: what belongs to them stays in registers.
                         let mut v = [0f32; PANEL];
                         for j in 0..PANEL {
                             let sum = sums[j].wrapping_sub(zero.wrapping_mul(sums_of[j]));
@@ -252,15 +262,23 @@ unsafe fn multiply<T: Tile>(t: &Task) {
                                 v[j] += bias[j];
                             }
                         }
-                        let at = (row + i) * p.n + column;
                         if !t.residual.is_null() {
-                            for (j, v) in v.iter_mut().enumerate().take(n) {
-                                *v += *t.residual.add(at + j);
+                            let from = t.residual.add(at);
+                            let mut residual = [0f32; PANEL];
+                            if n == PANEL {
+                                residual = from.cast::<[f32; PANEL]>().read_unaligned();
+                            } else {
+                                core::ptr::copy_nonoverlapping(from, residual.as_mut_ptr(), n);
+                            }
+                            for j in 0..PANEL {
+                                v[j] += residual[j];
                             }
                         }
-                        for v in &mut v {
-                            *v = if *v > lo { *v } else { lo };
-                            *v = if *v < hi { *v } else { hi };
+                        if bounded {
+                            for j in 0..PANEL {
+                                v[j] = if v[j] > lo { v[j] } else { lo };
+                                v[j] = if v[j] < hi { v[j] } else { hi };
+                            }
                         }
                         if n == PANEL {
                             t.c.add(at).cast::<[f32; PANEL]>().write_unaligned(v);
@@ -287,7 +305,13 @@ impl<P: blocks::Products> Tile for Pairs<P> {
     const WIDE: bool = false;
 
     #[inline(always)]
-    unsafe fn sums(x: &[*const u8; ROWS], w: *const i8, k: usize, sums: &mut [[i32; PANEL]; ROWS]) {
+    unsafe fn sums(
+        x: &[*const u8; ROWS],
+        _rows: usize,
+        w: *const i8,
+        k: usize,
+        sums: &mut [[i32; PANEL]; ROWS],
+    ) {
         let [a, b, ..] = sums;
         let mut two = [*a, *b];
         // SAFETY: the contract of the trait.

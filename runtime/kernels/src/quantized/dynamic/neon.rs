@@ -13,7 +13,13 @@ impl Tile for Dot {
     const WIDE: bool = false;
 
     #[inline(always)]
-    unsafe fn sums(x: &[*const u8; ROWS], w: *const i8, k: usize, sums: &mut [[i32; PANEL]; ROWS]) {
+    unsafe fn sums(
+        x: &[*const u8; ROWS],
+        _rows: usize,
+        w: *const i8,
+        k: usize,
+        sums: &mut [[i32; PANEL]; ROWS],
+    ) {
         // SAFETY: rows hold whole groups of four bytes, the panel as many groups of weights; the machine has SDOT.
         unsafe {
             let mut acc = [[vdupq_n_s32(0); 4]; 4];
@@ -50,7 +56,13 @@ impl Tile for Long {
     const WIDE: bool = false;
 
     #[inline(always)]
-    unsafe fn sums(x: &[*const u8; ROWS], w: *const i8, k: usize, sums: &mut [[i32; PANEL]; ROWS]) {
+    unsafe fn sums(
+        x: &[*const u8; ROWS],
+        _rows: usize,
+        w: *const i8,
+        k: usize,
+        sums: &mut [[i32; PANEL]; ROWS],
+    ) {
         // SAFETY: rows hold whole groups of four bytes, the panel as many groups of weights.
         unsafe {
             let mut acc = [[[vdupq_n_s32(0); 2]; 4]; 2];
