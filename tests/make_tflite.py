@@ -24,7 +24,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 import cache
-from tflite_writer import KINDS, Net
+from tflite_writer import KINDS, Net, Parameters
 
 SAME, VALID = 0, 1
 NONE, RELU, RELU_N1, RELU6 = 0, 1, 2, 3
@@ -149,6 +149,15 @@ def products(n: Net) -> list[int]:
     """Dense layers."""
     x = n.input((3, 20))
     return [dense(n, x, (17, 20), RELU), dense(n, x, (4, 20), bias=False)]
+
+
+@case("i8")
+def narrow(n: Net) -> list[int]:
+    """Weights of 4 bits."""
+    x, y = n.input((2, 20)), n.input((1, 6, 6, 4))
+    w, v = n.narrow_weights((7, 20), 0.2), n.narrow_weights((5, 3, 3, 4), 0.2)
+    options = dict(padding=SAME, strideH=1, strideW=1, dilationHFactor=1, dilationWFactor=1)
+    return [n.op("FULLY_CONNECTED", [x, w, n.bias(7, x, w)]), n.op("CONV_2D", [y, v, n.bias(5, y, v)], **options)]
 
 
 @case(*EIGHT)
@@ -427,6 +436,80 @@ def shapes(n: Net) -> list[int]:
         n.op("RANK", [x], dtype=np.int32),
         n.op("RANGE", [n.constant(1), n.constant(9), n.constant(3)], dtype=np.int32),
     ]
+
+
+@case(*EIGHT, "hybrid")
+def filters(n: Net) -> list[int]:
+    """A layer that keeps the features of earlier runs."""
+    x = n.input((1, 10))
+    features = n.weights((8, 10), None, 0.3)
+    integers = n.kind == "i8"
+    time = n.random.standard_normal((8, 5)).astype(np.float32) * 0.4
+    held = Parameters(np.float32([1 / 4096])) if integers else None
+    if integers:
+        p = Parameters(np.float32([np.abs(time).max() / 32767]))
+        time = n.tensor("time", time.shape, np.int16, p, np.round(time / p.scales[0]).astype(np.int16))
+    else:
+        time = n.tensor("time", time.shape, np.float32, data=time)
+    state = n.variable((1, 40), np.int16 if integers else np.float32, held)
+    bias = n.bias(4, state, time) if integers else n.constant(np.linspace(-0.3, 0.3, 4), np.float32)
+    return [n.op("SVDF", [x, features, time, bias, state], rank=2, fusedActivationFunction=RELU)]
+
+
+@case("f32")
+def recurrent(n: Net) -> list[int]:
+    """A layer of LSTM cells whose states live on."""
+    x = n.input((2, 4, 6))
+    w = [n.weights((5, 6), None, 0.5) for _ in range(4)]
+    r = [n.weights((5, 5), None, 0.5) for _ in range(4)]
+    b = [n.weights((5,), None, 0.5) for _ in range(4)]
+    states = [n.variable((2, 5), np.float32) for _ in range(2)]
+    operands = [x, *w, *r, -1, -1, -1, *b, -1, -1, *states, -1, -1, -1, -1]
+    return [n.op("UNIDIRECTIONAL_SEQUENCE_LSTM", operands, fusedActivationFunction=4, timeMajor=False)]
+
+
+@case("f32")
+def resources(n: Net) -> list[int]:
+    """A running sum in a variable that operators read and assign."""
+    x = n.input((2, 3))
+    handle = n.op("VAR_HANDLE", [], shape=[1], dtype=np.int32, sharedName=b"sum")
+    n.graph.tensors[handle].type = KINDS.RESOURCE
+    before = n.op("READ_VARIABLE", [handle], shape=[2, 3])
+    after = n.op("ADD", [before, x])
+    n.op("ASSIGN_VARIABLE", [handle, after], outputs=0)
+    n.begin("sum", np.arange(6, dtype=np.float32).reshape(2, 3))
+    return [n.op("MUL", [after, n.constant(0.5, np.float32)])]
+
+
+@case(*EIGHT)
+def deeper(n: Net) -> list[int]:
+    """Convolutions over three axes, in floats; gathered by batch, cut by length."""
+    x = n.input((2, 4, 6))
+    at = n.constant([[1, 3], [0, 2]])
+    lengths = n.constant([3, 1])
+    results = [n.op("GATHER", [x, at], like=x, axis=1, batchDims=1)]
+    if n.kind != "i8":
+        results.append(n.op("REVERSE_SEQUENCE", [x, lengths], like=x, seqDim=1, batchDim=0))
+    return results
+
+
+@case("f32")
+def volumes(n: Net) -> list[int]:
+    """A convolution of depth, height and width."""
+    x = n.input((1, 5, 6, 7, 3))
+    w = n.weights((2, 3, 3, 3, 4), 4, 0.2)
+    options = dict(strideD=1, strideH=2, strideW=1, dilationDFactor=1, dilationHFactor=1, dilationWFactor=1)
+    return [n.op("CONV_3D", [x, w, n.bias(4, x, w)], fusedActivationFunction=RELU, padding=SAME, **options)]
+
+
+@case("f32")
+def truths(n: Net) -> list[int]:
+    """Reductions of truth values, and rounding as training does."""
+    a, b = n.input((3, 5)), n.input((3, 5))
+    less = n.op("LESS", [a, b], dtype=np.bool_)
+    any_of = n.op("REDUCE_ANY", [less, n.constant([1])], dtype=np.bool_, keepDims=False)
+    all_of = n.op("REDUCE_ALL", [less, n.constant([0])], dtype=np.bool_, keepDims=True)
+    return [any_of, all_of, n.op("FAKE_QUANT", [a], min=-0.8, max=0.9, numBits=8)]
 
 
 @case("i8", "u8", "i16")

@@ -36,6 +36,8 @@ VERSIONS = {
     "LEAKY_RELU": 2,
     "PRELU": 1,
     "RESHAPE": 1,
+    "REVERSE_SEQUENCE": 1,
+    "SVDF": 3,
     "EXPAND_DIMS": 1,
     "BROADCAST_TO": 2,
     "HARD_SWISH": 1,
@@ -60,6 +62,10 @@ OPTIONS = {
     "BATCH_MATMUL": "BatchMatMul",
     "L2_NORMALIZATION": "L2Norm",
     "LOCAL_RESPONSE_NORMALIZATION": "LocalResponseNormalization",
+    "REDUCE_ALL": "Reducer",
+    "CONV_3D": "Conv3D",
+    "SVDF": "SVDF",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTM",
 }
 BITS = {"i8": (np.int8, -128, 127), "u8": (np.uint8, 0, 255), "i16": (np.int16, -32768, 32767)}
 
@@ -89,6 +95,7 @@ class Net:
         self.buffers = [schema.BufferT()]
         self.random = np.random.default_rng(7)
         self.parameters: list[Parameters | None] = []
+        self.first: Net | None = None
 
     @property
     def quantised(self) -> bool:
@@ -118,6 +125,23 @@ class Net:
         """A constant of plain numbers."""
         data = np.asarray(data, dtype)
         return self.tensor(f"constant_{len(self.graph.tensors)}", data.shape, dtype, data=data)
+
+    def variable(self, shape, dtype, parameters: Parameters | None = None) -> int:
+        """A tensor that keeps its content from run to run."""
+        i = self.tensor(f"variable_{len(self.graph.tensors)}", shape, dtype, parameters)
+        self.graph.tensors[i].isVariable = True
+        return i
+
+    def begin(self, name: str, value: np.ndarray) -> None:
+        """Gives a resource variable its first value, in a sub-graph that runs once."""
+        inner = Net("f32")
+        handle = inner.op("VAR_HANDLE", [], shape=[1], dtype=np.int32, sharedName=name.encode())
+        inner.graph.tensors[handle].type = KINDS.RESOURCE
+        inner.op("ASSIGN_VARIABLE", [handle, inner.constant(value, np.float32)], outputs=0)
+        inner.graph.name = b"begin"
+        self.first = inner
+        self.op("CALL_ONCE", [], outputs=0, initSubgraphIndex=1)
+        self.graph.operators.insert(0, self.graph.operators.pop())
 
     def range(self, name: str, low: float = -1.0, high: float = 1.0) -> Parameters:
         """Parameters of an activation."""
@@ -158,6 +182,20 @@ class Net:
             scales = spread.reshape(-1)
         q = np.clip(np.round(data / spread), -127, 127).astype(np.int8)
         return self.tensor(name, shape, np.int8, Parameters(scales, 0, axis or 0), q)
+
+    def narrow_weights(self, shape, gain: float = 1.0) -> int:
+        """Random weights of 4 bits, by output channel, two to a byte."""
+        data = self.random.standard_normal(shape).astype(np.float32) * gain
+        name = f"weights_{len(self.graph.tensors)}"
+        if self.kind == "f32":
+            return self.tensor(name, shape, np.float32, data=data)
+        other = tuple(range(1, len(shape)))
+        spread = (np.abs(data).max(axis=other, keepdims=True) / 7).astype(np.float32)
+        q = np.clip(np.round(data / spread), -7, 7).astype(np.int8).reshape(-1) & 15
+        q = np.append(q, 0) if q.size % 2 else q
+        i = self.tensor(name, shape, np.int8, Parameters(spread.reshape(-1)), (q[::2] | q[1::2] << 4).astype(np.int8))
+        self.graph.tensors[i].type = KINDS.INT4
+        return i
 
     def bias(self, n: int, x: int, w: int) -> int:
         """A random bias in the unit of the sums."""
@@ -223,7 +261,19 @@ class Net:
         """The file."""
         self.graph.outputs = outputs
         model = schema.ModelT()
-        model.version, model.buffers, model.subgraphs, model.operatorCodes = 3, self.buffers, [self.graph], []
+        graphs = [self.graph]
+        if self.first is not None:
+            graphs.append(self.first.graph)
+            self.first.graph.outputs = []
+            for tensor in self.first.graph.tensors:
+                tensor.buffer += len(self.buffers) if tensor.buffer else 0
+            for operator in self.first.graph.operators:
+                code = self.first.codes[operator.opcodeIndex]
+                if code not in self.codes:
+                    self.codes.append(code)
+                operator.opcodeIndex = self.codes.index(code)
+            self.buffers += self.first.buffers
+        model.version, model.buffers, model.subgraphs, model.operatorCodes = 3, self.buffers, graphs, []
         for name, version in self.codes:
             code, entry = getattr(CODES, name), schema.OperatorCodeT()
             entry.builtinCode, entry.deprecatedBuiltinCode, entry.version = code, min(code, 127), version

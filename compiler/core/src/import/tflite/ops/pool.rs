@@ -5,7 +5,13 @@ use super::conv::padding;
 use crate::import::error::Refusal;
 use crate::import::ops::window::{Padding, Window, axes, channels_last};
 use cygnet_format::DType;
-use cygnet_format::op::{Pool, PoolKind, UnaryKind};
+use cygnet_format::op::{Pool, PoolKind, QuantizedAveragePool, UnaryKind};
+
+/// LiteRT rounds the mean of integers half away from zero, the operator half to even: a mean so much too large is on the
+/// right side of a tie, and of nothing else.
+const AWAY_FROM_TIES: f32 = 1.0 + 1.0 / (1 << 21) as f32;
+/// Most taps of a window: means that are not on a tie are half a tap or more away from one.
+const MAX_TAPS: usize = 2048;
 
 /// `AVERAGE_POOL_2D`, `MAX_POOL_2D` and `L2_POOL_2D` (the root of the mean of squares). Padding never counts.
 pub(super) fn pool(cx: &mut OpCx<'_, '_>) -> Result<(), Refusal> {
@@ -16,10 +22,16 @@ pub(super) fn pool(cx: &mut OpCx<'_, '_>) -> Result<(), Refusal> {
     let squares = cx.op_type() == "L2_POOL_2D";
     let act = cx.option(5, 0)?;
     let q = cx.quantised(0)?;
-    let byte = matches!(cx.output_type(0)?, DType::I8 | DType::U8);
-    // The greatest of integers is that of the numbers.
-    let own = kind == PoolKind::Max && byte && act == 0 && q == cx.quantised_output(0)?;
-    let mut x = if own { cx.input(0)? } else { cx.float(0)? };
+    let kernel = vec![cx.option(4, 0)?, cx.option(3, 0)?];
+    let strides = vec![cx.option(2, 0)?, cx.option(1, 0)?];
+    let window = Window::new(kernel, strides, vec![1, 1])?;
+    let dtype = cx.output_type(0)?;
+    let input = cx.input(0)?;
+    let bytes = matches!(dtype, DType::I8 | DType::U8) && cx.dtype(input) == dtype;
+    let small = kind == PoolKind::Max || window.taps() <= MAX_TAPS;
+    // The greatest of integers is that of the numbers, and so is their mean.
+    let own = bytes && small && !squares && act == 0 && q == cx.quantised_output(0)?;
+    let mut x = if own { input } else { cx.float(0)? };
     let shape = cx.shape(x);
     if shape.len() != 4 {
         return Err(Refusal::invalid(format!(
@@ -27,9 +39,6 @@ pub(super) fn pool(cx: &mut OpCx<'_, '_>) -> Result<(), Refusal> {
             shape.len()
         )));
     }
-    let kernel = vec![cx.option(4, 0)?, cx.option(3, 0)?];
-    let strides = vec![cx.option(2, 0)?, cx.option(1, 0)?];
-    let window = Window::new(kernel, strides, vec![1, 1])?;
     let pad: Padding = padding(cx.option(0, 0)?, 2)?;
     let extent = window.place(cx, &shape[1..3], false, pad)?;
     if extent.explicit.is_some() {
@@ -41,6 +50,20 @@ pub(super) fn pool(cx: &mut OpCx<'_, '_>) -> Result<(), Refusal> {
     if squares {
         x = cx.unary(UnaryKind::Square, x);
     }
+    let ty = cx.typed(cx.dtype(x), &channels_last(shape[0], &extent.out, shape[3]))?;
+    if own && kind == PoolKind::Average {
+        let op = QuantizedAveragePool {
+            kernel: axes(&window.kernel),
+            strides: axes(&window.strides),
+            dilations: axes(&window.dilations),
+            pads: axes(&extent.pads),
+            multiplier: AWAY_FROM_TIES,
+            ..QuantizedAveragePool::default()
+        };
+        let y = cx.emit(op, &[x], ty);
+        cx.set_output(0, y);
+        return Ok(());
+    }
     let op = Pool {
         kind,
         kernel: axes(&window.kernel),
@@ -49,7 +72,6 @@ pub(super) fn pool(cx: &mut OpCx<'_, '_>) -> Result<(), Refusal> {
         pads: axes(&extent.pads),
         ..Pool::default()
     };
-    let ty = cx.typed(cx.dtype(x), &channels_last(shape[0], &extent.out, shape[3]))?;
     let mut y = cx.emit(op, &[x], ty);
     if squares {
         y = cx.unary(UnaryKind::Sqrt, y);
