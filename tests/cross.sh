@@ -11,6 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 source tests/install.sh
+source tests/toolchain.sh
 
 declare -a summary=()
 failed=0
@@ -30,15 +31,6 @@ result() {
     else
         summary+=("$1: $passed tests passed")
     fi
-}
-
-# The compiler of the distribution; rustup's stays first in PATH.
-toolchain() {
-    need rustc-web cargo-web rust-web-src
-    export RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$root/target/cross
-    # Debian's rustc has no rust-lld: rustup's serves, whatever its version.
-    lld=$(env -u RUSTC rustc --print sysroot)/lib/rustlib/$(env -u RUSTC rustc -vV | sed -n 's/^host: //p')/bin/rust-lld
-    [ -x "$lld" ] || { echo "error: rust-lld is missing below $(env -u RUSTC rustc --print sysroot)" >&2; exit 1; }
 }
 
 # libraries TARGET NAME ARGUMENT...: the unit tests of the crates that run on devices.
@@ -101,21 +93,6 @@ aarch64() {
         libraries aarch64-unknown-linux-gnu "aarch64-$cpu" -Zbuild-std --lib --tests
     done
     bits_aarch64
-}
-
-for_wasm() {
-    need wasi-libc nodejs
-    mkdir -p target/cross
-    # wasi-libc of 2022 lacks two thread functions that std names; nothing calls them, so they may become traps.
-    # The linker's path is part of cargo's fingerprint: it stays the same from run to run.
-    printf '#!/bin/sh\nexec "%s" "$@" --unresolved-symbols=ignore-all\n' "$lld" >target/cross/wasm-ld
-    chmod +x target/cross/wasm-ld
-    export CARGO_TARGET_WASM32_WASIP1_LINKER=$root/target/cross/wasm-ld
-    export CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings $root/tests/wasm/wasi-run.mjs"
-    # Where cargo tells tests to put files.
-    export WASI_FOLDER=$CARGO_TARGET_DIR/wasm32-wasip1/tmp
-    local flags="-Clink-self-contained=no -Lnative=/usr/lib/wasm32-wasi -Clink-arg=/usr/lib/wasm32-wasi/crt1-command.o"
-    export CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="$flags -Ctarget-feature=+simd128"
 }
 
 bits_wasm() {
