@@ -82,6 +82,10 @@ fn cases(model: &str) -> Vec<Expectation> {
     // One graph serves those that ask for the same shapes.
     let first = cases[0].clone();
     cases.retain(|c| c.shapes == first.shapes && c.dims == first.dims);
+    // Of lines of text those that say something.
+    if cases.iter().any(|c| c.text.is_some()) {
+        cases.retain(|c| c.text.is_some());
+    }
     cases
 }
 
@@ -153,7 +157,7 @@ fn check(model: &str, bar: &Bar) {
             eprintln!("{model} {}: {db:.1} dB from ONNX Runtime", case.case);
             assert!(db >= bar.snr_db - 6.0, "{model} {}: {db:.1} dB", case.case);
             if let Some(text) = &case.text {
-                assert_eq!(&recognised::read(got, &bytes).unwrap(), text);
+                assert_eq!(recognised::read(got, &bytes).unwrap().trim(), text.trim());
             }
         }
     }

@@ -28,6 +28,8 @@ struct Report<'a> {
     bundle_bytes: u64,
     compile_ms: f64,
     mismatches: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speed: Option<&'a quantize::Speed>,
     #[serde(flatten)]
     manifest: &'a Manifest,
 }
@@ -453,6 +455,7 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
     let choices = compiler_options(options);
     let wish = feed::wish(&args.media, None);
     let mut quantised = None;
+    let mut speed = None;
     let compiled = if args.quantize != Quantize::None {
         progress.set_message("quantising");
         let done = quantise(args, &onnx, &choices, &wish)?;
@@ -462,6 +465,7 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
             }
         }
         quantised = Some((done.float.program.bytes, done.record));
+        speed = done.speed;
         done.compiled
     } else {
         cygnet_compiler::compile(&onnx, &choices).map_err(|e| refused(&args.model, e))?
@@ -554,6 +558,7 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
                 bundle_bytes: built.bytes.len() as u64,
                 compile_ms: elapsed,
                 mismatches: &built.mismatches,
+                speed: speed.as_ref(),
                 manifest: &built.manifest,
             },
         )?;
@@ -561,7 +566,7 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
     if !quiet && !output::machine_only(args.json.as_deref()) {
         let mut text = summary(args, &built, map.steps.len(), elapsed);
         if let Some((_, record)) = &quantised {
-            text += &quantization::describe(record);
+            text += &quantization::describe(record, speed.as_ref());
         }
         output::print(&text)?;
     }

@@ -1,7 +1,7 @@
 //! A quantisation in words.
 
 use crate::sizes;
-use cygnet_compiler::quantize::{Precision, Record};
+use cygnet_compiler::quantize::{Precision, Record, Speed};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -9,14 +9,14 @@ use std::fmt::Write;
 const NAMED: usize = 3;
 
 /// What was quantised, how near it is, what stays float.
-pub fn describe(record: &Record) -> String {
+pub fn describe(record: &Record, speed: Option<&Speed>) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
-    let _ = write_lines(&mut out, record);
+    let _ = write_lines(&mut out, record, speed);
     out
 }
 
-fn write_lines(out: &mut String, record: &Record) -> std::fmt::Result {
+fn write_lines(out: &mut String, record: &Record, speed: Option<&Speed>) -> std::fmt::Result {
     let c = &record.calibration;
     if record.precision == Precision::Int8 {
         writeln!(
@@ -47,6 +47,13 @@ fn write_lines(out: &mut String, record: &Record) -> std::fmt::Result {
         }
         let kept = if c.held_back > 0 { " kept back" } else { "" };
         writeln!(out, " (float model, {} samples{kept})", a.samples)?;
+    }
+    if let Some(s) = speed {
+        writeln!(
+            out,
+            "  {:.3} ms on this machine ({}, one thread), in floats {:.3}",
+            s.quantised_ms, s.isa, s.float_ms
+        )?;
     }
     for t in &record.techniques {
         let [without, with] = t.snr_db;

@@ -5,8 +5,8 @@
 use super::linear;
 use super::rewrite::{Rewriter, rewrite};
 use crate::ir::{Graph, Node, Type};
-use cygnet_format::op::{Conv, ConvTranspose, Reshape, Transpose};
-use cygnet_format::{Axes, Dim, Op};
+use cygnet_format::op::{Conv, ConvTranspose, PackB, Reshape, Transpose};
+use cygnet_format::{Axes, DType, Dim, Op};
 use cygnet_kernels::gemm;
 
 /// Lowers transposed convolutions without overlap; gives their number.
@@ -49,11 +49,10 @@ fn rule(cx: &mut Rewriter<'_>, node: Node) -> Option<Node> {
     // `[G = 1, C, taps, O]` is the matrix `C x (taps * O)`.
     let (k, taps) = (shape[1], shape[2]);
     let n = taps * out;
-    let mut packed = vec![0.0; gemm::packed_len(k, n)];
-    if gemm::pack_b(&weights, k, n, n, 1, &mut packed).is_err() {
-        return Some(node);
-    }
-    let w = cx.constant(&[1, n.div_ceil(16), k, 16], &packed);
+    let w = cx.constant(&[1, k, n], &weights);
+    let packed = Type::fixed(DType::F32, &[1, n.div_ceil(gemm::PANEL), k, gemm::PANEL]);
+    let pack = PackB { trans: false };
+    let w = cx.emit(&node.source, pack, vec![Some(w)], packed);
     let bias = bias.iter().any(|&b| b != 0.0).then(|| {
         let repeated: Vec<f32> = bias.iter().copied().cycle().take(n).collect();
         cx.constant(&[n], &repeated)

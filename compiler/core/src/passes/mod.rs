@@ -161,10 +161,11 @@ pub fn run(graph: &mut Graph, level: Level) -> Report {
 }
 
 /// Runs what recognises a float model's layers and leaves them apart, with constant weights unpacked: the form in which
-/// it is quantised.
+/// it is quantised. Transposed convolutions that are products become such.
 pub fn recognise(graph: &mut Graph) -> Report {
     let mut report = Report::default();
     settle(graph, RECOGNISE, &mut report);
+    report.add("lower_transposed", lower_transposed(graph));
     report
 }
 

@@ -3,9 +3,15 @@
 use super::calibrate::threads;
 use super::compile::QuantizeError;
 use super::record::finite_db;
-use super::{Agreement, Sample};
+use super::{Agreement, Sample, Speed};
 use crate::bundle::Array;
 use crate::verify::{Runner, RunnerOptions};
+use std::time::{Duration, Instant};
+
+/// Time for comparing speeds.
+const PATIENCE: Duration = Duration::from_millis(400);
+/// Fewest runs of each program.
+const LEAST_RUNS: usize = 3;
 
 /// Sums over the samples for one output.
 #[derive(Clone, Copy, Default)]
@@ -53,6 +59,16 @@ pub(super) struct Outputs {
     arrays: Vec<Vec<Array>>,
 }
 
+impl Outputs {
+    /// Those of the samples that are wanted.
+    pub fn only(&self, wanted: &[bool]) -> Outputs {
+        let chosen = self.arrays.iter().zip(wanted).filter(|(_, w)| **w);
+        Outputs {
+            arrays: chosen.map(|(a, _)| a.clone()).collect(),
+        }
+    }
+}
+
 /// The outputs of a program on all samples.
 pub(super) fn outputs(program: &[u8], samples: &[Sample]) -> Result<Outputs, QuantizeError> {
     let mut runner = Runner::from_bytes(
@@ -97,4 +113,36 @@ pub(super) fn agreement(names: &[String], expected: &Outputs, actual: &Outputs) 
         samples: s.samples,
     };
     names.iter().zip(sums).map(of).collect()
+}
+
+/// The speed of a float and a quantised program on a sample, which take turns.
+pub(super) fn speed(
+    float: &[u8],
+    quantised: &[u8],
+    sample: &Sample,
+) -> Result<Speed, QuantizeError> {
+    let options = RunnerOptions::default();
+    let mut runners = [
+        Runner::from_bytes(float, &options)?,
+        Runner::from_bytes(quantised, &options)?,
+    ];
+    let inputs: Vec<&Array> = sample.inputs.iter().collect();
+    let mut least = [f64::INFINITY; 2];
+    let begin = Instant::now();
+    let mut runs = 0;
+    while runs < LEAST_RUNS || begin.elapsed() < PATIENCE {
+        for (runner, least) in runners.iter_mut().zip(&mut least) {
+            // A run may overwrite its inputs.
+            runner.set_inputs(&inputs)?;
+            let start = Instant::now();
+            runner.run()?;
+            *least = least.min(start.elapsed().as_secs_f64() * 1e3);
+        }
+        runs += 1;
+    }
+    Ok(Speed {
+        isa: runners[0].isa().to_owned(),
+        float_ms: least[0],
+        quantised_ms: least[1],
+    })
 }

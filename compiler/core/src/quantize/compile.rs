@@ -1,6 +1,6 @@
 //! The whole way from a float graph and samples to an integer program.
 
-use super::agreement::{Outputs, agreement, outputs};
+use super::agreement::{Outputs, agreement, outputs, speed};
 use super::bias::{LayerError, correct, measure};
 use super::equalise::equalise;
 use super::insert::{count_integer, insert, quantise_weights};
@@ -9,8 +9,8 @@ use super::record::finite_db;
 use super::scheme::{Layer, Scheme};
 use super::weights::Rounded;
 use super::{
-    Agreement, CalibrationRecord, FloatLayer, Histogram, LayerRecord, Options, Parameters, Record,
-    Sample, Technique, TensorRecord, calibrate,
+    Agreement, CalibrationRecord, FloatLayer, Histogram, LayerRecord, Method, Options, Parameters,
+    Record, Sample, Speed, Technique, TensorRecord, calibrate,
 };
 use crate::bundle::sha256_hex;
 use crate::emit::EmitError;
@@ -25,6 +25,8 @@ use std::collections::BTreeMap;
 const FEW_SAMPLES: usize = 16;
 /// One stream of samples in this many is kept back.
 const HOLD_BACK: usize = 4;
+/// What [`Method::Auto`] tries besides the least error of every tensor.
+const OTHER_METHODS: [Method; 2] = [Method::MinMax, Method::Percentile(99.999)];
 /// What a technique gains at least to be used.
 const LEAST_GAIN_DB: f64 = 0.1;
 /// Bins of the histograms in records.
@@ -114,6 +116,8 @@ pub struct Quantised {
     pub float: Compiled,
     /// What was done.
     pub record: Record,
+    /// How fast both are on this machine, where that was measured.
+    pub speed: Option<Speed>,
     /// What users should know, in words.
     pub warnings: Vec<String>,
 }
@@ -140,21 +144,37 @@ pub fn compile(
     }
     let float = compile_graph(graph, choices)?;
     let kept = kept_back(samples);
-    let learn = by(samples, &kept, false);
+    let learn = learning(samples, &kept);
     let judge = Judge {
-        expected: outputs(&float.program.bytes, &by(samples, &kept, true))?,
-        samples: by(samples, &kept, true),
+        expected: outputs(&float.program.bytes, samples)?,
+        samples,
+        kept: kept.clone(),
         choices,
     };
 
-    let mut attempt = Attempt::new(base, scheme, options, &learn)?;
+    let seen = Attempt::look(&base, &scheme, &learn)?;
+    let mut attempt = Attempt::new(base, scheme, &seen, options.method);
     let mut compiled = attempt.compile(choices)?;
     let mut agreement = judge.agreement(&compiled)?;
     let mut techniques = Vec::new();
+    let mut method = options.method;
+    if method == Method::Auto {
+        // What clips least tensor by tensor need not serve the outputs best.
+        for other in OTHER_METHODS {
+            let ranged = Attempt::new(attempt.base.clone(), attempt.scheme.clone(), &seen, other);
+            let tried = judge.tried(&format!("ranges by {other}"), &agreement, &ranged)?;
+            if tried.technique.applied {
+                (attempt, compiled, agreement) = (ranged, tried.compiled, tried.agreement);
+                method = other;
+            }
+            techniques.push(tried.technique);
+        }
+    }
     let mut base = attempt.base.clone();
     if equalise(&mut base, &attempt.scheme, &learn)? > 0 {
         let scheme = Scheme::of(&base);
-        let equalised = Attempt::new(base, scheme, options, &learn)?;
+        let seen = Attempt::look(&base, &scheme, &learn)?;
+        let equalised = Attempt::new(base, scheme, &seen, method);
         let tried = judge.tried("equalisation", &agreement, &equalised)?;
         if tried.technique.applied {
             (attempt, compiled, agreement) = (equalised, tried.compiled, tried.agreement);
@@ -177,17 +197,24 @@ pub fn compile(
         method: options.method,
         calibration: CalibrationRecord {
             samples: learn.len(),
-            held_back: judge.samples.len() * usize::from(kept.contains(&false)),
+            held_back: samples.len() - learn.len(),
             sha256: digest(samples),
         },
         techniques,
-        agreement,
+        agreement: agreement.kept,
         integer_steps: count_integer(&compiled.graph.blocks[MAIN.0 as usize].nodes),
         float_layers: float_layers(&compiled.graph),
         layers: attempt.layer_records(&errors),
         tensors: attempt.tensor_records(),
     };
+    let speed = speed(&float.program.bytes, &compiled.program.bytes, &samples[0])?;
     let mut warnings = Vec::new();
+    if speed.quantised_ms > speed.float_ms {
+        warnings.push(format!(
+            "on this machine ({}) the 8-bit program is slower than the float program, {:.3} against {:.3} ms: 8-bit products are fast where there is VNNI, SDOT or SMMLA; elsewhere they save memory alone",
+            speed.isa, speed.quantised_ms, speed.float_ms
+        ));
+    }
     if samples.len() < FEW_SAMPLES {
         warnings.push(format!(
             "{} calibration sample{} say little about the ranges of activations: give at least {FEW_SAMPLES}, better 100, that look like what the model will see",
@@ -199,6 +226,7 @@ pub fn compile(
         compiled,
         float,
         record,
+        speed: Some(speed),
         warnings,
     })
 }
@@ -218,22 +246,34 @@ struct Attempt {
 }
 
 impl Attempt {
+    /// A histogram for each scale, by the value that stands for all that share it.
+    fn look(
+        base: &Graph,
+        scheme: &Scheme,
+        samples: &[Sample],
+    ) -> Result<BTreeMap<ValueId, Histogram>, QuantizeError> {
+        let sources = scheme.sources();
+        let wanted: Vec<ValueId> = sources.values().flatten().copied().collect();
+        let seen = calibrate::histograms(base, &wanted, samples)?;
+        let merged = |(root, values): (&ValueId, &Vec<ValueId>)| {
+            let mut all = Histogram::default();
+            values.iter().for_each(|v| all.merge(&seen[v]));
+            (*root, all)
+        };
+        Ok(sources.iter().map(merged).collect())
+    }
+
     fn new(
         base: Graph,
         scheme: Scheme,
-        options: &Options,
-        samples: &[Sample],
-    ) -> Result<Attempt, QuantizeError> {
-        let sources = scheme.sources();
-        let wanted: Vec<ValueId> = sources.values().flatten().copied().collect();
-        let seen = calibrate::histograms(&base, &wanted, samples)?;
-        let mut ranges = BTreeMap::new();
-        for (root, values) in &sources {
-            let mut all = Histogram::default();
-            values.iter().for_each(|v| all.merge(&seen[v]));
-            let chosen = choose(&all, options.method);
-            ranges.insert(*root, (all, chosen));
-        }
+        seen: &BTreeMap<ValueId, Histogram>,
+        method: Method,
+    ) -> Attempt {
+        let chosen = |(root, all): (&ValueId, &Histogram)| {
+            let chosen = choose(all, method);
+            (*root, (all.clone(), chosen))
+        };
+        let ranges: BTreeMap<ValueId, (Histogram, Chosen)> = seen.iter().map(chosen).collect();
         let of = |(&v, root): (&ValueId, &ValueId)| (v, ranges[root].1.parameters);
         let mut attempt = Attempt {
             parameters: scheme.points.iter().map(of).collect(),
@@ -243,7 +283,7 @@ impl Attempt {
             weights: Vec::new(),
         };
         attempt.weights = attempt.rounded();
-        Ok(attempt)
+        attempt
     }
 
     /// The weights, each rounded to the nearest integer.
@@ -298,41 +338,60 @@ impl Attempt {
     }
 }
 
-/// What decides between attempts: the outputs of the float program on samples that gave no ranges.
+/// What decides between attempts: the outputs of the float program.
 struct Judge<'a> {
-    samples: Vec<Sample>,
+    samples: &'a [Sample],
+    /// Those that gave no ranges.
+    kept: Vec<bool>,
     expected: Outputs,
     choices: &'a CompileOptions,
+}
+
+/// Agreement with the float program.
+struct Measured {
+    /// On the samples that gave no ranges.
+    kept: Vec<Agreement>,
+    /// On all samples.
+    all: Vec<Agreement>,
 }
 
 /// An attempt that was compiled and compared.
 struct Tried {
     compiled: Compiled,
-    agreement: Vec<Agreement>,
+    agreement: Measured,
     technique: Technique,
 }
 
+/// The mean over outputs.
+fn mean_db(of: &[Agreement]) -> f64 {
+    of.iter().map(|a| a.snr_db).sum::<f64>() / of.len().max(1) as f64
+}
+
 impl Judge<'_> {
-    fn agreement(&self, compiled: &Compiled) -> Result<Vec<Agreement>, QuantizeError> {
+    fn agreement(&self, compiled: &Compiled) -> Result<Measured, QuantizeError> {
         let ports = compiled.graph.outputs.iter();
         let names: Vec<String> = ports.map(|p| p.name.clone()).collect();
-        let actual = outputs(&compiled.program.bytes, &self.samples)?;
-        Ok(agreement(&names, &self.expected, &actual))
+        let actual = outputs(&compiled.program.bytes, self.samples)?;
+        let (some, of_some) = (self.expected.only(&self.kept), actual.only(&self.kept));
+        Ok(Measured {
+            kept: agreement(&names, &some, &of_some),
+            all: agreement(&names, &self.expected, &actual),
+        })
     }
 
-    /// Compares an attempt with what there was without it.
+    /// Compares an attempt with what there was without it. A few samples are luck and those that gave the ranges are no
+    /// proof, so that it must be no worse on the former and better on all together.
     fn tried(
         &self,
         name: &str,
-        without: &[Agreement],
+        without: &Measured,
         attempt: &Attempt,
     ) -> Result<Tried, QuantizeError> {
         let compiled = attempt.compile(self.choices)?;
         let agreement = self.agreement(&compiled)?;
-        let mean =
-            |of: &[Agreement]| of.iter().map(|a| a.snr_db).sum::<f64>() / of.len().max(1) as f64;
-        let snr_db = [mean(without), mean(&agreement)];
-        let applied = snr_db[1] >= snr_db[0] + LEAST_GAIN_DB;
+        let snr_db = [mean_db(&without.kept), mean_db(&agreement.kept)];
+        let all = [mean_db(&without.all), mean_db(&agreement.all)];
+        let applied = snr_db[1] >= snr_db[0] && all[1] >= all[0] + LEAST_GAIN_DB;
         let technique = Technique {
             name: name.to_owned(),
             applied,
@@ -340,7 +399,7 @@ impl Judge<'_> {
             reason: if applied {
                 "lowers the error of the outputs".to_owned()
             } else {
-                format!("gains less than {LEAST_GAIN_DB} dB")
+                format!("{:.1} -> {:.1} dB on all samples", all[0], all[1])
             },
         };
         Ok(Tried {
@@ -390,13 +449,10 @@ fn kept_back(samples: &[Sample]) -> Vec<bool> {
     }
 }
 
-/// The samples kept back or not; all when all are kept back.
-fn by(samples: &[Sample], kept: &[bool], which: bool) -> Vec<Sample> {
+/// The samples that give ranges: those that are not kept back, or all when all are.
+fn learning(samples: &[Sample], kept: &[bool]) -> Vec<Sample> {
     let all = kept.iter().all(|k| *k);
-    let chosen = samples
-        .iter()
-        .zip(kept)
-        .filter(|(_, k)| all || **k == which);
+    let chosen = samples.iter().zip(kept).filter(|(_, k)| all || !**k);
     chosen.map(|(s, _)| s.clone()).collect()
 }
 
@@ -434,11 +490,16 @@ pub(super) fn float_layers(graph: &Graph) -> Vec<FloatLayer> {
             Op::Conv(_) | Op::DepthwiseConv(_) | Op::SeparableConv(_) | Op::WinogradConv(_) => {
                 "its weights or its bias are not constant"
             }
+            Op::ConvTranspose(_) => "its windows overlap",
             Op::Softmax(_) => "exponentials of 8 bits are too coarse",
             Op::LayerNorm(_) | Op::GroupNorm(_) | Op::Lrn(_) | Op::LpNorm(_) => {
                 "means and variances of 8 bits are too coarse"
             }
             Op::Lstm(_) | Op::Gru(_) | Op::Rnn(_) => "errors of its state would add up over time",
+            op if passes::is_pointwise(op) => {
+                "an operand is float, or floats alone read its result"
+            }
+            Op::Chain(_) => "an operand is float, or floats alone read its result",
             _ => "the operator has no 8-bit form",
         };
         let computes = node.outputs.iter().flatten().any(float);

@@ -29,7 +29,7 @@ pub use compress::{Format, compress};
 pub use histogram::{BINS, Histogram, NotFinite};
 pub use range::{Chosen, Parameters};
 pub use record::{
-    Agreement, CalibrationRecord, FloatLayer, LayerRecord, Record, Technique, TensorRecord,
+    Agreement, CalibrationRecord, FloatLayer, LayerRecord, Record, Speed, Technique, TensorRecord,
 };
 
 use crate::bundle::Array;

@@ -80,6 +80,18 @@ pub struct Agreement {
     pub samples: usize,
 }
 
+/// The least times of the two programs on this machine, on one thread. They are in no bundle: the same input gives the
+/// same bytes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Speed {
+    /// The float instruction set.
+    pub isa: String,
+    /// Milliseconds of the float program.
+    pub float_ms: f64,
+    /// Milliseconds of the quantised program.
+    pub quantised_ms: f64,
+}
+
 /// A step that stays float.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FloatLayer {

@@ -94,6 +94,7 @@ pub fn compress(
         compiled,
         float,
         record,
+        speed: None,
         warnings: Vec::new(),
     })
 }
