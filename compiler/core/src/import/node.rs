@@ -12,7 +12,7 @@ const MAX_FOLDED_BYTES: usize = 512 << 20;
 /// Largest operands and outputs, in bytes, of a step with nested loops that is computed at import.
 const MAX_HEAVY_BYTES: usize = 1 << 20;
 /// Sum of all outputs computed at import, in bytes.
-const MAX_FOLDED_TOTAL: usize = 1 << 30;
+pub(super) const MAX_FOLDED_TOTAL: usize = 1 << 30;
 
 /// One ONNX node under translation.
 pub(crate) struct NodeCx<'a> {

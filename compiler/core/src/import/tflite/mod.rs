@@ -16,6 +16,7 @@ mod tests;
 mod variables;
 
 use super::error::{INVALID, Refusal};
+use super::node::MAX_FOLDED_TOTAL;
 use super::tensor::{self, short};
 use super::{
     Entry, Format, ImportError, ImportOptions, Importer, MAX_NODES, NEWEST_OPSET, NodeCx, Problem,
@@ -113,7 +114,10 @@ fn importer(bytes: &[u8]) -> Result<Importer, String> {
     let mut importer = Importer::new(&newest, bytes)?;
     importer.format = Format::Tflite;
     // Nothing unrolls here: constants are those of the file, some of them unpacked.
-    importer.constant_budget = bytes.len().saturating_mul(4).saturating_add(1 << 24);
+    let budget = bytes.len().saturating_mul(4).saturating_add(1 << 24);
+    importer.constant_budget = budget;
+    // What a few bytes blow up to (FILL, TILE) is computed while the model runs.
+    importer.folded_bytes = MAX_FOLDED_TOTAL.saturating_sub(budget);
     Ok(importer)
 }
 

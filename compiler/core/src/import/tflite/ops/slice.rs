@@ -196,6 +196,9 @@ fn parts(
     let (value, q) = (cx.input(x)?, cx.quantised(x)?);
     let attributes = vec![int("axis", axis as i64)];
     let n = cx.n_outputs();
+    if n == 0 {
+        return Err(Refusal::invalid("it has no outputs"));
+    }
     let length = cx.shape(value)[axis];
     if sizes.is_none() && length.as_const().is_some_and(|l| l % n != 0) {
         return Err(Refusal::invalid(format!(
@@ -229,14 +232,15 @@ pub(super) fn split_sizes(cx: &mut OpCx<'_, '_>) -> Result<(), Refusal> {
         )));
     }
     if let Some(open) = sizes.iter().position(|&s| s == -1) {
-        let given: i64 = sizes.iter().filter(|&&s| s > 0).sum();
+        let given = sizes.iter().filter(|&&s| s > 0);
+        let given = given.fold(0, |sum: i64, &s| sum.saturating_add(s));
         let Some(length) = cx.shape(x)[axis].as_const() else {
             return Err(
                 Refusal::unsupported("a size of -1 on an axis whose length is not fixed")
                     .remedy("fix the input shape with --input NAME=SHAPE"),
             );
         };
-        sizes[open] = length as i64 - given;
+        sizes[open] = (length as i64).saturating_sub(given);
     }
     let sizes = cx.const_list(&sizes);
     parts(cx, 0, axis, Some(sizes))
