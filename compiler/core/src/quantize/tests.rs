@@ -228,7 +228,9 @@ fn a_classifier_becomes_integer() {
                 .iter()
                 .all(|l| l.output_snr_db.unwrap() > 25.0)
         );
-        assert!(q.warnings.is_empty());
+        // Whether this machine is faster with integers is another matter.
+        let few = |w: &String| w.contains("calibration samples");
+        assert!(!q.warnings.iter().any(few), "{:?}", q.warnings);
     }
 }
 
@@ -399,7 +401,9 @@ fn faults_are_named() {
     };
     let few = run(&net.g, &samples).unwrap();
     assert!(
-        few.warnings[0].contains("4 calibration samples"),
+        few.warnings
+            .iter()
+            .any(|w| w.contains("4 calibration samples")),
         "{:?}",
         few.warnings
     );
