@@ -578,6 +578,11 @@ fn summary(args: &Compile, built: &BuiltBundle, steps: usize, elapsed: f64) -> S
     let golden = match &built.manifest.golden {
         None => "no golden examples".to_owned(),
         Some(g) => match &g.fallback_reason {
+            // The oracle computes in floats: it judged the program before it was quantised.
+            None if args.quantize != Quantize::None => format!(
+                "{} golden examples; in floats they agree with {}",
+                g.examples, g.oracle
+            ),
             None => format!("{} golden examples agree with {}", g.examples, g.oracle),
             Some(_) => format!(
                 "{} golden examples from the scalar engine (tract does not run this model)",
