@@ -30,6 +30,11 @@ pub struct Histogram {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotFinite(pub usize);
 
+/// The bin that holds a bin when bins are 2^`steps` times as wide.
+fn coarser(bin: i64, steps: i32) -> i64 {
+    bin >> steps.min(63)
+}
+
 impl Histogram {
     /// Counts values.
     ///
@@ -83,7 +88,7 @@ impl Histogram {
         self.fit(low, high, Some(other.exponent));
         for (i, &n) in other.counts.iter().enumerate() {
             if n > 0 {
-                let at = (other.first + i as i64) >> (self.exponent - other.exponent);
+                let at = coarser(other.first + i as i64, self.exponent - other.exponent);
                 self.counts[(at - self.first) as usize] += n;
             }
         }
@@ -96,15 +101,11 @@ impl Histogram {
             Some((l, h)) => (l.min(low), h.max(high)),
         };
         let bin = |v: f32, e: i32| (f64::from(v) * f64::from(-e).exp2()).floor() as i64;
-        let mut wide = match (self.ends, exponent) {
-            (Some(_), least) => self.exponent.max(least.unwrap_or(LEAST_EXPONENT)),
-            (None, Some(least)) => least,
-            // A few steps too fine; all bins are below 2^13.
-            (None, None) => {
-                let largest = f64::from(low.abs().max(high.abs()));
-                (largest.log2().floor() as i32 - 12).max(LEAST_EXPONENT)
-            }
-        };
+        // A few steps too fine; all bins are below 2^13.
+        let largest = f64::from(low.abs().max(high.abs()));
+        let finest = (largest.log2().floor() as i32 - 12).max(LEAST_EXPONENT);
+        let present = self.ends.map_or(finest, |_| self.exponent);
+        let mut wide = present.max(exponent.unwrap_or(finest)).max(finest);
         while bin(high, wide) - bin(low, wide) >= BINS as i64 {
             wide += 1;
         }
@@ -119,7 +120,7 @@ impl Histogram {
         let mut counts = vec![0; BINS];
         for (i, &n) in self.counts.iter().enumerate() {
             if n > 0 {
-                let at = (self.first + i as i64) >> (wide - self.exponent);
+                let at = coarser(self.first + i as i64, wide - self.exponent);
                 counts[(at - first) as usize] += n;
             }
         }
@@ -218,6 +219,19 @@ mod tests {
         assert_eq!(h.range(), (-3.0, 1e6));
         assert!((h.mean() - (1e6 + 98.75) / 7.0).abs() < 1e-6);
         assert!(h.bins().count() <= 4);
+    }
+
+    #[test]
+    fn bins_grow_by_any_number_of_steps() {
+        let mut small = Histogram::default();
+        small.add(&[1e-30, -1e-38]).unwrap();
+        let mut h = small.clone();
+        h.add(&[3e38]).unwrap();
+        assert_eq!((h.count(), h.range()), (3, (-1e-38, 3e38)));
+        let mut large = Histogram::default();
+        large.add(&[3e38, -3e38]).unwrap();
+        large.merge(&small);
+        assert_eq!((large.count(), large.range()), (4, (-3e38, 3e38)));
     }
 
     #[test]
