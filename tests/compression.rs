@@ -42,18 +42,6 @@ impl Bar {
     }
 }
 
-fn cases(model: &str) -> Vec<Expectation> {
-    let all = expectations::all().unwrap_or_else(|reason| panic!("{reason}"));
-    let mut cases: Vec<Expectation> = all.into_iter().filter(|c| c.model == model).collect();
-    assert!(
-        !cases.is_empty(),
-        "no expectations for {model}: run tests/expect.py"
-    );
-    let first = cases[0].clone();
-    cases.retain(|c| c.shapes == first.shapes && c.dims == first.dims);
-    cases
-}
-
 /// Decibels of what was recorded above what is wrong with it.
 fn snr(expected: &Tensor, got: &Tensor) -> f64 {
     assert_eq!(expected.shape, got.shape);
@@ -83,7 +71,7 @@ fn cosine(a: &[f64], b: &[f64]) -> f64 {
 }
 
 fn check(model: &str, bars: &[Bar]) {
-    let cases = cases(model);
+    let cases = expectations::of(model);
     let bytes = path::read(&cases[0].model_path()).unwrap_or_else(|reason| panic!("{reason}"));
     let request = cases[0].request().unwrap_or_else(|e| panic!("{e}"));
     let mut choices = CompileOptions::default();

@@ -73,15 +73,7 @@ fn fainter(array: &Array) -> Array {
 }
 
 fn cases(model: &str) -> Vec<Expectation> {
-    let all = expectations::all().unwrap_or_else(|reason| panic!("{reason}"));
-    let mut cases: Vec<Expectation> = all.into_iter().filter(|c| c.model == model).collect();
-    assert!(
-        !cases.is_empty(),
-        "no expectations for {model}: run tests/expect.py"
-    );
-    // One graph serves those that ask for the same shapes.
-    let first = cases[0].clone();
-    cases.retain(|c| c.shapes == first.shapes && c.dims == first.dims);
+    let mut cases = expectations::of(model);
     // Of lines of text those that say something.
     if cases.iter().any(|c| c.text.is_some()) {
         cases.retain(|c| c.text.is_some());

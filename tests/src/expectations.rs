@@ -72,6 +72,22 @@ pub fn all() -> Result<Vec<Expectation>, String> {
         .map_err(|error| format!("{}: {error}", file.display()))
 }
 
+/// The cases of a model that one graph serves: those that ask for the same shapes as its first.
+///
+/// # Panics
+/// When there are none; the message names the command that makes them.
+pub fn of(model: &str) -> Vec<Expectation> {
+    let all = all().unwrap_or_else(|reason| panic!("{reason}"));
+    let mut cases: Vec<Expectation> = all.into_iter().filter(|c| c.model == model).collect();
+    assert!(
+        !cases.is_empty(),
+        "no expectations for {model}: run tests/expect.py"
+    );
+    let first = cases[0].clone();
+    cases.retain(|c| c.shapes == first.shapes && c.dims == first.dims);
+    cases
+}
+
 impl Expectation {
     /// Where the model lies.
     pub fn model_path(&self) -> PathBuf {

@@ -1,24 +1,9 @@
 //! `cygnet compile --quantize` with weights of few bits as its users meet it.
 
+mod command;
+
+use command::{DATA, cygnet, path, text};
 use std::path::Path;
-use std::process::{Command, Output};
-
-const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data");
-
-fn cygnet(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_cygnet"))
-        .args(arguments)
-        .output()
-        .expect("the command starts")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn path(folder: &Path, name: &str) -> String {
-    folder.join(name).to_string_lossy().into_owned()
-}
 
 fn json(file: &str) -> serde_json::Value {
     serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
