@@ -1,16 +1,13 @@
 //! The whole way from a float graph and samples to an integer program.
 
 use super::agreement::{Outputs, agreement, outputs, speed};
-use super::bias::{LayerError, correct, measure};
+use super::attempt::Attempt;
+use super::bias::LayerError;
 use super::equalise::equalise;
-use super::insert::{count_integer, insert, quantise_weights};
-use super::range::{Chosen, choose};
-use super::record::finite_db;
-use super::scheme::{Layer, Scheme};
-use super::weights::Rounded;
+use super::insert::count_integer;
+use super::scheme::Scheme;
 use super::{
-    Agreement, CalibrationRecord, FloatLayer, Histogram, LayerRecord, Method, Options, Parameters,
-    Record, Sample, Speed, Technique, TensorRecord, calibrate,
+    Agreement, CalibrationRecord, FloatLayer, Method, Options, Record, Sample, Speed, Technique,
 };
 use crate::bundle::sha256_hex;
 use crate::emit::EmitError;
@@ -19,7 +16,6 @@ use crate::passes;
 use crate::verify::RunnerError;
 use crate::{CompileError, CompileOptions, Compiled, compile_graph};
 use cygnet_format::Op;
-use std::collections::BTreeMap;
 
 /// Fewer samples than this say little about ranges.
 const FEW_SAMPLES: usize = 16;
@@ -29,8 +25,6 @@ const HOLD_BACK: usize = 4;
 const OTHER_METHODS: [Method; 2] = [Method::MinMax, Method::Percentile(99.999)];
 /// What a technique gains at least to be used.
 const LEAST_GAIN_DB: f64 = 0.1;
-/// Bins of the histograms in records.
-const RECORDED_BINS: usize = 64;
 
 /// Why a model cannot be quantised.
 #[derive(Debug, thiserror::Error)]
@@ -132,82 +126,19 @@ pub fn compile(
     options: &Options,
     samples: &[Sample],
 ) -> Result<Quantised, QuantizeError> {
-    check(&graph, samples)?;
-    if passes::is_quantised(&graph) {
-        return Err(QuantizeError::AlreadyQuantised);
-    }
-    let mut base = graph.clone();
-    passes::recognise(&mut base);
+    let base = recognised(&graph);
     let scheme = Scheme::of(&base);
+    let study = Study::of(graph, choices, samples)?;
     if scheme.layers.is_empty() {
         return Err(QuantizeError::Nothing);
     }
-    let float = compile_graph(graph, choices)?;
-    let kept = kept_back(samples);
-    let learn = learning(samples, &kept);
-    let judge = Judge {
-        expected: outputs(&float.program.bytes, samples)?,
-        samples,
-        kept: kept.clone(),
-        choices,
-    };
-
-    let seen = Attempt::look(&base, &scheme, &learn)?;
-    let mut attempt = Attempt::new(base, scheme, &seen, options.method);
-    let mut compiled = attempt.compile(choices)?;
-    let mut agreement = judge.agreement(&compiled)?;
-    let mut techniques = Vec::new();
-    let mut method = options.method;
-    if method == Method::Auto {
-        // What clips least tensor by tensor need not serve the outputs best.
-        for other in OTHER_METHODS {
-            let ranged = Attempt::new(attempt.base.clone(), attempt.scheme.clone(), &seen, other);
-            let tried = judge.tried(&format!("ranges by {other}"), &agreement, &ranged)?;
-            if tried.technique.applied {
-                (attempt, compiled, agreement) = (ranged, tried.compiled, tried.agreement);
-                method = other;
-            }
-            techniques.push(tried.technique);
-        }
-    }
-    let mut base = attempt.base.clone();
-    if equalise(&mut base, &attempt.scheme, &learn)? > 0 {
-        let scheme = Scheme::of(&base);
-        let seen = Attempt::look(&base, &scheme, &learn)?;
-        let equalised = Attempt::new(base, scheme, &seen, method);
-        let tried = judge.tried("equalisation", &agreement, &equalised)?;
-        if tried.technique.applied {
-            (attempt, compiled, agreement) = (equalised, tried.compiled, tried.agreement);
-        }
-        techniques.push(tried.technique);
-    }
-    let errors = attempt.measure(&learn)?;
-    {
-        let mut corrected = attempt.clone();
-        correct(&mut corrected.base, &mut corrected.scheme.layers, &errors);
-        corrected.weights = corrected.rounded();
-        let tried = judge.tried("bias correction", &agreement, &corrected)?;
-        if tried.technique.applied {
-            (attempt, compiled, agreement) = (corrected, tried.compiled, tried.agreement);
-        }
-        techniques.push(tried.technique);
-    }
-    let record = Record {
-        precision: options.precision,
-        method: options.method,
-        calibration: CalibrationRecord {
-            samples: learn.len(),
-            held_back: samples.len() - learn.len(),
-            sha256: digest(samples),
-        },
-        techniques,
-        agreement: agreement.kept,
-        integer_steps: count_integer(&compiled.graph.blocks[MAIN.0 as usize].nodes),
-        float_layers: float_layers(&compiled.graph),
-        layers: attempt.layer_records(&errors),
-        tensors: attempt.tensor_records(),
-    };
-    let speed = speed(&float.program.bytes, &compiled.program.bytes, &samples[0])?;
+    let found = study.calibrated(base, scheme, options.method)?;
+    let record = study.record(options, &found);
+    let speed = speed(
+        &study.float.program.bytes,
+        &found.compiled.program.bytes,
+        &samples[0],
+    )?;
     let mut warnings = Vec::new();
     if speed.quantised_ms > speed.float_ms {
         warnings.push(format!(
@@ -215,142 +146,60 @@ pub fn compile(
             speed.isa, speed.quantised_ms, speed.float_ms
         ));
     }
-    if samples.len() < FEW_SAMPLES {
-        warnings.push(format!(
-            "{} calibration sample{} say little about the ranges of activations: give at least {FEW_SAMPLES}, better 100, that look like what the model will see",
-            samples.len(),
-            if samples.len() == 1 { "" } else { "s" },
-        ));
-    }
+    warnings.extend(few(samples));
     Ok(Quantised {
-        compiled,
-        float,
+        compiled: found.compiled,
+        float: study.float,
         record,
         speed: Some(speed),
         warnings,
     })
 }
 
-/// A way to quantise a graph.
-#[derive(Clone)]
-struct Attempt {
-    /// The float graph with its layers recognised.
-    base: Graph,
-    scheme: Scheme,
-    /// By the value that stands for all that share a scale.
-    ranges: BTreeMap<ValueId, (Histogram, Chosen)>,
-    /// By point.
-    parameters: BTreeMap<ValueId, Parameters>,
-    /// By layer.
-    weights: Vec<Rounded>,
+/// The float graph as quantisation reads it.
+pub(super) fn recognised(graph: &Graph) -> Graph {
+    let mut base = graph.clone();
+    passes::recognise(&mut base);
+    base
 }
 
-impl Attempt {
-    /// A histogram for each scale, by the value that stands for all that share it.
-    fn look(
-        base: &Graph,
-        scheme: &Scheme,
-        samples: &[Sample],
-    ) -> Result<BTreeMap<ValueId, Histogram>, QuantizeError> {
-        let sources = scheme.sources();
-        let wanted: Vec<ValueId> = sources.values().flatten().copied().collect();
-        let seen = calibrate::histograms(base, &wanted, samples)?;
-        let merged = |(root, values): (&ValueId, &Vec<ValueId>)| {
-            let mut all = Histogram::default();
-            values.iter().for_each(|v| all.merge(&seen[v]));
-            (*root, all)
-        };
-        Ok(sources.iter().map(merged).collect())
-    }
-
-    fn new(
-        base: Graph,
-        scheme: Scheme,
-        seen: &BTreeMap<ValueId, Histogram>,
-        method: Method,
-    ) -> Attempt {
-        let chosen = |(root, all): (&ValueId, &Histogram)| {
-            let chosen = choose(all, method);
-            (*root, (all.clone(), chosen))
-        };
-        let ranges: BTreeMap<ValueId, (Histogram, Chosen)> = seen.iter().map(chosen).collect();
-        let of = |(&v, root): (&ValueId, &ValueId)| (v, ranges[root].1.parameters);
-        let mut attempt = Attempt {
-            parameters: scheme.points.iter().map(of).collect(),
-            base,
-            scheme,
-            ranges,
-            weights: Vec::new(),
-        };
-        attempt.weights = attempt.rounded();
-        attempt
-    }
-
-    /// The weights, each rounded to the nearest integer.
-    fn rounded(&self) -> Vec<Rounded> {
-        quantise_weights(&self.base, &self.scheme, &self.parameters)
-    }
-
-    fn compile(&self, choices: &CompileOptions) -> Result<Compiled, CompileError> {
-        let graph = insert(&self.base, &self.scheme, &self.parameters, &self.weights);
-        compile_graph(graph, choices)
-    }
-
-    fn measure(&self, samples: &[Sample]) -> Result<Vec<LayerError>, QuantizeError> {
-        measure(
-            &self.base,
-            &self.scheme,
-            &self.parameters,
-            &self.weights,
-            samples,
+/// The warning that samples are few.
+pub(super) fn few(samples: &[Sample]) -> Option<String> {
+    (samples.len() < FEW_SAMPLES).then(|| {
+        format!(
+            "{} calibration sample{} say little about the ranges of activations: give at least {FEW_SAMPLES}, better 100, that look like what the model will see",
+            samples.len(),
+            if samples.len() == 1 { "" } else { "s" },
         )
-    }
-
-    fn layer_records(&self, errors: &[LayerError]) -> Vec<LayerRecord> {
-        let nodes = &self.base.blocks[MAIN.0 as usize].nodes;
-        let layers = self.scheme.layers.iter().zip(&self.weights).zip(errors);
-        let record = |((layer, weights), error): ((&Layer, &Rounded), &LayerError)| LayerRecord {
-            node: nodes[layer.node].source.clone(),
-            operator: nodes[layer.node].op.code().name().to_owned(),
-            weights: weights.ints.len(),
-            weight_snr_db: finite_db(weights.snr_db),
-            output_snr_db: Some(finite_db(error.snr_db)),
-            ..LayerRecord::default()
-        };
-        layers.map(record).collect()
-    }
-
-    fn tensor_records(&self) -> Vec<TensorRecord> {
-        let record = |(v, (seen, chosen)): (&ValueId, &(Histogram, Chosen))| {
-            let (low, high) = seen.range();
-            TensorRecord {
-                tensor: calibrate::name(&self.base, *v),
-                method: chosen.method,
-                scale: chosen.parameters.scale,
-                zero: chosen.parameters.zero,
-                seen: [low, high],
-                saturated: chosen.saturated,
-                snr_db: finite_db(chosen.snr_db),
-                histogram: seen.coarse(RECORDED_BINS),
-            }
-        };
-        self.ranges.iter().map(record).collect()
-    }
+    })
 }
 
-/// What decides between attempts: the outputs of the float program.
-struct Judge<'a> {
-    samples: &'a [Sample],
+/// What decides between attempts: the float program and its outputs.
+pub(super) struct Study<'a> {
+    pub choices: &'a CompileOptions,
+    pub samples: &'a [Sample],
     /// Those that gave no ranges.
-    kept: Vec<bool>,
-    expected: Outputs,
-    choices: &'a CompileOptions,
+    pub kept: Vec<bool>,
+    /// Those that give ranges.
+    pub learn: Vec<Sample>,
+    pub float: Compiled,
+    pub expected: Outputs,
+}
+
+/// The best static quantisation of a study.
+pub(super) struct Found {
+    pub attempt: Attempt,
+    pub compiled: Compiled,
+    pub agreement: Measured,
+    pub techniques: Vec<Technique>,
+    /// By layer.
+    pub errors: Vec<LayerError>,
 }
 
 /// Agreement with the float program.
-struct Measured {
+pub(super) struct Measured {
     /// On the samples that gave no ranges.
-    kept: Vec<Agreement>,
+    pub kept: Vec<Agreement>,
     /// On all samples.
     all: Vec<Agreement>,
 }
@@ -367,8 +216,102 @@ fn mean_db(of: &[Agreement]) -> f64 {
     of.iter().map(|a| a.snr_db).sum::<f64>() / of.len().max(1) as f64
 }
 
-impl Judge<'_> {
-    fn agreement(&self, compiled: &Compiled) -> Result<Measured, QuantizeError> {
+impl<'a> Study<'a> {
+    pub fn of(
+        graph: Graph,
+        choices: &'a CompileOptions,
+        samples: &'a [Sample],
+    ) -> Result<Study<'a>, QuantizeError> {
+        check(&graph, samples)?;
+        if passes::is_quantised(&graph) {
+            return Err(QuantizeError::AlreadyQuantised);
+        }
+        let float = compile_graph(graph, choices)?;
+        let kept = kept_back(samples);
+        Ok(Study {
+            choices,
+            samples,
+            learn: learning(samples, &kept),
+            kept,
+            expected: outputs(&float.program.bytes, samples)?,
+            float,
+        })
+    }
+
+    /// Finds ranges, weights and biases.
+    pub fn calibrated(
+        &self,
+        base: Graph,
+        scheme: Scheme,
+        mut method: Method,
+    ) -> Result<Found, QuantizeError> {
+        let (learn, choices) = (&self.learn, self.choices);
+        let seen = Attempt::look(&base, &scheme, learn)?;
+        let mut attempt = Attempt::new(base, scheme, &seen, method);
+        let mut compiled = attempt.compile(choices)?;
+        let mut agreement = self.agreement(&compiled)?;
+        let mut techniques = Vec::new();
+        if method == Method::Auto {
+            // What clips least tensor by tensor need not serve the outputs best.
+            for other in OTHER_METHODS {
+                let (base, scheme) = (attempt.base.clone(), attempt.scheme.clone());
+                let ranged = Attempt::new(base, scheme, &seen, other);
+                let tried = self.tried(&format!("ranges by {other}"), &agreement, &ranged)?;
+                if tried.technique.applied {
+                    (attempt, compiled, agreement) = (ranged, tried.compiled, tried.agreement);
+                    method = other;
+                }
+                techniques.push(tried.technique);
+            }
+        }
+        let mut base = attempt.base.clone();
+        if equalise(&mut base, &attempt.scheme, learn)? > 0 {
+            let scheme = Scheme::of(&base);
+            let seen = Attempt::look(&base, &scheme, learn)?;
+            let equalised = Attempt::new(base, scheme, &seen, method);
+            let tried = self.tried("equalisation", &agreement, &equalised)?;
+            if tried.technique.applied {
+                (attempt, compiled, agreement) = (equalised, tried.compiled, tried.agreement);
+            }
+            techniques.push(tried.technique);
+        }
+        let errors = attempt.measure(learn)?;
+        let corrected = attempt.corrected(&errors);
+        let tried = self.tried("bias correction", &agreement, &corrected)?;
+        if tried.technique.applied {
+            (attempt, compiled, agreement) = (corrected, tried.compiled, tried.agreement);
+        }
+        techniques.push(tried.technique);
+        Ok(Found {
+            attempt,
+            compiled,
+            agreement,
+            techniques,
+            errors,
+        })
+    }
+
+    /// What was found, for people and machines.
+    pub fn record(&self, options: &Options, found: &Found) -> Record {
+        Record {
+            precision: options.precision,
+            method: options.method,
+            calibration: CalibrationRecord {
+                samples: self.learn.len(),
+                held_back: self.samples.len() - self.learn.len(),
+                sha256: digest(self.samples),
+            },
+            techniques: found.techniques.clone(),
+            agreement: found.agreement.kept.clone(),
+            integer_steps: count_integer(&found.compiled.graph.blocks[MAIN.0 as usize].nodes),
+            float_layers: float_layers(&found.compiled.graph),
+            layers: found.attempt.layer_records(&found.errors),
+            tensors: found.attempt.tensor_records(),
+        }
+    }
+
+    /// How near a program's outputs are to the float program's.
+    pub fn agreement(&self, compiled: &Compiled) -> Result<Measured, QuantizeError> {
         let ports = compiled.graph.outputs.iter();
         let names: Vec<String> = ports.map(|p| p.name.clone()).collect();
         let actual = outputs(&compiled.program.bytes, self.samples)?;

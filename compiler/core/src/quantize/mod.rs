@@ -10,6 +10,7 @@
 //! weights i8 with a scale for each output channel and no zero point, biases 32-bit in units of the sums.
 
 mod agreement;
+mod attempt;
 mod bias;
 mod calibrate;
 mod compile;

@@ -205,9 +205,15 @@ struct Search<'a> {
 impl Scheme {
     /// The scheme of a float graph whose layers are recognised and not yet packed.
     pub fn of(graph: &Graph) -> Scheme {
+        Scheme::without(graph, &BTreeSet::new())
+    }
+
+    /// The scheme that leaves the layers at these nodes float.
+    pub fn without(graph: &Graph, excluded: &BTreeSet<usize>) -> Scheme {
         let nodes = &graph.blocks[MAIN.0 as usize].nodes;
         let flow = Flow::of(graph);
         let layers: Vec<Layer> = (0..nodes.len())
+            .filter(|i| !excluded.contains(i))
             .filter_map(|i| Layer::of(graph, &flow, i))
             .collect();
         let layer_of = layers

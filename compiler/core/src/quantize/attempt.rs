@@ -1,0 +1,190 @@
+//! A way to quantise a graph: which layers, by which ranges, with which weights.
+
+use super::bias::{LayerError, correct, measure};
+use super::compile::QuantizeError;
+use super::insert::{insert, quantise_weights};
+use super::range::{Chosen, choose};
+use super::record::finite_db;
+use super::scheme::{Layer, Scheme};
+use super::weights::Rounded;
+use super::{Histogram, LayerRecord, Method, Parameters, Sample, TensorRecord, calibrate};
+use crate::ir::{Graph, MAIN, ValueId};
+use crate::{CompileError, CompileOptions, Compiled, compile_graph};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Bins of the histograms in records.
+const RECORDED_BINS: usize = 64;
+
+/// What calibration saw of values.
+pub(super) type Seen = Arc<BTreeMap<ValueId, Histogram>>;
+
+/// A way to quantise a graph.
+#[derive(Clone)]
+pub(super) struct Attempt {
+    /// The float graph with its layers recognised.
+    pub base: Graph,
+    pub scheme: Scheme,
+    /// How ranges are found.
+    #[allow(dead_code)]
+    method: Method,
+    #[allow(dead_code)]
+    seen: Seen,
+    /// By the value that stands for all that share a scale.
+    ranges: BTreeMap<ValueId, (Histogram, Chosen)>,
+    /// By point.
+    parameters: BTreeMap<ValueId, Parameters>,
+    /// By layer.
+    pub weights: Vec<Rounded>,
+    /// By layer: the bias of the float model.
+    #[allow(dead_code)]
+    biases: Vec<Option<ValueId>>,
+}
+
+impl Attempt {
+    /// A histogram for each value that gives ranges.
+    pub fn look(base: &Graph, scheme: &Scheme, samples: &[Sample]) -> Result<Seen, QuantizeError> {
+        let sources = scheme.sources();
+        let wanted: Vec<ValueId> = sources.values().flatten().copied().collect();
+        calibrate::histograms(base, &wanted, samples).map(Arc::new)
+    }
+
+    pub fn new(base: Graph, scheme: Scheme, seen: &Seen, method: Method) -> Attempt {
+        let ranges = ranges(&scheme, seen, |_, all| choose(all, method));
+        let mut attempt = Attempt {
+            biases: scheme.layers.iter().map(|l| l.bias).collect(),
+            parameters: parameters(&scheme, &ranges),
+            base,
+            scheme,
+            method,
+            seen: Arc::clone(seen),
+            ranges,
+            weights: Vec::new(),
+        };
+        attempt.weights = attempt.rounded();
+        attempt
+    }
+
+    /// The weights, each rounded to the nearest integer.
+    pub fn rounded(&self) -> Vec<Rounded> {
+        quantise_weights(&self.base, &self.scheme, &self.parameters)
+    }
+
+    /// The same with shifts of means taken out of the biases.
+    pub fn corrected(&self, errors: &[LayerError]) -> Attempt {
+        let mut corrected = self.clone();
+        correct(&mut corrected.base, &mut corrected.scheme.layers, errors);
+        corrected.weights = corrected.rounded();
+        corrected
+    }
+
+    /// The same with some layers, by their index, left float.
+    #[allow(dead_code)]
+    pub fn without(&self, float: &BTreeSet<usize>) -> Attempt {
+        let mut base = self.base.clone();
+        let nodes = &mut base.blocks[MAIN.0 as usize].nodes;
+        for &k in float {
+            // What its bias was corrected for does not happen.
+            if let Some(bias) = nodes[self.scheme.layers[k].node].inputs.get_mut(2) {
+                *bias = self.biases[k];
+            }
+        }
+        let excluded = float.iter().map(|&k| self.scheme.layers[k].node).collect();
+        let scheme = Scheme::without(&base, &excluded);
+        let before = self.scheme.sources();
+        let after = scheme.sources();
+        let ranges = ranges(&scheme, &self.seen, |root, all| {
+            let same = before.get(root) == after.get(root);
+            let known = self.ranges.get(root).filter(|_| same);
+            known.map_or_else(|| choose(all, self.method), |(_, chosen)| *chosen)
+        });
+        let parameters = parameters(&scheme, &ranges);
+        let kept = || (0..self.scheme.layers.len()).filter(|k| !float.contains(k));
+        let mut weights = quantise_weights(&base, &scheme, &parameters);
+        for (k, (layer, rounded)) in kept().zip(scheme.layers.iter().zip(&mut weights)) {
+            if parameters[&layer.x] == self.parameters[&self.scheme.layers[k].x] {
+                rounded.clone_from(&self.weights[k]);
+            }
+        }
+        Attempt {
+            biases: kept().map(|k| self.biases[k]).collect(),
+            base,
+            scheme,
+            method: self.method,
+            seen: Arc::clone(&self.seen),
+            ranges,
+            parameters,
+            weights,
+        }
+    }
+
+    pub fn compile(&self, choices: &CompileOptions) -> Result<Compiled, CompileError> {
+        let graph = insert(&self.base, &self.scheme, &self.parameters, &self.weights);
+        compile_graph(graph, choices)
+    }
+
+    pub fn measure(&self, samples: &[Sample]) -> Result<Vec<LayerError>, QuantizeError> {
+        measure(
+            &self.base,
+            &self.scheme,
+            &self.parameters,
+            &self.weights,
+            samples,
+        )
+    }
+
+    pub fn layer_records(&self, errors: &[LayerError]) -> Vec<LayerRecord> {
+        let nodes = &self.base.blocks[MAIN.0 as usize].nodes;
+        let layers = self.scheme.layers.iter().zip(&self.weights).zip(errors);
+        let record = |((layer, weights), error): ((&Layer, &Rounded), &LayerError)| LayerRecord {
+            node: nodes[layer.node].source.clone(),
+            operator: nodes[layer.node].op.code().name().to_owned(),
+            weights: weights.ints.len(),
+            weight_snr_db: finite_db(weights.snr_db),
+            output_snr_db: Some(finite_db(error.snr_db)),
+            ..LayerRecord::default()
+        };
+        layers.map(record).collect()
+    }
+
+    pub fn tensor_records(&self) -> Vec<TensorRecord> {
+        let record = |(v, (seen, chosen)): (&ValueId, &(Histogram, Chosen))| {
+            let (low, high) = seen.range();
+            TensorRecord {
+                tensor: calibrate::name(&self.base, *v),
+                method: chosen.method,
+                scale: chosen.parameters.scale,
+                zero: chosen.parameters.zero,
+                seen: [low, high],
+                saturated: chosen.saturated,
+                snr_db: finite_db(chosen.snr_db),
+                histogram: seen.coarse(RECORDED_BINS),
+            }
+        };
+        self.ranges.iter().map(record).collect()
+    }
+}
+
+/// What was seen of all that share a scale, with the range that `choose` gives it, by the value that stands for them.
+fn ranges(
+    scheme: &Scheme,
+    seen: &Seen,
+    choose: impl Fn(&ValueId, &Histogram) -> Chosen,
+) -> BTreeMap<ValueId, (Histogram, Chosen)> {
+    let merged = |(root, values): (ValueId, Vec<ValueId>)| {
+        let mut all = Histogram::default();
+        values.iter().for_each(|v| all.merge(&seen[v]));
+        let chosen = choose(&root, &all);
+        (root, (all, chosen))
+    };
+    scheme.sources().into_iter().map(merged).collect()
+}
+
+/// The parameters of every point.
+fn parameters(
+    scheme: &Scheme,
+    ranges: &BTreeMap<ValueId, (Histogram, Chosen)>,
+) -> BTreeMap<ValueId, Parameters> {
+    let of = |(&v, root): (&ValueId, &ValueId)| (v, ranges[root].1.parameters);
+    scheme.points.iter().map(of).collect()
+}
