@@ -18,6 +18,7 @@ mod compress;
 mod equalise;
 mod histogram;
 mod insert;
+pub mod mixed;
 mod range;
 mod record;
 mod scheme;
@@ -67,6 +68,8 @@ pub enum Precision {
     Fp16,
     /// Weights from small tables, float arithmetic.
     Palette,
+    /// Layers differ: see [`mixed`].
+    Mixed,
 }
 
 /// How the range of a tensor is found from what calibration saw of it.
