@@ -2,6 +2,7 @@
 
 use super::calibrate::threads;
 use super::compile::QuantizeError;
+use super::divergence::Reading;
 use super::record::finite_db;
 use super::{Agreement, Sample, Speed};
 use crate::bundle::Array;
@@ -56,7 +57,7 @@ fn largest(row: &[f64]) -> usize {
 /// A program with what it gives.
 pub(super) struct Outputs {
     /// For each sample, for each output.
-    arrays: Vec<Vec<Array>>,
+    pub(super) arrays: Vec<Vec<Array>>,
 }
 
 impl Outputs {
@@ -67,35 +68,6 @@ impl Outputs {
             arrays: chosen.map(|(a, _)| a.clone()).collect(),
         }
     }
-
-    /// For each sample, for each output.
-    pub fn into_arrays(self) -> Vec<Vec<Array>> {
-        self.arrays
-    }
-}
-
-/// The instruction set of a program's float kernels on this machine.
-pub(super) fn isa(program: &[u8]) -> Result<String, QuantizeError> {
-    let runner = Runner::from_bytes(program, &RunnerOptions::default())?;
-    Ok(runner.isa().to_owned())
-}
-
-/// The least time of a run on a sample on this machine, on one thread, in milliseconds.
-pub(super) fn latency(program: &[u8], sample: &Sample) -> Result<f64, QuantizeError> {
-    let mut runner = Runner::from_bytes(program, &RunnerOptions::default())?;
-    let inputs: Vec<&Array> = sample.inputs.iter().collect();
-    let mut least = f64::INFINITY;
-    let begin = Instant::now();
-    let mut runs = 0;
-    while runs < LEAST_RUNS || begin.elapsed() < PATIENCE / 2 {
-        // A run may overwrite its inputs.
-        runner.set_inputs(&inputs)?;
-        let start = Instant::now();
-        runner.run()?;
-        least = least.min(start.elapsed().as_secs_f64() * 1e3);
-        runs += 1;
-    }
-    Ok(least)
 }
 
 /// The outputs of a program on all samples.
@@ -124,6 +96,16 @@ pub(super) fn outputs(program: &[u8], samples: &[Sample]) -> Result<Outputs, Qua
         arrays.push(outputs.map_err(failed)?);
     }
     Ok(Outputs { arrays })
+}
+
+/// The mean decibels of outputs, each by what its elements are.
+pub(super) fn decibels(readings: &[Reading], expected: &Outputs, actual: &Outputs) -> f64 {
+    let of = |(i, reading): (usize, &Reading)| {
+        let pairs = expected.arrays.iter().zip(&actual.arrays);
+        finite_db(reading.decibels(pairs.map(|(e, a)| (&e[i], &a[i]))))
+    };
+    let all: f64 = readings.iter().enumerate().map(of).sum();
+    all / readings.len().max(1) as f64
 }
 
 /// The agreement of two programs' outputs, of these names, over the samples of both.

@@ -2,6 +2,7 @@
 
 use super::bias::{LayerError, correct, measure};
 use super::compile::QuantizeError;
+use super::function::{Function, Tabulated};
 use super::insert::{insert, quantise_weights};
 use super::range::{Chosen, choose};
 use super::record::finite_db;
@@ -26,7 +27,9 @@ pub(super) struct Attempt {
     pub base: Graph,
     pub scheme: Scheme,
     /// How ranges are found.
+    #[allow(dead_code)]
     method: Method,
+    #[allow(dead_code)]
     seen: Seen,
     /// By the value that stands for all that share a scale.
     ranges: BTreeMap<ValueId, (Histogram, Chosen)>,
@@ -35,6 +38,7 @@ pub(super) struct Attempt {
     /// By layer.
     pub weights: Vec<Rounded>,
     /// By layer: the bias of the float model.
+    #[allow(dead_code)]
     biases: Vec<Option<ValueId>>,
 }
 
@@ -47,7 +51,7 @@ impl Attempt {
     }
 
     pub fn new(base: Graph, scheme: Scheme, seen: &Seen, method: Method) -> Attempt {
-        let ranges = ranges(&scheme, seen, |_, all| choose(all, method));
+        let ranges = ranges(&base, &scheme, seen, |_, all, f| choose(all, method, f));
         let mut attempt = Attempt {
             biases: scheme.layers.iter().map(|l| l.bias).collect(),
             parameters: parameters(&scheme, &ranges),
@@ -76,6 +80,7 @@ impl Attempt {
     }
 
     /// The same with some layers, by their index, left float.
+    #[allow(dead_code)]
     pub fn without(&self, float: &BTreeSet<usize>) -> Attempt {
         let mut base = self.base.clone();
         let nodes = &mut base.blocks[MAIN.0 as usize].nodes;
@@ -89,10 +94,10 @@ impl Attempt {
         let scheme = Scheme::without(&base, &excluded);
         let before = self.scheme.sources();
         let after = scheme.sources();
-        let ranges = ranges(&scheme, &self.seen, |root, all| {
+        let ranges = ranges(&base, &scheme, &self.seen, |root, all, f| {
             let same = before.get(root) == after.get(root);
             let known = self.ranges.get(root).filter(|_| same);
-            known.map_or_else(|| choose(all, self.method), |(_, chosen)| *chosen)
+            known.map_or_else(|| choose(all, self.method, f), |(_, chosen)| *chosen)
         });
         let parameters = parameters(&scheme, &ranges);
         let kept = || (0..self.scheme.layers.len()).filter(|k| !float.contains(k));
@@ -163,14 +168,18 @@ impl Attempt {
 
 /// What was seen of all that share a scale, with the range that `choose` gives it, by the value that stands for them.
 fn ranges(
+    base: &Graph,
     scheme: &Scheme,
     seen: &Seen,
-    choose: impl Fn(&ValueId, &Histogram) -> Chosen,
+    choose: impl Fn(&ValueId, &Histogram, Option<&Tabulated>) -> Chosen,
 ) -> BTreeMap<ValueId, (Histogram, Chosen)> {
+    let functions = Function::all(base, scheme);
     let merged = |(root, values): (ValueId, Vec<ValueId>)| {
         let mut all = Histogram::default();
         values.iter().for_each(|v| all.merge(&seen[v]));
-        let chosen = choose(&root, &all);
+        let (low, high) = all.range();
+        let read = functions.get(&root).and_then(|f| f.over(base, low, high));
+        let chosen = choose(&root, &all, read.as_ref());
         (root, (all, chosen))
     };
     scheme.sources().into_iter().map(merged).collect()

@@ -1,8 +1,9 @@
 //! The whole way from a float graph and samples to an integer program.
 
-use super::agreement::{Outputs, agreement, outputs, speed};
+use super::agreement::{Outputs, agreement, decibels, outputs, speed};
 use super::attempt::Attempt;
 use super::bias::LayerError;
+use super::divergence::{Reading, readings};
 use super::equalise::equalise;
 use super::insert::count_integer;
 use super::scheme::Scheme;
@@ -80,17 +81,6 @@ pub enum QuantizeError {
         value: f32,
         /// Its flat index.
         at: usize,
-    },
-    /// Budgets that nothing can keep.
-    #[error("{0}")]
-    Budget(String),
-    /// A metric does not judge a program.
-    #[error("cannot judge the program `{point}`: {cause}")]
-    Metric {
-        /// What the program is.
-        point: String,
-        /// Why.
-        cause: String,
     },
     /// A sample does not run.
     #[error("calibration sample {sample}: {cause}")]
@@ -195,6 +185,8 @@ pub(super) struct Study<'a> {
     pub learn: Vec<Sample>,
     pub float: Compiled,
     pub expected: Outputs,
+    /// What each output is.
+    readings: Vec<Reading>,
 }
 
 /// The best static quantisation of a study.
@@ -211,8 +203,8 @@ pub(super) struct Found {
 pub(super) struct Measured {
     /// On the samples that gave no ranges.
     pub kept: Vec<Agreement>,
-    /// On all samples.
-    all: Vec<Agreement>,
+    /// Decibels by what outputs are, on the samples that gave no ranges and on all.
+    db: [f64; 2],
 }
 
 /// An attempt that was compiled and compared.
@@ -220,11 +212,6 @@ struct Tried {
     compiled: Compiled,
     agreement: Measured,
     technique: Technique,
-}
-
-/// The mean over outputs.
-fn mean_db(of: &[Agreement]) -> f64 {
-    of.iter().map(|a| a.snr_db).sum::<f64>() / of.len().max(1) as f64
 }
 
 impl<'a> Study<'a> {
@@ -237,6 +224,7 @@ impl<'a> Study<'a> {
         if passes::is_quantised(&graph) {
             return Err(QuantizeError::AlreadyQuantised);
         }
+        let readings = readings(&graph);
         let float = compile_graph(graph, choices)?;
         let kept = kept_back(samples);
         Ok(Study {
@@ -246,6 +234,7 @@ impl<'a> Study<'a> {
             kept,
             expected: outputs(&float.program.bytes, samples)?,
             float,
+            readings,
         })
     }
 
@@ -302,21 +291,16 @@ impl<'a> Study<'a> {
         })
     }
 
-    /// The samples, for people and machines.
-    pub fn calibration(&self) -> CalibrationRecord {
-        CalibrationRecord {
-            samples: self.learn.len(),
-            held_back: self.samples.len() - self.learn.len(),
-            sha256: digest(self.samples),
-        }
-    }
-
     /// What was found, for people and machines.
     pub fn record(&self, options: &Options, found: &Found) -> Record {
         Record {
             precision: options.precision,
             method: options.method,
-            calibration: self.calibration(),
+            calibration: CalibrationRecord {
+                samples: self.learn.len(),
+                held_back: self.samples.len() - self.learn.len(),
+                sha256: digest(self.samples),
+            },
             techniques: found.techniques.clone(),
             agreement: found.agreement.kept.clone(),
             integer_steps: count_integer(&found.compiled.graph.blocks[MAIN.0 as usize].nodes),
@@ -334,7 +318,10 @@ impl<'a> Study<'a> {
         let (some, of_some) = (self.expected.only(&self.kept), actual.only(&self.kept));
         Ok(Measured {
             kept: agreement(&names, &some, &of_some),
-            all: agreement(&names, &self.expected, &actual),
+            db: [
+                decibels(&self.readings, &some, &of_some),
+                decibels(&self.readings, &self.expected, &actual),
+            ],
         })
     }
 
@@ -348,8 +335,8 @@ impl<'a> Study<'a> {
     ) -> Result<Tried, QuantizeError> {
         let compiled = attempt.compile(self.choices)?;
         let agreement = self.agreement(&compiled)?;
-        let snr_db = [mean_db(&without.kept), mean_db(&agreement.kept)];
-        let all = [mean_db(&without.all), mean_db(&agreement.all)];
+        let snr_db = [without.db[0], agreement.db[0]];
+        let all = [without.db[1], agreement.db[1]];
         let applied = snr_db[1] >= snr_db[0] && all[1] >= all[0] + LEAST_GAIN_DB;
         let technique = Technique {
             name: name.to_owned(),

@@ -15,10 +15,11 @@ mod bias;
 mod calibrate;
 mod compile;
 mod compress;
+mod divergence;
 mod equalise;
+mod function;
 mod histogram;
 mod insert;
-pub mod mixed;
 mod range;
 mod record;
 mod scheme;
@@ -68,8 +69,6 @@ pub enum Precision {
     Fp16,
     /// Weights from small tables, float arithmetic.
     Palette,
-    /// Layers differ: see [`mixed`].
-    Mixed,
 }
 
 /// How the range of a tensor is found from what calibration saw of it.

@@ -1,5 +1,6 @@
 //! From what calibration saw of a tensor to its scale and zero point.
 
+use super::function::Tabulated;
 use super::{Histogram, Method};
 use serde::{Deserialize, Serialize};
 
@@ -88,16 +89,27 @@ impl Parameters {
         (self.value(LOW), self.value(HIGH))
     }
 
-    pub(super) fn loss(&self, seen: &Histogram) -> Loss {
+    /// What is lost of values, or of a function of them.
+    pub(super) fn loss(&self, seen: &Histogram, read: Option<&Tabulated>) -> Loss {
         let scale = f64::from(self.scale);
         let (low, high) = self.ends();
         let within = seen.width() * seen.width() / 12.0;
+        let levels: Option<Vec<f64>> =
+            read.map(|f| (LOW..=HIGH).map(|q| f.at(self.value(q))).collect());
         let (mut noise, mut saturation, mut saturated) = (0.0, 0.0, 0);
         for (middle, n) in seen.bins() {
             let q = (middle / scale).round_ties_even() as i32;
             let q = q.saturating_add(self.zero).clamp(LOW, HIGH);
-            let error = middle - self.value(q);
-            let squares = n as f64 * (error * error + within);
+            let squares = match (&levels, read) {
+                (Some(levels), Some(f)) => {
+                    let error = f.at(middle) - levels[(q - LOW) as usize];
+                    n as f64 * error * error
+                }
+                _ => {
+                    let error = middle - self.value(q);
+                    n as f64 * (error * error + within)
+                }
+            };
             noise += squares;
             if middle < low - scale / 2.0 || middle > high + scale / 2.0 {
                 saturation += squares;
@@ -113,13 +125,14 @@ impl Parameters {
     }
 }
 
-/// The range of a tensor by a method.
-pub(super) fn choose(seen: &Histogram, method: Method) -> Chosen {
+/// The range of a tensor by a method; where functions alone read the tensor, the one that [`Method::Auto`] and
+/// [`Method::Mse`] choose is the best for `read`, their result.
+pub(super) fn choose(seen: &Histogram, method: Method, read: Option<&Tabulated>) -> Chosen {
     let of = |method: Method| {
         let (low, high) = match method {
             Method::Auto | Method::MinMax => seen.range(),
             Method::Percentile(p) => percentile(seen, p),
-            Method::Mse => least_error(seen),
+            Method::Mse => least_error(seen, read),
             Method::Entropy => least_divergence(seen),
         };
         (method, Parameters::of(low, high))
@@ -129,14 +142,14 @@ pub(super) fn choose(seen: &Histogram, method: Method) -> Chosen {
             let some = PERCENTILES.map(Method::Percentile);
             let all = [Method::MinMax, Method::Mse, Method::Entropy];
             let candidates = all.into_iter().chain(some).map(of);
-            let loss = |p: &Parameters| p.loss(seen).weighed();
+            let loss = |p: &Parameters| p.loss(seen, read).weighed();
             candidates
                 .min_by(|a, b| loss(&a.1).total_cmp(&loss(&b.1)))
                 .expect("several")
         }
         _ => of(method),
     };
-    let loss = parameters.loss(seen);
+    let loss = parameters.loss(seen, None);
     Chosen {
         parameters,
         method,
@@ -158,9 +171,9 @@ fn percentile(seen: &Histogram, p: f64) -> (f32, f32) {
 }
 
 /// Shrinks one side after the other, twice.
-fn least_error(seen: &Histogram) -> (f32, f32) {
+fn least_error(seen: &Histogram, read: Option<&Tabulated>) -> (f32, f32) {
     let (least, greatest) = seen.range();
-    let loss = |low: f32, high: f32| Parameters::of(low, high).loss(seen).weighed();
+    let loss = |low: f32, high: f32| Parameters::of(low, high).loss(seen, read).weighed();
     let part = |k: usize| k as f32 / STEPS as f32;
     let steps = || (1..=STEPS).rev();
     let (mut low, mut high) = (least, greatest);
@@ -289,9 +302,9 @@ mod tests {
     fn the_noise_of_uniform_values_is_a_twelfth_of_a_squared_step() {
         let values: Vec<f32> = (0..100_000).map(|i| i as f32 / 1e5).collect();
         let h = seen(&values);
-        let chosen = choose(&h, Method::MinMax);
+        let chosen = choose(&h, Method::MinMax, None);
         let step = f64::from(chosen.parameters.scale);
-        let loss = chosen.parameters.loss(&h);
+        let loss = chosen.parameters.loss(&h, None);
         assert!(
             (loss.noise / (step * step / 12.0) - 1.0).abs() < 0.05,
             "{loss:?}"
@@ -304,7 +317,7 @@ mod tests {
         let mut values = bell(50_000);
         values.extend([400.0, -380.0]);
         let h = seen(&values);
-        let whole = choose(&h, Method::MinMax);
+        let whole = choose(&h, Method::MinMax, None);
         assert_eq!(whole.parameters, Parameters::of(-380.0, 400.0));
         for method in [
             Method::Percentile(99.99),
@@ -312,17 +325,17 @@ mod tests {
             Method::Mse,
             Method::Auto,
         ] {
-            let cut = choose(&h, method);
+            let cut = choose(&h, method, None);
             assert!(cut.parameters.scale <= whole.parameters.scale, "{method}");
         }
-        let p = choose(&h, Method::Percentile(99.9));
+        let p = choose(&h, Method::Percentile(99.9), None);
         let (low, high) = p.parameters.ends();
         // The 0.1 and 99.9 percentiles of a standard normal distribution are 3.09 from its middle.
         assert!(
             (high - 3.09).abs() < 0.3 && (low + 3.09).abs() < 0.3,
             "{low} {high}"
         );
-        let loss = |m| choose(&h, m).parameters.loss(&h).weighed();
+        let loss = |m| choose(&h, m, None).parameters.loss(&h, None).weighed();
         for method in [
             Method::MinMax,
             Method::Mse,
@@ -337,7 +350,7 @@ mod tests {
     fn a_bell_keeps_four_deviations() {
         // For 256 levels the mean squared error of a Gaussian is least near four standard deviations.
         let h = seen(&bell(200_000));
-        let (low, high) = choose(&h, Method::Mse).parameters.ends();
+        let (low, high) = choose(&h, Method::Mse, None).parameters.ends();
         assert!(
             (3.2..4.9).contains(&high) && (-4.9..-3.2).contains(&low),
             "{low} {high}"
@@ -345,8 +358,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_function_does_not_tell_apart_needs_no_integers() {
+        let values: Vec<f32> = bell(50_000).iter().map(|v| v * 4.0).collect();
+        let h = seen(&values);
+        let (low, high) = h.range();
+        let hard_swish = |x: f64| x * ((x + 3.0).clamp(0.0, 6.0) / 6.0);
+        let f = Tabulated::new(low.into(), high.into(), hard_swish);
+        let plain = choose(&h, Method::Mse, None).parameters;
+        let read = choose(&h, Method::Mse, Some(&f)).parameters;
+        assert!(plain.ends().0 < -10.0, "{plain:?}");
+        assert!((-4.0..-2.5).contains(&read.ends().0), "{read:?}");
+        let loss = |p: Parameters| p.loss(&h, Some(&f)).noise;
+        assert!(loss(read) < 0.7 * loss(plain));
+    }
+
+    #[test]
     fn tensors_of_zeros_have_parameters() {
-        let chosen = choose(&seen(&[0.0; 8]), Method::Auto);
+        let chosen = choose(&seen(&[0.0; 8]), Method::Auto, None);
         assert_eq!((chosen.parameters.scale, chosen.saturated), (1.0, 0.0));
     }
 }

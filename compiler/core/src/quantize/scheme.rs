@@ -54,6 +54,11 @@ impl Flow {
         flow
     }
 
+    /// True when outputs, states or bodies read a value.
+    pub fn is_read_elsewhere(&self, v: ValueId) -> bool {
+        self.elsewhere[v.0 as usize]
+    }
+
     /// The only reader of a value.
     pub fn only_reader(&self, v: ValueId) -> Option<usize> {
         match self.readers[v.0 as usize][..] {

@@ -12,13 +12,13 @@ fn axes(v: &[i32]) -> Axes {
 }
 
 /// A float graph under construction.
-pub(super) struct Net {
-    pub(super) g: Graph,
+struct Net {
+    g: Graph,
     r: Random,
 }
 
 impl Net {
-    pub(super) fn new(seed: u64) -> Net {
+    fn new(seed: u64) -> Net {
         Net {
             g: Graph::default(),
             r: Random::new(seed),
@@ -26,11 +26,11 @@ impl Net {
     }
 
     /// Between -1 and 1.
-    pub(super) fn draw(&mut self) -> f32 {
+    fn draw(&mut self) -> f32 {
         self.r.below(20_001) as f32 / 10_000.0 - 1.0
     }
 
-    pub(super) fn input(&mut self, shape: &[usize]) -> ValueId {
+    fn input(&mut self, shape: &[usize]) -> ValueId {
         let name = format!("x{}", self.g.inputs.len());
         let value = self
             .g
@@ -39,41 +39,28 @@ impl Net {
         value
     }
 
-    pub(super) fn output(&mut self, value: ValueId) {
+    fn output(&mut self, value: ValueId) {
         let name = format!("y{}", self.g.outputs.len());
         self.g.outputs.push(Port { name, value });
     }
 
-    pub(super) fn constant(&mut self, shape: &[usize], scale: f32) -> ValueId {
+    fn constant(&mut self, shape: &[usize], scale: f32) -> ValueId {
         let n = shape.iter().product();
         let data: Vec<f32> = (0..n).map(|_| self.draw() * scale).collect();
         self.g.add_f32("c", shape, &data)
     }
 
-    pub(super) fn push(
-        &mut self,
-        source: &str,
-        op: impl Into<Op>,
-        x: &[ValueId],
-        shape: &[usize],
-    ) -> ValueId {
+    fn push(&mut self, source: &str, op: impl Into<Op>, x: &[ValueId], shape: &[usize]) -> ValueId {
         let ty = Type::fixed(DType::F32, shape);
         self.g.push(MAIN, source, op, x, ty)
     }
 
-    pub(super) fn shape(&self, v: ValueId) -> Vec<usize> {
+    fn shape(&self, v: ValueId) -> Vec<usize> {
         self.g.ty(v).fixed_shape().unwrap()
     }
 
     /// A convolution of `[1,H,W,C]`, of the same size, with a bias.
-    pub(super) fn conv(
-        &mut self,
-        source: &str,
-        x: ValueId,
-        k: usize,
-        o: usize,
-        group: usize,
-    ) -> ValueId {
+    fn conv(&mut self, source: &str, x: ValueId, k: usize, o: usize, group: usize) -> ValueId {
         let [n, h, w, c] = self.shape(x)[..] else {
             panic!("rank 4")
         };
@@ -108,16 +95,16 @@ impl Net {
         self.push(source, op, &[x, w_, bias], &[n, h, w, o])
     }
 
-    pub(super) fn relu(&mut self, x: ValueId) -> ValueId {
+    fn relu(&mut self, x: ValueId) -> ValueId {
         self.unary(x, UnaryKind::Relu, 0.0, 0.0)
     }
 
-    pub(super) fn unary(&mut self, x: ValueId, kind: UnaryKind, a: f32, b: f32) -> ValueId {
+    fn unary(&mut self, x: ValueId, kind: UnaryKind, a: f32, b: f32) -> ValueId {
         let shape = self.shape(x);
         self.push("unary", Unary { kind, a, b }, &[x], &shape)
     }
 
-    pub(super) fn matmul(&mut self, source: &str, x: ValueId, n: usize, trans: bool) -> ValueId {
+    fn matmul(&mut self, source: &str, x: ValueId, n: usize, trans: bool) -> ValueId {
         let mut shape = self.shape(x);
         let k = shape.pop().unwrap();
         shape.push(n);
@@ -132,13 +119,13 @@ impl Net {
         self.push(source, op, &[x, w, bias], &shape)
     }
 
-    pub(super) fn add(&mut self, a: ValueId, b: ValueId) -> ValueId {
+    fn add(&mut self, a: ValueId, b: ValueId) -> ValueId {
         let shape = self.shape(a);
         let kind = BinaryKind::Add;
         self.push("add", Binary { kind }, &[a, b], &shape)
     }
 
-    pub(super) fn samples(&mut self, n: usize) -> Vec<Sample> {
+    fn samples(&mut self, n: usize) -> Vec<Sample> {
         let shapes: Vec<Vec<usize>> = (0..self.g.inputs.len())
             .map(|i| self.shape(self.g.inputs[i].value))
             .collect();

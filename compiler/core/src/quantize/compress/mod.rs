@@ -11,7 +11,6 @@ mod palette;
 mod tests;
 
 pub use compile::compress;
-pub(super) use compile::layer_record;
 
 use crate::ir::{Graph, Node, Type, ValueId};
 use codes::{Compressed, Panels, Part};
@@ -86,7 +85,7 @@ impl std::fmt::Display for Format {
 
 /// What became of the weights of a layer.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Layer {
+struct Layer {
     /// The model's node.
     pub node: String,
     /// The operator that it was.
@@ -100,21 +99,17 @@ pub(super) struct Layer {
 }
 
 /// 8 bits, of a scale a column.
-pub(super) const INT8: Format = Format::Integers {
+const INT8: Format = Format::Integers {
     bits: 8,
     group: 0,
     asymmetric: false,
 };
 
-/// Compresses the weights of a finished graph, each node's in the format that `formats` gives it by its name.
-pub(super) fn compress_graph(
-    graph: &mut Graph,
-    formats: &dyn Fn(&str) -> Option<Format>,
-) -> Vec<Layer> {
+/// Compresses the weights of a finished graph.
+fn compress_graph(graph: &mut Graph, format: Format) -> Vec<Layer> {
     let mut c = Compressor {
         graph,
-        formats,
-        format: Format::Half,
+        format,
         layers: Vec::new(),
         expanded: HashMap::new(),
         tables: HashMap::new(),
@@ -134,8 +129,6 @@ pub(super) fn compress_graph(
 
 struct Compressor<'g> {
     graph: &'g mut Graph,
-    formats: &'g dyn Fn(&str) -> Option<Format>,
-    /// That of the node at hand.
     format: Format,
     layers: Vec<Layer>,
     /// Constants that a step of this block expands.
@@ -223,10 +216,6 @@ impl Compressor<'_> {
 
     /// What stands in place of a node.
     fn node(&mut self, mut node: Node) -> Node {
-        match (self.formats)(&node.source) {
-            Some(format) => self.format = format,
-            None => return node,
-        }
         if let Some(product) = self.product(&node) {
             return self.compressed(&node, &product).unwrap_or(node);
         }
