@@ -81,7 +81,7 @@ for line in open("tests/requirements.txt"):
 make_data() {
     need espeak-ng fonts-dejavu-core fonts-dejavu-extra fonts-noto-core
     find_python || { echo "error: no Python with the packages of tests/requirements.txt" >&2; return 1; }
-    "$python" tests/fetch.py && "$python" tests/make_models.py && "$python" tests/make_inputs.py && "$python" tests/expect.py && "$python" tests/make_tflite.py
+    "$python" tests/fetch.py && "$python" tests/make_models.py && "$python" tests/make_inputs.py && "$python" tests/make_accuracy.py && "$python" tests/expect.py && "$python" tests/make_tflite.py
 }
 
 # cargo fmt follows `mod` items only, and misses operators (a macro declares them) and crates outside the workspace.
@@ -125,6 +125,7 @@ fi
 [ $conformance -eq 1 ] && step conformance cargo test -p cygnet-tests --test conformance -- --nocapture
 [ $real -eq 1 ] && step real cargo test -p cygnet-tests --test real_models --test tflite -- --nocapture --test-threads=2
 [ $real -eq 1 ] && step quantised cargo test -p cygnet-tests --test quantisation -- --nocapture --test-threads=2
+[ $real -eq 1 ] && step accuracy cargo test -p cygnet-tests --test accuracy -- --nocapture --test-threads=2
 [ $real -eq 1 ] && step compressed cargo test -p cygnet-tests --test compression -- --nocapture --test-threads=2
 [ $cross -eq 1 ] && step cross tests/cross.sh
 [ $size -eq 1 ] && step size tests/size.sh

@@ -1,7 +1,7 @@
 //! The one way through compiler and runtime that the tests take.
 
 use crate::Tensor;
-use crate::expectations::Extent;
+pub use crate::expectations::Extent;
 use cygnet_compiler::emit::EmitError;
 use cygnet_compiler::import::{ConstantInput, DimSpec, ImportError, ImportOptions, InputSpec};
 use cygnet_compiler::{CompileError, CompileOptions};
