@@ -68,6 +68,35 @@ impl Outputs {
             arrays: chosen.map(|(a, _)| a.clone()).collect(),
         }
     }
+
+    /// For each sample, for each output.
+    pub fn into_arrays(self) -> Vec<Vec<Array>> {
+        self.arrays
+    }
+}
+
+/// The instruction set of a program's float kernels on this machine.
+pub(super) fn isa(program: &[u8]) -> Result<String, QuantizeError> {
+    let runner = Runner::from_bytes(program, &RunnerOptions::default())?;
+    Ok(runner.isa().to_owned())
+}
+
+/// The least time of a run on a sample on this machine, on one thread, in milliseconds.
+pub(super) fn latency(program: &[u8], sample: &Sample) -> Result<f64, QuantizeError> {
+    let mut runner = Runner::from_bytes(program, &RunnerOptions::default())?;
+    let inputs: Vec<&Array> = sample.inputs.iter().collect();
+    let mut least = f64::INFINITY;
+    let begin = Instant::now();
+    let mut runs = 0;
+    while runs < LEAST_RUNS || begin.elapsed() < PATIENCE / 2 {
+        // A run may overwrite its inputs.
+        runner.set_inputs(&inputs)?;
+        let start = Instant::now();
+        runner.run()?;
+        least = least.min(start.elapsed().as_secs_f64() * 1e3);
+        runs += 1;
+    }
+    Ok(least)
 }
 
 /// The outputs of a program on all samples.

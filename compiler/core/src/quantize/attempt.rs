@@ -27,9 +27,7 @@ pub(super) struct Attempt {
     pub base: Graph,
     pub scheme: Scheme,
     /// How ranges are found.
-    #[allow(dead_code)]
     method: Method,
-    #[allow(dead_code)]
     seen: Seen,
     /// By the value that stands for all that share a scale.
     ranges: BTreeMap<ValueId, (Histogram, Chosen)>,
@@ -38,7 +36,6 @@ pub(super) struct Attempt {
     /// By layer.
     pub weights: Vec<Rounded>,
     /// By layer: the bias of the float model.
-    #[allow(dead_code)]
     biases: Vec<Option<ValueId>>,
 }
 
@@ -80,7 +77,6 @@ impl Attempt {
     }
 
     /// The same with some layers, by their index, left float.
-    #[allow(dead_code)]
     pub fn without(&self, float: &BTreeSet<usize>) -> Attempt {
         let mut base = self.base.clone();
         let nodes = &mut base.blocks[MAIN.0 as usize].nodes;

@@ -82,6 +82,17 @@ pub enum QuantizeError {
         /// Its flat index.
         at: usize,
     },
+    /// Budgets that nothing can keep.
+    #[error("{0}")]
+    Budget(String),
+    /// A metric does not judge a program.
+    #[error("cannot judge the program `{point}`: {cause}")]
+    Metric {
+        /// What the program is.
+        point: String,
+        /// Why.
+        cause: String,
+    },
     /// A sample does not run.
     #[error("calibration sample {sample}: {cause}")]
     Run {
@@ -291,16 +302,21 @@ impl<'a> Study<'a> {
         })
     }
 
+    /// The samples, for people and machines.
+    pub fn calibration(&self) -> CalibrationRecord {
+        CalibrationRecord {
+            samples: self.learn.len(),
+            held_back: self.samples.len() - self.learn.len(),
+            sha256: digest(self.samples),
+        }
+    }
+
     /// What was found, for people and machines.
     pub fn record(&self, options: &Options, found: &Found) -> Record {
         Record {
             precision: options.precision,
             method: options.method,
-            calibration: CalibrationRecord {
-                samples: self.learn.len(),
-                held_back: self.samples.len() - self.learn.len(),
-                sha256: digest(self.samples),
-            },
+            calibration: self.calibration(),
             techniques: found.techniques.clone(),
             agreement: found.agreement.kept.clone(),
             integer_steps: count_integer(&found.compiled.graph.blocks[MAIN.0 as usize].nodes),

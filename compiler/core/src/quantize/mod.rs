@@ -20,6 +20,7 @@ mod equalise;
 mod function;
 mod histogram;
 mod insert;
+pub mod mixed;
 mod range;
 mod record;
 mod scheme;
@@ -69,6 +70,8 @@ pub enum Precision {
     Fp16,
     /// Weights from small tables, float arithmetic.
     Palette,
+    /// Layers differ: see [`mixed`].
+    Mixed,
 }
 
 /// How the range of a tensor is found from what calibration saw of it.

@@ -12,13 +12,13 @@ fn axes(v: &[i32]) -> Axes {
 }
 
 /// A float graph under construction.
-struct Net {
-    g: Graph,
+pub(super) struct Net {
+    pub(super) g: Graph,
     r: Random,
 }
 
 impl Net {
-    fn new(seed: u64) -> Net {
+    pub(super) fn new(seed: u64) -> Net {
         Net {
             g: Graph::default(),
             r: Random::new(seed),
@@ -26,11 +26,11 @@ impl Net {
     }
 
     /// Between -1 and 1.
-    fn draw(&mut self) -> f32 {
+    pub(super) fn draw(&mut self) -> f32 {
         self.r.below(20_001) as f32 / 10_000.0 - 1.0
     }
 
-    fn input(&mut self, shape: &[usize]) -> ValueId {
+    pub(super) fn input(&mut self, shape: &[usize]) -> ValueId {
         let name = format!("x{}", self.g.inputs.len());
         let value = self
             .g
@@ -39,28 +39,41 @@ impl Net {
         value
     }
 
-    fn output(&mut self, value: ValueId) {
+    pub(super) fn output(&mut self, value: ValueId) {
         let name = format!("y{}", self.g.outputs.len());
         self.g.outputs.push(Port { name, value });
     }
 
-    fn constant(&mut self, shape: &[usize], scale: f32) -> ValueId {
+    pub(super) fn constant(&mut self, shape: &[usize], scale: f32) -> ValueId {
         let n = shape.iter().product();
         let data: Vec<f32> = (0..n).map(|_| self.draw() * scale).collect();
         self.g.add_f32("c", shape, &data)
     }
 
-    fn push(&mut self, source: &str, op: impl Into<Op>, x: &[ValueId], shape: &[usize]) -> ValueId {
+    pub(super) fn push(
+        &mut self,
+        source: &str,
+        op: impl Into<Op>,
+        x: &[ValueId],
+        shape: &[usize],
+    ) -> ValueId {
         let ty = Type::fixed(DType::F32, shape);
         self.g.push(MAIN, source, op, x, ty)
     }
 
-    fn shape(&self, v: ValueId) -> Vec<usize> {
+    pub(super) fn shape(&self, v: ValueId) -> Vec<usize> {
         self.g.ty(v).fixed_shape().unwrap()
     }
 
     /// A convolution of `[1,H,W,C]`, of the same size, with a bias.
-    fn conv(&mut self, source: &str, x: ValueId, k: usize, o: usize, group: usize) -> ValueId {
+    pub(super) fn conv(
+        &mut self,
+        source: &str,
+        x: ValueId,
+        k: usize,
+        o: usize,
+        group: usize,
+    ) -> ValueId {
         let [n, h, w, c] = self.shape(x)[..] else {
             panic!("rank 4")
         };
@@ -95,16 +108,16 @@ impl Net {
         self.push(source, op, &[x, w_, bias], &[n, h, w, o])
     }
 
-    fn relu(&mut self, x: ValueId) -> ValueId {
+    pub(super) fn relu(&mut self, x: ValueId) -> ValueId {
         self.unary(x, UnaryKind::Relu, 0.0, 0.0)
     }
 
-    fn unary(&mut self, x: ValueId, kind: UnaryKind, a: f32, b: f32) -> ValueId {
+    pub(super) fn unary(&mut self, x: ValueId, kind: UnaryKind, a: f32, b: f32) -> ValueId {
         let shape = self.shape(x);
         self.push("unary", Unary { kind, a, b }, &[x], &shape)
     }
 
-    fn matmul(&mut self, source: &str, x: ValueId, n: usize, trans: bool) -> ValueId {
+    pub(super) fn matmul(&mut self, source: &str, x: ValueId, n: usize, trans: bool) -> ValueId {
         let mut shape = self.shape(x);
         let k = shape.pop().unwrap();
         shape.push(n);
@@ -119,13 +132,13 @@ impl Net {
         self.push(source, op, &[x, w, bias], &shape)
     }
 
-    fn add(&mut self, a: ValueId, b: ValueId) -> ValueId {
+    pub(super) fn add(&mut self, a: ValueId, b: ValueId) -> ValueId {
         let shape = self.shape(a);
         let kind = BinaryKind::Add;
         self.push("add", Binary { kind }, &[a, b], &shape)
     }
 
-    fn samples(&mut self, n: usize) -> Vec<Sample> {
+    pub(super) fn samples(&mut self, n: usize) -> Vec<Sample> {
         let shapes: Vec<Vec<usize>> = (0..self.g.inputs.len())
             .map(|i| self.shape(self.g.inputs[i].value))
             .collect();

@@ -60,7 +60,7 @@ pub fn compress(
     };
     let float = compile_graph(graph, choices)?;
     let mut small = float.graph.clone();
-    let layers = super::compress_graph(&mut small, format);
+    let layers = super::compress_graph(&mut small, &|_| Some(format));
     if layers.iter().all(|l| l.outcome.is_err()) {
         return Err(QuantizeError::NothingToCompress);
     }
@@ -87,7 +87,7 @@ pub fn compress(
         },
         agreement: agreement(&names, &expected, &actual),
         float_layers: layers.iter().filter_map(kept).collect(),
-        layers: layers.iter().filter_map(changed).collect(),
+        layers: layers.iter().filter_map(layer_record).collect(),
         ..Record::default()
     };
     Ok(Quantised {
@@ -108,7 +108,8 @@ fn kept(layer: &Layer) -> Option<FloatLayer> {
     })
 }
 
-fn changed(layer: &Layer) -> Option<LayerRecord> {
+/// The record of a layer that was compressed.
+pub(in crate::quantize) fn layer_record(layer: &Layer) -> Option<LayerRecord> {
     let (format, snr_db) = layer.outcome.as_ref().ok()?;
     Some(LayerRecord {
         node: layer.node.clone(),

@@ -11,6 +11,7 @@ mod palette;
 mod tests;
 
 pub use compile::compress;
+pub(super) use compile::layer_record;
 
 use crate::ir::{Graph, Node, Type, ValueId};
 use codes::{Compressed, Panels, Part};
@@ -85,7 +86,7 @@ impl std::fmt::Display for Format {
 
 /// What became of the weights of a layer.
 #[derive(Clone, Debug, PartialEq)]
-struct Layer {
+pub(super) struct Layer {
     /// The model's node.
     pub node: String,
     /// The operator that it was.
@@ -99,17 +100,21 @@ struct Layer {
 }
 
 /// 8 bits, of a scale a column.
-const INT8: Format = Format::Integers {
+pub(super) const INT8: Format = Format::Integers {
     bits: 8,
     group: 0,
     asymmetric: false,
 };
 
-/// Compresses the weights of a finished graph.
-fn compress_graph(graph: &mut Graph, format: Format) -> Vec<Layer> {
+/// Compresses the weights of a finished graph, each node's in the format that `formats` gives it by its name.
+pub(super) fn compress_graph(
+    graph: &mut Graph,
+    formats: &dyn Fn(&str) -> Option<Format>,
+) -> Vec<Layer> {
     let mut c = Compressor {
         graph,
-        format,
+        formats,
+        format: Format::Half,
         layers: Vec::new(),
         expanded: HashMap::new(),
         tables: HashMap::new(),
@@ -129,6 +134,8 @@ fn compress_graph(graph: &mut Graph, format: Format) -> Vec<Layer> {
 
 struct Compressor<'g> {
     graph: &'g mut Graph,
+    formats: &'g dyn Fn(&str) -> Option<Format>,
+    /// That of the node at hand.
     format: Format,
     layers: Vec<Layer>,
     /// Constants that a step of this block expands.
@@ -216,6 +223,10 @@ impl Compressor<'_> {
 
     /// What stands in place of a node.
     fn node(&mut self, mut node: Node) -> Node {
+        match (self.formats)(&node.source) {
+            Some(format) => self.format = format,
+            None => return node,
+        }
         if let Some(product) = self.product(&node) {
             return self.compressed(&node, &product).unwrap_or(node);
         }

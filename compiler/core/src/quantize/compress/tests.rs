@@ -107,7 +107,7 @@ fn table() -> Graph {
 fn compressed(graph: Graph, format: Format) -> (Vec<&'static str>, Vec<Layer>, f64) {
     let float = compile_graph(graph, &CompileOptions::default()).unwrap();
     let mut small = float.graph.clone();
-    let layers = compress_graph(&mut small, format);
+    let layers = compress_graph(&mut small, &|_| Some(format));
     crate::ir::verify(&small).unwrap();
     let program = crate::emit::program(&small, &Default::default()).unwrap();
     let inputs = crate::bundle::golden_inputs(&small, 1).unwrap();
