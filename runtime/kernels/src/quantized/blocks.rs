@@ -61,7 +61,7 @@ impl Task {
     }
 
     /// The same products with all pixels in one row, where the convolution is pointwise.
-    fn flat(&self) -> Task {
+    pub(super) fn flat(&self) -> Task {
         let mut t = *self;
         let p = &mut t.p.conv;
         if p.is_pointwise() {
