@@ -4,10 +4,10 @@
 //! A tile has twelve accumulators, of pairs of products of four channels each; with two vectors of weights, one of values
 //! and one of products they fill the registers. Where the next load comes from is the same distance for all pixels.
 use super::lists::Pairs;
-use super::{Finish, LANES, with_avx2};
+use super::{Finish, LANES, Target, narrow, with_avx2};
 use crate::conv::Conv;
 use crate::gemm::PANEL;
-use crate::quantized::{GROUP, Task, blocks};
+use crate::quantized::{GROUP, Task, blocks, scalar};
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
 
@@ -117,6 +117,10 @@ pub(in crate::quantized) unsafe fn dense(t: &Task) {
     let rows = t.rows.1 - t.rows.0;
     if rows * p.output[2] == 0 || og == 0 {
         return;
+    }
+    if !narrow(t) {
+        // SAFETY: passed through.
+        return unsafe { scalar::dense(t) };
     }
     let joined = p.kernel[2] == 1 || (p.groups == 1 && p.dilation[2] == 1);
     let smallest = Block::new(p, 1, 1);
@@ -253,6 +257,43 @@ unsafe fn widen(from: *const u8, n: usize, flip: u8, to: *mut i16) {
 }
 }
 
+/// Channels of `H` halves of a panel.
+struct Columns<const H: usize> {
+    w: *const i8,
+    first: usize,
+    n: usize,
+    /// What the pairs of sums start from: the value of a channel and zero.
+    starts: [[__m256i; 2]; H],
+    /// In the order that adding pairs leaves.
+    multipliers: [__m256; H],
+}
+
+impl<const H: usize> Columns<H> {
+    with_avx2! {
+    /// `n` channels from `first` on, whose weights are `w`.
+    unsafe fn new(t: &Task, w: *const i8, first: usize, n: usize) -> Self {
+        // SAFETY: `n` channels exist.
+        unsafe {
+            let (mut start, mut multiplier) = ([0i32; PANEL], [0f32; PANEL]);
+            start.as_mut_ptr().copy_from_nonoverlapping(t.start.add(first), n);
+            multiplier.as_mut_ptr().copy_from_nonoverlapping(t.multiplier.add(first), n);
+            let mut starts = [[_mm256_setzero_si256(); 2]; H];
+            let mut multipliers = [_mm256_setzero_ps(); H];
+            let order = _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7);
+            for h in 0..H {
+                for j in 0..2 {
+                    let four = start.as_ptr().add(h * LANES + 4 * j);
+                    starts[h][j] = _mm256_cvtepu32_epi64(_mm_loadu_si128(four.cast()));
+                }
+                let eight = _mm256_loadu_ps(multiplier.as_ptr().add(h * LANES));
+                multipliers[h] = _mm256_permutevar8x32_ps(eight, order);
+            }
+            Self { w, first, n, starts, multipliers }
+        }
+    }
+    }
+}
+
 impl Work<'_> {
     with_avx2! {
     /// All channels of a group for the pixels of a block, the first of which is `pixel` of the task.
@@ -263,105 +304,117 @@ impl Work<'_> {
         // SAFETY: pixels, panels and channels lie inside the block and the task.
         unsafe {
             let values = self.values.add(group * ig);
-            for half in 0..og.div_ceil(LANES) {
-                // Of one or two pixels, whole panels are taken, so that weights are read in order.
-                let whole = pixels.len() <= 2;
-                if whole && half % 2 == 1 {
-                    continue;
+            let w = self.t.w.add(group * panels * self.panel_len);
+            if pixels.len() <= 2 {
+                // Whole panels, so that weights are read in order.
+                for panel in 0..panels {
+                    let (w, first) = (w.add(panel * self.panel_len), panel * PANEL);
+                    let n = (og - first).min(PANEL);
+                    let columns = Columns::<2>::new(self.t, w, group * og + first, n);
+                    if pixels.len() == 2 {
+                        self.tiles::<2, 2>(&columns, values, pixels, pixel);
+                    } else {
+                        self.tiles::<1, 2>(&columns, values, pixels, pixel);
+                    }
                 }
+                return;
+            }
+            for half in 0..og.div_ceil(LANES) {
+                let w = w.add(half / 2 * self.panel_len + half % 2 * LANES * GROUP);
                 let first = half * LANES;
                 let n = (og - first).min(LANES);
-                let panel = group * panels + half / 2;
-                let w = self.t.w.add(panel * self.panel_len + half % 2 * LANES * GROUP);
-                let channel = group * og + first;
-                if whole {
-                    let both = (og - first).min(PANEL);
-                    if pixels.len() == 2 {
-                        self.tile::<2, 2>(values, pixels, w, channel, both, pixel);
-                    } else {
-                        self.tile::<1, 2>(values, pixels, w, channel, both, pixel);
-                    }
-                    continue;
-                }
-                let mut i = 0;
-                while i < pixels.len() {
-                    let left = pixels.len() - i;
-                    macro_rules! tile {
-                        ($rows:literal) => {{
-                            let rows = left.min($rows);
-                            let px = &pixels[i..i + rows];
-                            self.tile::<$rows, 1>(values, px, w, channel, n, pixel + i);
-                            rows
-                        }};
-                    }
-                    i += match left {
-                        5.. => tile!(6),
-                        3..=4 => tile!(4),
-                        2 => tile!(2),
-                        _ => tile!(1),
-                    };
+                let columns = Columns::<1>::new(self.t, w, group * og + first, n);
+                let whole = pixels.len() / HEIGHT * HEIGHT;
+                let (pixels, rest) = pixels.split_at(whole);
+                self.tiles::<HEIGHT, 1>(&columns, values, pixels, pixel);
+                let pixel = pixel + whole;
+                match rest.len() {
+                    0 => {}
+                    1 => self.tiles::<1, 1>(&columns, values, rest, pixel),
+                    2 => self.tiles::<2, 1>(&columns, values, rest, pixel),
+                    3 | 4 => self.tiles::<4, 1>(&columns, values, rest, pixel),
+                    _ => self.tiles::<HEIGHT, 1>(&columns, values, rest, pixel),
                 }
             }
         }
     }
     }
 
-    /// `n` channels from `channel` on, `H` halves of a panel, of at most `R` pixels; missing ones repeat the last one and
-    /// are not stored.
+    /// The channels of `columns` of pixels, the first of which is `pixel` of the task, in tiles of `R`. Where those of the
+    /// last tile are missing, it repeats its last one.
     ///
     /// # Safety
     /// The instruction set exists; pixels and channels lie inside the block and the task.
     #[inline(never)]
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn tile<const R: usize, const H: usize>(
+    unsafe fn tiles<const R: usize, const H: usize>(
         &self,
+        columns: &Columns<H>,
         values: *const i16,
         pixels: &[u32],
-        w: *const i8,
-        channel: usize,
-        n: usize,
         pixel: usize,
     ) {
         // SAFETY: the caller's contract.
         unsafe {
-            let (t, p) = (self.t, &self.t.p.conv);
-            let mut x = [values; R];
-            for (i, x) in x.iter_mut().enumerate() {
-                *x = values.add(pixels[i.min(pixels.len() - 1)] as usize);
-            }
-            let starts = starts::<H>(t.start.add(channel), n);
-            let mut acc = [starts; R];
-            let mut w = w;
-            for kz in 0..p.kernel[0] {
-                for ky in 0..p.kernel[1] {
-                    for tap in 0..self.taps {
-                        let from = kz * self.plane + ky * self.kernel_row + tap * self.tap_step;
-                        let mut k = from;
-                        while k < from + self.run {
-                            group(&mut acc, &x, w, k);
-                            w = w.add(PANEL * GROUP);
-                            k += GROUP;
+            let (t, p, finish) = (self.t, &self.t.p.conv, self.finish);
+            let step = p.out_channels;
+            let mut at = pixel * step + columns.first;
+            for pixels in pixels.chunks(R) {
+                let mut x = [values; R];
+                if pixels.len() == R {
+                    for i in 0..R {
+                        x[i] = values.add(pixels[i] as usize);
+                    }
+                } else {
+                    for i in 0..R {
+                        x[i] = values.add(pixels[i.min(pixels.len() - 1)] as usize);
+                    }
+                }
+                let mut acc = [columns.starts; R];
+                let mut w = columns.w;
+                for kz in 0..p.kernel[0] {
+                    for ky in 0..p.kernel[1] {
+                        for tap in 0..self.taps {
+                            let from = kz * self.plane + ky * self.kernel_row + tap * self.tap_step;
+                            let mut k = from;
+                            while k < from + self.run {
+                                group(&mut acc, &x, w, k);
+                                w = w.add(PANEL * GROUP);
+                                k += GROUP;
+                            }
                         }
                     }
                 }
-            }
-            let step = p.out_channels;
-            for h in 0..H {
-                if h * LANES >= n {
-                    break;
+                for h in 0..H {
+                    if h * LANES >= columns.n {
+                        break;
+                    }
+                    let mut sums = [_mm256_setzero_si256(); R];
+                    for r in 0..R {
+                        sums[r] = neighbours(acc[r][h]);
+                    }
+                    let to = Target {
+                        at: at + h * LANES,
+                        step,
+                        rows: pixels.len(),
+                        n: (columns.n - h * LANES).min(LANES),
+                    };
+                    finish.store::<R, true>(t, sums, columns.multipliers[h], to);
                 }
-                let n = (n - h * LANES).min(LANES);
-                let channel = channel + h * LANES;
-                let mut sums = [_mm256_setzero_si256(); R];
-                for r in 0..R {
-                    sums[r] = _mm256_hadd_epi32(acc[r][h][0], acc[r][h][1]);
-                }
-                let multiplier = multiplier(t.multiplier.add(channel), n);
-                let at = [pixel * step + channel, step, pixels.len(), n];
-                self.finish.store::<R, true>(t, &sums, multiplier, at);
+                at += R * step;
             }
         }
     }
+}
+
+with_avx2! {
+/// Sums of neighbouring lanes of both: VPHADDD, which is slower than two shuffles and an addition.
+unsafe fn neighbours([a, b]: [__m256i; 2]) -> __m256i {
+    let (a, b) = (_mm256_castsi256_ps(a), _mm256_castsi256_ps(b));
+    let even = _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(a, b));
+    let odd = _mm256_castps_si256(_mm256_shuffle_ps::<0b11_01_11_01>(a, b));
+    _mm256_add_epi32(even, odd)
+}
 }
 
 with_avx2! {
@@ -391,48 +444,6 @@ unsafe fn group<const R: usize, const H: usize>(
                 }
             }
         }
-    }
-}
-}
-
-with_avx2! {
-/// What the pairs of sums of `n` channels start from: the value of a channel and zero.
-unsafe fn starts<const H: usize>(from: *const i32, n: usize) -> [[__m256i; 2]; H] {
-    // SAFETY: `n` channels exist.
-    unsafe {
-        let mut all = [0i32; PANEL];
-        let from = if n == H * LANES {
-            from
-        } else {
-            all.as_mut_ptr().copy_from_nonoverlapping(from, n);
-            all.as_ptr()
-        };
-        let mut starts = [[_mm256_setzero_si256(); 2]; H];
-        for h in 0..H {
-            for j in 0..2 {
-                let four = _mm_loadu_si128(from.add(h * LANES + 4 * j).cast());
-                starts[h][j] = _mm256_cvtepu32_epi64(four);
-            }
-        }
-        starts
-    }
-}
-}
-
-with_avx2! {
-/// The multipliers of `n` channels in the order that adding pairs leaves.
-unsafe fn multiplier(from: *const f32, n: usize) -> __m256 {
-    // SAFETY: `n` channels exist.
-    unsafe {
-        let mut all = [0f32; LANES];
-        let from = if n == LANES {
-            from
-        } else {
-            all.as_mut_ptr().copy_from_nonoverlapping(from, n);
-            all.as_ptr()
-        };
-        let order = _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7);
-        _mm256_permutevar8x32_ps(_mm256_loadu_ps(from), order)
     }
 }
 }

@@ -1,6 +1,6 @@
 //! Inner loops for what has no body of its own: groups and dilations whose runs are no whole groups of weights, windows
 //! larger than a block, and depthwise kernels of other sizes.
-use super::{Finish, LANES, with_avx2};
+use super::{Finish, LANES, Target, with_avx2};
 use crate::gemm::PANEL;
 use crate::quantized::blocks::{CHANNELS, PIXELS, Products};
 use crate::quantized::scalar::channels;
@@ -97,7 +97,8 @@ unsafe fn finish(t: &Task, at: usize, first: usize, sums: &[i32]) {
             multiplier.as_mut_ptr().copy_from_nonoverlapping(t.multiplier.add(first + i), n);
             let sums = [_mm256_loadu_si256(eight.as_ptr().cast())];
             let multiplier = _mm256_loadu_ps(multiplier.as_ptr());
-            finish.store::<1, false>(t, &sums, multiplier, [at + i, 0, 1, n]);
+            let to = Target { at: at + i, step: 0, rows: 1, n };
+            finish.store::<1, false>(t, sums, multiplier, to);
         }
     }
 }

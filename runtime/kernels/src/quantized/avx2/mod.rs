@@ -35,10 +35,30 @@ struct Finish {
     residual_zero: __m256i,
     residual_signed: bool,
     sum_high: __m256,
-    /// The zero point and the bounds of what is stored, in 16 bits.
+    /// Of what is stored: the zero point in 16 bits and the bounds in 8, all greater by 128 where results are signed, and
+    /// what makes them signed again.
     last_zero: __m256i,
     last_low: __m256i,
     last_high: __m256i,
+    last_flip: __m256i,
+}
+
+/// Whether results are all signed or all unsigned bytes, as [`Finish`] needs them.
+fn narrow(t: &Task) -> bool {
+    let r = &t.p.requantize;
+    let one = |low: i32, high: i32| low >= 0 || high <= 127;
+    one(r.low, r.high) && (t.residual.is_null() || one(r.sum.low, r.sum.high))
+}
+
+/// Where results go: channels of some pixels.
+#[derive(Clone, Copy)]
+struct Target {
+    /// Bytes from the task's first to the first channel of the first pixel, and from there to that of the next.
+    at: usize,
+    step: usize,
+    /// Pixels and channels that exist.
+    rows: usize,
+    n: usize,
 }
 
 impl Finish {
@@ -51,6 +71,7 @@ impl Finish {
         } else {
             (r.sum.zero, r.sum.low, r.sum.high)
         };
+        let shift = if low < 0 { 128 } else { 0 };
         Self {
             low: bound(r.low, r.zero),
             high: bound(r.high, r.zero),
@@ -59,9 +80,10 @@ impl Finish {
             residual_zero: _mm256_set1_epi32(r.sum.residual_zero),
             residual_signed: r.sum.residual_signed,
             sum_high: bound(r.sum.high, r.sum.zero),
-            last_zero: _mm256_set1_epi16(zero as i16),
-            last_low: _mm256_set1_epi16(low as i16),
-            last_high: _mm256_set1_epi16(high as i16),
+            last_zero: _mm256_set1_epi16((zero + shift) as i16),
+            last_low: _mm256_set1_epi8((low + shift) as i8),
+            last_high: _mm256_set1_epi8((high + shift) as i8),
+            last_flip: _mm256_set1_epi8(shift as i8),
         }
     }
     }
@@ -98,73 +120,177 @@ impl Finish {
     }
 
     with_avx2! {
-    /// Four vectors of rounded values as bytes, two vectors to each half, as packing within lanes leaves them.
-    unsafe fn bytes(&self, q: [__m256i; 4]) -> [__m128i; 2] {
-        let end = |a, b| {
-            let v = _mm256_adds_epi16(_mm256_packs_epi32(a, b), self.last_zero);
-            let v = _mm256_min_epi16(_mm256_max_epi16(v, self.last_low), self.last_high);
-            // Results are truncated to bytes, signed or not.
-            _mm256_and_si256(v, _mm256_set1_epi16(0xff))
-        };
-        let bytes = _mm256_packus_epi16(end(q[0], q[1]), end(q[2], q[3]));
-        [_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes)]
+    /// Four vectors of rounded values as eight bytes each, two to a vector. `HALVED`: values are in the order of channels
+    /// 0, 1, 4, 5, 2, 3, 6, 7 that adding neighbours leaves.
+    unsafe fn bytes<const HALVED: bool>(&self, q: [__m256i; 4]) -> [__m128i; 2] {
+        let zero = self.last_zero;
+        let a = _mm256_adds_epi16(_mm256_packs_epi32(q[0], q[1]), zero);
+        let b = _mm256_adds_epi16(_mm256_packs_epi32(q[2], q[3]), zero);
+        let v = _mm256_packus_epi16(a, b);
+        let v = _mm256_min_epu8(_mm256_max_epu8(v, self.last_low), self.last_high);
+        let v = _mm256_xor_si256(v, self.last_flip);
+        // Packing works within lanes, so each lane holds half of every vector.
+        let (a, b) = (_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
+        if HALVED {
+            [_mm_unpacklo_epi16(a, b), _mm_unpackhi_epi16(a, b)]
+        } else {
+            [_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b)]
+        }
     }
     }
 
     with_avx2! {
-    /// Requantises and stores `n` channels of `rows` pixels: eight sums of each, whose first byte lies `at` behind the
-    /// task's first and `step` behind that of the pixel before. `HALVED`: sums and multipliers are in the order of channels
-    /// 0, 1, 4, 5, 2, 3, 6, 7 that VPHADDD leaves.
+    /// Requantises and stores the sums of up to `R` pixels, in the order that `HALVED` tells ([`Finish::bytes`]), as their
+    /// multipliers are.
     unsafe fn store<const R: usize, const HALVED: bool>(
         &self,
         t: &Task,
-        sums: &[__m256i; R],
+        sums: [__m256i; R],
         multiplier: __m256,
-        [at, step, rows, n]: [usize; 4],
+        to: Target,
     ) {
         // SAFETY: the caller's pixels and channels exist.
         unsafe {
-            let mut first = 0;
-            while first < R && first < rows {
+            if !t.residual.is_null() || to.rows != R || to.n != LANES {
+                // Of a copy, as what has an address is kept in memory.
+                let copy = sums;
+                return self.store_part::<HALVED>(t, &copy, multiplier, to);
+            }
+            let mut y = t.y.add(to.at);
+            for first in (0..R).step_by(4) {
                 let mut q = [_mm256_setzero_si256(); 4];
                 for i in 0..4 {
-                    if first + i >= R {
-                        continue;
+                    if first + i < R {
+                        q[i] = self.round(sums[first + i], multiplier);
                     }
-                    let sum = sums[first + i];
-                    q[i] = if t.residual.is_null() {
-                        self.round(sum, multiplier)
-                    } else if first + i < rows {
-                        let r = load(t.residual.add(at + (first + i) * step), n);
-                        let order = _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 0, 0, 0, 0, 0, 0, 0, 0);
-                        let r = if HALVED { _mm_shuffle_epi8(r, order) } else { r };
-                        self.add(sum, multiplier, r)
-                    } else {
-                        sum
-                    };
                 }
-                let [a, b] = self.bytes(q);
-                let [a, b] = if HALVED {
-                    [_mm_unpacklo_epi16(a, b), _mm_unpackhi_epi16(a, b)]
-                } else {
-                    [_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b)]
-                };
-                let eight = [a, _mm_unpackhi_epi64(a, a), b, _mm_unpackhi_epi64(b, b)];
+                let two = self.bytes::<HALVED>(q);
                 for i in 0..4 {
-                    if first + i < R && first + i < rows {
-                        let to = t.y.add(at + (first + i) * step);
-                        if n == LANES {
-                            _mm_storel_epi64(to.cast(), eight[i]);
+                    if first + i < R {
+                        if i % 2 == 0 {
+                            _mm_storel_epi64(y.cast(), two[i / 2]);
                         } else {
-                            let all = _mm_cvtsi128_si64(eight[i]).to_le_bytes();
-                            to.copy_from_nonoverlapping(all.as_ptr(), n);
+                            _mm_storeh_pd(y.cast(), _mm_castsi128_pd(two[i / 2]));
                         }
+                        y = y.wrapping_add(to.step);
                     }
                 }
-                first += 4;
             }
         }
     }
+    }
+
+    with_avx2! {
+    /// Requantises and stores the sums of sixteen channels of `P` pixels: of each, channels 0 to 3 and 8 to 11, then the
+    /// others, as unpacking within lanes leaves them; multipliers likewise.
+    unsafe fn store_wide<const P: usize>(
+        &self,
+        t: &Task,
+        sums: [[__m256i; 2]; P],
+        multipliers: [__m256; 2],
+        to: Target,
+    ) {
+        // SAFETY: the caller's pixels and channels exist.
+        unsafe {
+            if !t.residual.is_null() || to.n != 2 * LANES {
+                let [a, b] = multipliers;
+                let halves = [
+                    (_mm256_permute2f128_ps::<0x20>(a, b), 0),
+                    (_mm256_permute2f128_ps::<0x31>(a, b), 1),
+                ];
+                for (multiplier, half) in halves {
+                    if half * LANES >= to.n {
+                        break;
+                    }
+                    let mut part = [_mm256_setzero_si256(); P];
+                    for (part, [a, b]) in part.iter_mut().zip(sums) {
+                        *part = if half == 0 {
+                            _mm256_permute2x128_si256::<0x20>(a, b)
+                        } else {
+                            _mm256_permute2x128_si256::<0x31>(a, b)
+                        };
+                    }
+                    let to = Target {
+                        at: to.at + half * LANES,
+                        n: (to.n - half * LANES).min(LANES),
+                        ..to
+                    };
+                    self.store_part::<false>(t, &part, multiplier, to);
+                }
+                return;
+            }
+            let mut y = t.y.add(to.at);
+            for first in (0..P).step_by(2) {
+                let mut words = [_mm256_setzero_si256(); 2];
+                for i in 0..2 {
+                    if first + i < P {
+                        let [a, b] = sums[first + i];
+                        let a = self.round(a, multipliers[0]);
+                        let b = self.round(b, multipliers[1]);
+                        words[i] = _mm256_adds_epi16(_mm256_packs_epi32(a, b), self.last_zero);
+                    }
+                }
+                let v = _mm256_packus_epi16(words[0], words[1]);
+                let v = _mm256_min_epu8(_mm256_max_epu8(v, self.last_low), self.last_high);
+                let v = _mm256_xor_si256(v, self.last_flip);
+                let v = _mm256_permute4x64_epi64::<0b11_01_10_00>(v);
+                _mm_storeu_si128(y.cast(), _mm256_castsi256_si128(v));
+                if first + 1 < P {
+                    let y = y.wrapping_add(to.step);
+                    _mm_storeu_si128(y.cast(), _mm256_extracti128_si256::<1>(v));
+                }
+                y = y.wrapping_add(2 * to.step);
+            }
+        }
+    }
+    }
+
+    /// As [`Finish::store`], also of fewer pixels and channels, and with a residual.
+    ///
+    /// # Safety
+    /// The instruction set exists, and the pixels and channels do.
+    #[inline(never)]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn store_part<const HALVED: bool>(
+        &self,
+        t: &Task,
+        sums: &[__m256i],
+        multiplier: __m256,
+        to: Target,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            for (first, sums) in sums.chunks(4).enumerate() {
+                let first = first * 4;
+                let rows = to.rows.saturating_sub(first).min(sums.len());
+                let mut q = [_mm256_setzero_si256(); 4];
+                for (i, (q, sum)) in q.iter_mut().zip(sums).enumerate().take(rows) {
+                    *q = if t.residual.is_null() {
+                        self.round(*sum, multiplier)
+                    } else {
+                        let r = load(t.residual.add(to.at + (first + i) * to.step), to.n);
+                        let order = _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 0, 0, 0, 0, 0, 0, 0, 0);
+                        let r = if HALVED {
+                            _mm_shuffle_epi8(r, order)
+                        } else {
+                            r
+                        };
+                        self.add(*sum, multiplier, r)
+                    };
+                }
+                let [a, b] = self.bytes::<HALVED>(q);
+                let eight = [a, _mm_unpackhi_epi64(a, a), b, _mm_unpackhi_epi64(b, b)];
+                for (i, eight) in eight.iter().enumerate().take(rows) {
+                    let y = t.y.add(to.at + (first + i) * to.step);
+                    if to.n == LANES {
+                        _mm_storel_epi64(y.cast(), *eight);
+                    } else {
+                        let all = _mm_cvtsi128_si64(*eight).to_le_bytes();
+                        y.copy_from_nonoverlapping(all.as_ptr(), to.n);
+                    }
+                }
+            }
+        }
     }
 }
 
