@@ -19,6 +19,8 @@ const NEAR: usize = 12 * 1024;
 const SMALL: usize = 192 * 1024;
 /// Most pixels of a block.
 const PIXELS: usize = 384;
+/// Most runs of a window.
+const RUNS: usize = 64;
 /// Pixels of a tile.
 const HEIGHT: usize = 6;
 
@@ -95,14 +97,10 @@ struct Work<'a> {
     t: &'a Task,
     finish: Finish,
     values: *const i16,
-    /// Of a kernel row or, where taps do not follow each other, of a tap; how many taps there are then, and how far the
-    /// next one is.
+    /// Values of a kernel row or, where taps do not follow each other, of a tap; and where each begins, counted from the
+    /// first. A list takes fewer instructions than loops over planes and rows, of which most windows have few.
     run: usize,
-    taps: usize,
-    tap_step: usize,
-    /// Values from one plane or kernel row to the next.
-    plane: usize,
-    kernel_row: usize,
+    runs: &'a [u32],
     /// Bytes of the weights of a panel.
     panel_len: usize,
 }
@@ -123,10 +121,12 @@ pub(in crate::quantized) unsafe fn dense(t: &Task) {
         return unsafe { scalar::dense(t) };
     }
     let joined = p.kernel[2] == 1 || (p.groups == 1 && p.dilation[2] == 1);
+    let count = p.kernel[0] * p.kernel[1] * if joined { 1 } else { p.kernel[2] };
     let smallest = Block::new(p, 1, 1);
     // SAFETY: passed through; offsets stay inside the extents that the check proved.
     unsafe {
-        if (!joined && !ig.is_multiple_of(GROUP)) || smallest.len(p) > CAPACITY {
+        let ragged = !joined && !ig.is_multiple_of(GROUP);
+        if ragged || count > RUNS || smallest.len(p) > CAPACITY {
             return if t.p.signed {
                 blocks::dense::<Pairs, true>(t)
             } else {
@@ -139,7 +139,7 @@ pub(in crate::quantized) unsafe fn dense(t: &Task) {
         let whole = Block::within(p, rows.min(p.output[1]), limit.max(smallest.len(p)));
         // Not initialised: that would take longer than a small layer does.
         let mut values = [MaybeUninit::<i16>::uninit(); CAPACITY + GROUP];
-        let mut offsets = [0u32; PIXELS];
+        let (mut offsets, mut runs) = ([0u32; PIXELS], [0u32; RUNS]);
         let finish = Finish::new(t);
         let mut row = t.rows.0;
         while row < t.rows.1 {
@@ -162,15 +162,18 @@ pub(in crate::quantized) unsafe fn dense(t: &Task) {
                         *at = (r * block.step * block.line + pixel) as u32;
                     }
                 }
+                let taps = count / (p.kernel[0] * p.kernel[1]);
+                for (i, run) in runs[..count].iter_mut().enumerate() {
+                    let (row, tap) = (i / taps, i % taps);
+                    let line = row / p.kernel[1] * block.lines + row % p.kernel[1] * p.dilation[1];
+                    *run = (line * block.line + tap * p.dilation[2] * p.in_channels) as u32;
+                }
                 let work = Work {
                     t,
                     finish,
                     values: to,
                     run: if joined { p.kernel[2] * ig } else { ig },
-                    taps: if joined { 1 } else { p.kernel[2] },
-                    tap_step: p.dilation[2] * p.in_channels,
-                    plane: block.lines * block.line,
-                    kernel_row: p.dilation[1] * block.line,
+                    runs: &runs[..count],
                     panel_len,
                 };
                 let first = (row - t.rows.0) * p.output[2] + column;
@@ -356,8 +359,8 @@ impl Work<'_> {
     ) {
         // SAFETY: the caller's contract.
         unsafe {
-            let (t, p, finish) = (self.t, &self.t.p.conv, self.finish);
-            let step = p.out_channels;
+            let (t, finish, runs) = (self.t, &self.finish, self.runs);
+            let step = t.p.conv.out_channels;
             let mut at = pixel * step + columns.first;
             for pixels in pixels.chunks(R) {
                 let mut x = [values; R];
@@ -372,17 +375,13 @@ impl Work<'_> {
                 }
                 let mut acc = [columns.starts; R];
                 let mut w = columns.w;
-                for kz in 0..p.kernel[0] {
-                    for ky in 0..p.kernel[1] {
-                        for tap in 0..self.taps {
-                            let from = kz * self.plane + ky * self.kernel_row + tap * self.tap_step;
-                            let mut k = from;
-                            while k < from + self.run {
-                                group(&mut acc, &x, w, k);
-                                w = w.add(PANEL * GROUP);
-                                k += GROUP;
-                            }
-                        }
+                for &from in runs {
+                    let mut k = from as usize;
+                    let end = k + self.run;
+                    while k < end {
+                        group(&mut acc, &x, w, k);
+                        w = w.add(PANEL * GROUP);
+                        k += GROUP;
                     }
                 }
                 for h in 0..H {
