@@ -197,30 +197,43 @@ unsafe fn strips<
                         used[ky] = usize::MAX;
                     }
                 }
+                let all = used.iter().all(|&used| used != 0);
                 let mut ox = 0;
                 while ox < p.output[2] {
                     let first = ox.min(p.output[2] - wide);
                     let at = (first * S) as i32 - p.pad_begin[2] as i32;
                     let n = (wide - 1) * S + KW;
                     let inside = at >= 0 && at as usize + n <= p.input[2];
-                    for (column, to) in sources[..n].iter_mut().enumerate() {
-                        let at = at + column as i32;
-                        if !inside && at as u32 >= p.input[2] as u32 {
-                            *to = [padding.as_ptr(); KH];
-                            continue;
+                    let last =
+                        lines[KH - 1].wrapping_offset((at as isize + n as isize - 1) * c as isize);
+                    if inside && all && (c >= WIDTH || last.wrapping_add(WIDTH) <= end) {
+                        let mut offset = at as usize * c;
+                        for to in &mut sources[..n] {
+                            for ky in 0..KH {
+                                to[ky] = lines[ky].wrapping_add(offset);
+                            }
+                            offset += c;
                         }
-                        let offset = at as usize * c;
-                        for ky in 0..KH {
-                            to[ky] = lines[ky].wrapping_add(offset & used[ky]);
-                        }
-                        if c >= WIDTH {
-                            continue;
-                        }
-                        for ky in 0..KH {
-                            if used[ky] != 0 && to[ky].wrapping_add(WIDTH) > end {
-                                let copy = &mut copies[column][ky];
-                                copy.as_mut_ptr().copy_from_nonoverlapping(to[ky], c);
-                                to[ky] = copy.as_ptr();
+                    } else {
+                        for (column, to) in sources[..n].iter_mut().enumerate() {
+                            let at = at + column as i32;
+                            if !inside && at as u32 >= p.input[2] as u32 {
+                                *to = [padding.as_ptr(); KH];
+                                continue;
+                            }
+                            let offset = at as usize * c;
+                            for ky in 0..KH {
+                                to[ky] = lines[ky].wrapping_add(offset & used[ky]);
+                            }
+                            if c >= WIDTH {
+                                continue;
+                            }
+                            for ky in 0..KH {
+                                if used[ky] != 0 && to[ky].wrapping_add(WIDTH) > end {
+                                    let copy = &mut copies[column][ky];
+                                    copy.as_mut_ptr().copy_from_nonoverlapping(to[ky], c);
+                                    to[ky] = copy.as_ptr();
+                                }
                             }
                         }
                     }

@@ -151,7 +151,7 @@ impl Finish {
     ) {
         // SAFETY: the caller's pixels and channels exist.
         unsafe {
-            if !t.residual.is_null() || to.rows != R || to.n != LANES {
+            if to.rows != R || to.n != LANES {
                 // Of a copy, as what has an address is kept in memory.
                 let copy = sums;
                 return self.store_part::<HALVED>(t, &copy, multiplier, to);
@@ -160,8 +160,12 @@ impl Finish {
             for first in (0..R).step_by(4) {
                 let mut q = [_mm256_setzero_si256(); 4];
                 for i in 0..4 {
-                    if first + i < R {
+                    if first + i < R && t.residual.is_null() {
                         q[i] = self.round(sums[first + i], multiplier);
+                    } else if first + i < R {
+                        let r = t.residual.add(to.at + (first + i) * to.step);
+                        let r = halved::<HALVED>(_mm_loadl_epi64(r.cast()));
+                        q[i] = self.add(sums[first + i], multiplier, r);
                     }
                 }
                 let two = self.bytes::<HALVED>(q);
@@ -193,31 +197,8 @@ impl Finish {
         // SAFETY: the caller's pixels and channels exist.
         unsafe {
             if !t.residual.is_null() || to.n != 2 * LANES {
-                let [a, b] = multipliers;
-                let halves = [
-                    (_mm256_permute2f128_ps::<0x20>(a, b), 0),
-                    (_mm256_permute2f128_ps::<0x31>(a, b), 1),
-                ];
-                for (multiplier, half) in halves {
-                    if half * LANES >= to.n {
-                        break;
-                    }
-                    let mut part = [_mm256_setzero_si256(); P];
-                    for (part, [a, b]) in part.iter_mut().zip(sums) {
-                        *part = if half == 0 {
-                            _mm256_permute2x128_si256::<0x20>(a, b)
-                        } else {
-                            _mm256_permute2x128_si256::<0x31>(a, b)
-                        };
-                    }
-                    let to = Target {
-                        at: to.at + half * LANES,
-                        n: (to.n - half * LANES).min(LANES),
-                        ..to
-                    };
-                    self.store_part::<false>(t, &part, multiplier, to);
-                }
-                return;
+                let copy = sums;
+                return self.store_halves(t, &copy, multipliers, to);
             }
             let mut y = t.y.add(to.at);
             for first in (0..P).step_by(2) {
@@ -245,7 +226,41 @@ impl Finish {
     }
     }
 
-    /// As [`Finish::store`], also of fewer pixels and channels, and with a residual.
+    /// As [`Finish::store_wide`], also of fewer channels and with a residual.
+    ///
+    /// # Safety
+    /// The instruction set exists, and the pixels and channels do.
+    #[inline(never)]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn store_halves<const P: usize>(
+        &self,
+        t: &Task,
+        sums: &[[__m256i; 2]; P],
+        [a, b]: [__m256; 2],
+        to: Target,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let mut part = [_mm256_setzero_si256(); P];
+            for (part, [a, b]) in part.iter_mut().zip(sums) {
+                *part = _mm256_permute2x128_si256::<0x20>(*a, *b);
+            }
+            let n = to.n.min(LANES);
+            let low = _mm256_permute2f128_ps::<0x20>(a, b);
+            self.store::<P, false>(t, part, low, Target { n, ..to });
+            if n == to.n {
+                return;
+            }
+            for (part, [a, b]) in part.iter_mut().zip(sums) {
+                *part = _mm256_permute2x128_si256::<0x31>(*a, *b);
+            }
+            let high = _mm256_permute2f128_ps::<0x31>(a, b);
+            let (at, n) = (to.at + n, to.n - n);
+            self.store::<P, false>(t, part, high, Target { at, n, ..to });
+        }
+    }
+
+    /// As [`Finish::store`], also of fewer pixels and channels.
     ///
     /// # Safety
     /// The instruction set exists, and the pixels and channels do.
@@ -292,6 +307,18 @@ impl Finish {
             }
         }
     }
+}
+
+with_avx2! {
+/// Eight bytes in the order that [`Finish::bytes`] tells.
+unsafe fn halved<const HALVED: bool>(bytes: __m128i) -> __m128i {
+    if HALVED {
+        let order = _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 0, 0, 0, 0, 0, 0, 0, 0);
+        _mm_shuffle_epi8(bytes, order)
+    } else {
+        bytes
+    }
+}
 }
 
 with_avx2! {
