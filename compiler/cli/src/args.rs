@@ -85,6 +85,10 @@ const COMPILE_HELP: &str = "Examples:
       8-bit weights, and matrix products of integers whose ranges are found while they run: needs no data.
   cygnet compile net.onnx -o net.cygnet --quantize int4 --weight-group 64
       4-bit weights with a scale for 64 of them; `int8-weights`, `fp16` and `palette` lose less or other things.
+  cygnet compile net.onnx -o net.cygnet --quantize auto --max-drop 0.5 --calibrate photos
+      Each layer gets the arithmetic that agrees with the float model on all but 0.5 % of what was kept back.
+  cygnet compile net.onnx -o net.cygnet --quantize auto --max-drop 0.5 --calibrate photos --validate labelled --max-flash 1M
+      The same with real accuracy (labelled/CLASS/*.jpg) and a budget; exit code 3 and a trade-off table when it cannot be.
 
 Bounds LO..HI include both ends. Sizes take K, M, G (powers of 1024). Nothing is written when something fails.";
 
@@ -167,8 +171,43 @@ pub enum Quantize {
     Fp16,
     /// Weights from tables of 16 values, float arithmetic.
     Palette,
-    /// Chooses by `--max-drop`.
+    /// For each layer the one that keeps `--max-drop` and the other budgets.
     Auto,
+}
+
+/// What a search makes least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Wanted {
+    /// Flash times RAM.
+    Memory,
+    /// Flash.
+    Size,
+    /// Time on this machine, on one thread.
+    Speed,
+}
+
+/// How labelled data are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Score {
+    /// Part of the cases whose best class is right.
+    Top1,
+    /// Characters read right.
+    Cer,
+    /// Area under the ROC curve, for classes 0 and 1.
+    Auc,
+    /// Mean average precision of boxes.
+    Map,
+}
+
+/// `0.5` or `0.5%`.
+fn points(text: &str) -> Result<f64, String> {
+    let number = text.trim().trim_end_matches('%').trim();
+    match number.parse::<f64>() {
+        Ok(p) if (0.0..=100.0).contains(&p) => Ok(p),
+        _ => Err(format!(
+            "`{text}` is no number of points from 0 to 100, such as 0.5"
+        )),
+    }
 }
 
 /// Where a bundle is to run.
@@ -275,9 +314,27 @@ pub struct Compile {
     /// Most calibration samples; of more, evenly spread ones are taken.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     pub calibration_samples: u32,
-    /// Accuracy that quantisation may cost.
-    #[arg(long, value_name = "P")]
-    pub max_drop: Option<String>,
+    /// Points that the score may lose with `--quantize auto`, such as 0.5: of agreement with the float model, or of the metric on `--validate`.
+    #[arg(long, value_name = "P", value_parser = points, allow_hyphen_values = true)]
+    pub max_drop: Option<f64>,
+    /// Longest run on this machine, one thread, in milliseconds, with `--quantize auto`.
+    #[arg(long, value_name = "MS", allow_hyphen_values = true)]
+    pub max_latency: Option<f64>,
+    /// What `--quantize auto` makes least among what keeps the budgets: flash times RAM, flash, or time on this machine.
+    #[arg(long, value_enum, default_value = "memory")]
+    pub prefer: Wanted,
+    /// Labelled data that `--quantize auto` is judged on: a folder with a sub-folder for each class, a .csv or .tsv (columns file, label), an .npz with an array `labels`, a COCO .json.
+    #[arg(long, value_name = "DIR|FILE")]
+    pub validate: Option<PathBuf>,
+    /// Most cases of `--validate`; of more, evenly spread ones are taken.
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub validation_samples: u32,
+    /// How `--validate` is judged [default: map for COCO, cer with `--decode ctc`, else top1].
+    #[arg(long, value_enum)]
+    pub metric: Option<Score>,
+    /// A metric of your own: a command that gets the path of a bundle in place of {} and prints a number in its last line, more being better.
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["validate", "metric"])]
+    pub metric_command: Option<String>,
     /// Largest arena, such as 256K: exit code 3 when the model needs more.
     #[arg(long, value_name = "BYTES", value_parser = super::sizes::parse)]
     pub max_ram: Option<u64>,

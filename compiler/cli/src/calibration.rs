@@ -73,7 +73,7 @@ fn spread(all: usize, count: usize) -> Vec<usize> {
     (0..count).map(|i| i * all / count.max(1)).collect()
 }
 
-fn extension(path: &Path) -> String {
+pub fn extension(path: &Path) -> String {
     path.extension()
         .map(|e| e.to_string_lossy().to_ascii_lowercase())
         .unwrap_or_default()
@@ -96,6 +96,31 @@ fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The samples of one file.
+pub fn file(path: &Path, manifest: &Manifest, wish: &Preprocess) -> Result<Vec<Sample>> {
+    if !path.exists() {
+        bail!("cannot read {}: there is no such file", path.display());
+    }
+    Reader { manifest, wish }.file(path)
+}
+
+/// The files of a folder that are samples, in the order of their names.
+pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    list(folder, 0, &mut files)?;
+    Ok(files)
+}
+
+/// The samples of named arrays: one for each input, each with an axis of samples.
+pub fn columns(
+    arrays: Vec<(String, Array)>,
+    shown: &str,
+    manifest: &Manifest,
+    wish: &Preprocess,
+) -> Result<Vec<Sample>> {
+    Reader { manifest, wish }.columns(arrays, shown)
 }
 
 struct Reader<'a> {
@@ -187,7 +212,10 @@ impl Reader<'_> {
 
     /// The samples of an `.npz` file: an array for each input, each with an axis of samples or each one sample.
     fn arrays(&self, path: &Path, shown: &str) -> Result<Vec<Sample>> {
-        let mut arrays = npy::read_npz(path)?;
+        self.columns(npy::read_npz(path)?, shown)
+    }
+
+    fn columns(&self, mut arrays: Vec<(String, Array)>, shown: &str) -> Result<Vec<Sample>> {
         let inputs = &self.manifest.inputs;
         let mut columns: Vec<Vec<Array>> = Vec::new();
         for tensor in inputs {

@@ -11,6 +11,7 @@ mod machine;
 mod media;
 mod output;
 mod sizes;
+mod validation;
 
 use args::{Cli, Command};
 use clap::Parser;

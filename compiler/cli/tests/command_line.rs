@@ -443,7 +443,7 @@ fn usage_errors_have_their_code() {
             "auto",
         ],
     );
-    assert!(message.contains("this version"), "{message}");
+    assert!(message.contains("--calibrate DIR"), "{message}");
 }
 
 #[test]

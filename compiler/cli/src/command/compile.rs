@@ -1,7 +1,7 @@
 //! `cygnet compile`.
 
 use crate::args::{Compile, Decode, Quantize, Target};
-use crate::command::{quantization, report};
+use crate::command::{auto, quantization, report};
 use crate::failure::{BudgetMissed, usage};
 use crate::media::npy;
 use crate::{calibration, feed, output, sizes};
@@ -11,10 +11,12 @@ use cygnet_compiler::bundle::{
     Trace, build, memory_map, write_atomically,
 };
 use cygnet_compiler::import::{ConstantInput, DimSpec, ImportOptions, InputSpec};
+use cygnet_compiler::quantize::mixed::Auto;
 use cygnet_compiler::quantize::{self, Agreement, Format, Method, Precision, Quantised, Record};
 use cygnet_compiler::{CompileError, CompileOptions, Compiled};
 use cygnet_format::DType;
 use cygnet_format::program::Program;
+use indicatif::ProgressBar;
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
@@ -30,6 +32,8 @@ struct Report<'a> {
     mismatches: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     speed: Option<&'a quantize::Speed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    search: Option<&'a auto::Search>,
     #[serde(flatten)]
     manifest: &'a Manifest,
 }
@@ -250,6 +254,11 @@ fn option_words(args: &Compile) -> Vec<String> {
         if let Some(name) = name {
             words.push(format!("--calibrate {}", name.to_string_lossy()));
         }
+        if args.quantize == Quantize::Auto {
+            words.extend(auto::budget_words(args));
+            let name = args.validate.as_deref().and_then(Path::file_name);
+            words.extend(name.map(|n| format!("--validate {}", n.to_string_lossy())));
+        }
         if args.calibration_method != Method::Auto {
             words.push(format!("--calibration-method {}", args.calibration_method));
         }
@@ -320,6 +329,30 @@ fn check_budgets(args: &Compile, manifest: &Manifest, map: &MemoryMap) -> Result
     ))))
 }
 
+/// No program keeps the budgets of `--quantize auto`: the trade-off is told all the same.
+fn budgets_missed(args: &Compile, auto: &Auto) -> Result<()> {
+    #[derive(Serialize)]
+    struct Missed<'a> {
+        error: &'a str,
+        search: auto::Search,
+    }
+    let text = auto::missed(args, auto);
+    if let Some(path) = &args.json {
+        let search = auto::Search::of(args, auto);
+        output::json(
+            path,
+            &Missed {
+                error: &text,
+                search,
+            },
+        )?;
+    }
+    if !output::machine_only(args.json.as_deref()) {
+        output::print(&auto::describe(auto))?;
+    }
+    Err(anyhow::Error::new(BudgetMissed(text)))
+}
+
 fn decode_name(decode: Decode) -> &'static str {
     match decode {
         Decode::Top => "top",
@@ -331,10 +364,19 @@ fn decode_name(decode: Decode) -> &'static str {
 
 /// Refuses combinations of flags that make no sense.
 fn check_quantization(args: &Compile) -> Result<()> {
-    if args.max_drop.is_some() {
-        return Err(usage(
-            "--max-drop belongs to --quantize auto, which is not built in this version",
-        ));
+    if args.quantize != Quantize::Auto {
+        for (given, flag) in [
+            (args.max_drop.is_some(), "--max-drop"),
+            (args.max_latency.is_some(), "--max-latency"),
+            (args.validate.is_some(), "--validate"),
+            (args.metric_command.is_some(), "--metric-command"),
+        ] {
+            if given {
+                return Err(usage(format!(
+                    "{flag} belongs to --quantize auto: add it, or leave {flag} out"
+                )));
+            }
+        }
     }
     match args.quantize {
         Quantize::None if args.calibrate.is_some() => Err(usage(
@@ -350,9 +392,21 @@ fn check_quantization(args: &Compile) -> Result<()> {
         Quantize::Int8 if args.calibrate.is_none() => Err(usage(
             "--quantize int8 needs data that look like what the model will see: add --calibrate DIR (pictures, sounds or .npy arrays) or --calibrate FILE.npz (an array with an axis of samples for each input)",
         )),
-        Quantize::Auto => Err(usage(
-            "--quantize auto is not built in this version: name an arithmetic",
+        Quantize::Auto if args.calibrate.is_none() => Err(usage(
+            "--quantize auto needs data that look like what the model will see: add --calibrate DIR (pictures, sounds or .npy arrays) or --calibrate FILE.npz",
         )),
+        Quantize::Auto if args.max_drop.is_none() => Err(usage(
+            "--quantize auto needs to know what it may cost: add --max-drop P, the points of the score that may be lost, such as 0.5",
+        )),
+        Quantize::Auto if args.metric.is_some() && args.validate.is_none() => Err(usage(
+            "--metric judges labelled data: add --validate, or leave --metric out to compare with the float model",
+        )),
+        Quantize::Auto if args.target != Target::Host && args.max_latency.is_some() => {
+            Err(usage(format!(
+                "--max-latency is measured on this machine and says nothing of --target {}: leave one of them out",
+                target_name(args.target)
+            )))
+        }
         _ => Ok(()),
     }
 }
@@ -377,13 +431,14 @@ fn weight_format(args: &Compile) -> Option<Format> {
     })
 }
 
-/// Quantises as `--quantize` says, with the samples that `--calibrate` names.
+/// Quantises as `--quantize` says, with the samples that `--calibrate` names. Gives the search of `--quantize auto`, too.
 fn quantise(
     args: &Compile,
     onnx: &[u8],
     choices: &CompileOptions,
     wish: &Preprocess,
-) -> Result<Quantised> {
+    progress: &ProgressBar,
+) -> Result<(Quantised, Option<Auto>)> {
     let shown = args.model.display();
     let graph = cygnet_compiler::import::model(onnx, &choices.import)
         .map_err(|e| refused(&args.model, e.into()))?;
@@ -395,14 +450,22 @@ fn quantise(
         None => Vec::new(),
     };
     if let Some(format) = weight_format(args) {
-        return quantize::compress(graph, choices, format, &samples)
-            .with_context(|| format!("cannot compress {shown}"));
+        let done = quantize::compress(graph, choices, format, &samples)
+            .with_context(|| format!("cannot compress {shown}"))?;
+        return Ok((done, None));
+    }
+    if args.quantize == Quantize::Auto {
+        let found = auto::search(
+            args, onnx, graph, choices, &manifest, wish, &samples, progress,
+        )?;
+        return Ok((found.quantised.clone(), Some(found)));
     }
     let mut options = quantize::Options::default();
     options.precision = Precision::Int8;
     options.method = args.calibration_method;
-    quantize::compile(graph, choices, &options, &samples)
-        .with_context(|| format!("cannot quantise {shown}"))
+    let done = quantize::compile(graph, choices, &options, &samples)
+        .with_context(|| format!("cannot quantise {shown}"))?;
+    Ok((done, None))
 }
 
 /// Refuses a program that says something else than the float model.
@@ -456,14 +519,20 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
     let wish = feed::wish(&args.media, None);
     let mut quantised = None;
     let mut speed = None;
+    let mut found = None;
     let compiled = if args.quantize != Quantize::None {
         progress.set_message("quantising");
-        let done = quantise(args, &onnx, &choices, &wish)?;
+        let (done, search) = quantise(args, &onnx, &choices, &wish, &progress)?;
         for warning in &done.warnings {
             if !quiet {
-                eprintln!("warning: {warning}");
+                progress.suspend(|| eprintln!("warning: {warning}"));
             }
         }
+        if let Some(auto) = search.as_ref().filter(|a| !a.met) {
+            progress.finish_and_clear();
+            return budgets_missed(args, auto);
+        }
+        found = search;
         quantised = Some((done.float.program.bytes, done.record));
         speed = done.speed;
         done.compiled
@@ -539,12 +608,15 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
         }
         eprintln!("warning: {shown}: the compiled program disagrees with the oracle:\n  {list}");
     }
-    if let Some((_, record)) = &quantised {
+    if let Some((_, record)) = &quantised
+        && args.quantize != Quantize::Auto
+    {
         check_agreement(args, record)?;
     }
     write_atomically(&args.output, &built.bytes)
         .with_context(|| format!("cannot write {}", args.output.display()))?;
     let elapsed = started.elapsed().as_secs_f64() * 1e3;
+    let search = found.as_ref().map(|a| auto::Search::of(args, a));
     if let Some(path) = &args.report {
         let html = report::html(&built.manifest, &map, built.bytes.len() as u64);
         write_atomically(path, html.as_bytes())
@@ -559,6 +631,7 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
                 compile_ms: elapsed,
                 mismatches: &built.mismatches,
                 speed: speed.as_ref(),
+                search: search.as_ref(),
                 manifest: &built.manifest,
             },
         )?;
@@ -567,6 +640,9 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
         let mut text = summary(args, &built, map.steps.len(), elapsed);
         if let Some((_, record)) = &quantised {
             text += &quantization::describe(record, speed.as_ref());
+        }
+        if let Some(auto) = &found {
+            text += &auto::describe(auto);
         }
         output::print(&text)?;
     }

@@ -1,5 +1,6 @@
 //! One module a sub-command.
 
+mod auto;
 pub mod bench;
 pub mod compile;
 pub mod demo;

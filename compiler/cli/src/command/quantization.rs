@@ -30,6 +30,16 @@ fn write_lines(out: &mut String, record: &Record, speed: Option<&Speed>) -> std:
         )?;
     } else {
         write_stored(out, record)?;
+        if record.precision == Precision::Mixed {
+            writeln!(
+                out,
+                "  from {} calibration samples ({}); {} integer steps, {} float",
+                c.samples,
+                record.method,
+                record.integer_steps,
+                record.float_layers.len()
+            )?;
+        }
     }
     for a in &record.agreement {
         write!(
@@ -87,7 +97,7 @@ fn write_stored(out: &mut String, record: &Record) -> std::fmt::Result {
         let (layers, weights, bytes, worst) = ways.entry(way).or_insert((0, 0, 0, f64::INFINITY));
         *layers += 1;
         *weights += layer.weights;
-        *bytes += layer.bytes.unwrap_or(0);
+        *bytes += layer.bytes.unwrap_or(layer.weights);
         *worst = worst.min(layer.weight_snr_db);
     }
     for (way, (layers, weights, bytes, worst)) in ways {
