@@ -6,6 +6,7 @@ use super::function::{Function, Tabulated};
 use super::insert::{insert, quantise_weights};
 use super::range::{Chosen, choose};
 use super::record::finite_db;
+use super::rounding::{self, moments};
 use super::scheme::{Layer, Scheme};
 use super::weights::Rounded;
 use super::{Histogram, LayerRecord, Method, Parameters, Sample, TensorRecord, calibrate};
@@ -72,8 +73,27 @@ impl Attempt {
     pub fn corrected(&self, errors: &[LayerError]) -> Attempt {
         let mut corrected = self.clone();
         correct(&mut corrected.base, &mut corrected.scheme.layers, errors);
-        corrected.weights = corrected.rounded();
+        let weights = corrected.rounded();
+        for (kept, new) in corrected.weights.iter_mut().zip(weights) {
+            // A bias changes a scale only where it is large.
+            if kept.scales != new.scales {
+                *kept = new;
+            }
+        }
         corrected
+    }
+
+    /// The same with weights whose rounding errors compensate each other on the samples.
+    pub fn compensated(&self, samples: &[Sample]) -> Result<Attempt, QuantizeError> {
+        let moments = moments(&self.base, &self.scheme, samples)?;
+        let mut compensated = self.clone();
+        let layers = self.scheme.layers.iter().zip(&moments);
+        for ((layer, moments), rounded) in layers.zip(&mut compensated.weights) {
+            let weights = self.base.constant_f32(layer.weights).expect("constant");
+            let step = self.parameters[&layer.x].scale;
+            *rounded = rounding::compensated(layer, &weights, rounded, moments, step);
+        }
+        Ok(compensated)
     }
 
     /// The same with some layers, by their index, left float.
@@ -117,6 +137,16 @@ impl Attempt {
 
     pub fn compile(&self, choices: &CompileOptions) -> Result<Compiled, CompileError> {
         let graph = insert(&self.base, &self.scheme, &self.parameters, &self.weights);
+        compile_graph(graph, choices)
+    }
+
+    /// A program with the integer weights and float activations.
+    pub fn compile_weights(&self, choices: &CompileOptions) -> Result<Compiled, CompileError> {
+        let weights = Scheme {
+            layers: self.scheme.layers.clone(),
+            ..Scheme::default()
+        };
+        let graph = insert(&self.base, &weights, &self.parameters, &self.weights);
         compile_graph(graph, choices)
     }
 

@@ -33,12 +33,28 @@ pub(super) fn name(graph: &Graph, v: ValueId) -> String {
 /// Gets a sample's index, a value and its elements.
 pub(super) type Show<'a> = dyn FnMut(usize, ValueId, &[f32]) -> Result<(), QuantizeError> + 'a;
 
+/// Gets a sample's index, a value, its shape and its elements.
+pub(super) type ShowShape<'a> =
+    dyn FnMut(usize, ValueId, &[usize], &[f32]) -> Result<(), QuantizeError> + 'a;
+
 /// Runs the graph as it is, without passes, on every sample and shows the wanted f32 values: sample, value, elements.
 pub(super) fn observe(
     graph: &Graph,
     wanted: &[ValueId],
     samples: &[Sample],
     show: &mut Show<'_>,
+) -> Result<(), QuantizeError> {
+    observe_shapes(graph, wanted, samples, &mut |i, v, _, values| {
+        show(i, v, values)
+    })
+}
+
+/// The same with shapes.
+pub(super) fn observe_shapes(
+    graph: &Graph,
+    wanted: &[ValueId],
+    samples: &[Sample],
+    show: &mut ShowShape<'_>,
 ) -> Result<(), QuantizeError> {
     let mut packed = graph.clone();
     fold_constants(&mut packed, Fold::All);
@@ -69,7 +85,7 @@ pub(super) fn observe(
         }
         for (port, array) in graph.inputs.iter().zip(&sample.inputs) {
             if array.dtype == DType::F32 && wanted.contains(&port.value) {
-                show(i, port.value, &array.to_f32())?;
+                show(i, port.value, &array.shape, &array.to_f32())?;
             }
         }
         let mut outcome = Ok(());
@@ -81,7 +97,7 @@ pub(super) fn observe(
                 if let Ok(values) = view.as_slice::<f32>()
                     && outcome.is_ok()
                 {
-                    outcome = show(i, v, values);
+                    outcome = show(i, v, &view.shape, values);
                 }
             }
         });

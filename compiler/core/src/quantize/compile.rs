@@ -286,6 +286,22 @@ impl<'a> Study<'a> {
             }
             techniques.push(tried.technique);
         }
+        let compensated = attempt.compensated(learn)?;
+        // With rounded activations chance decides what weights are worth: their noise is the greater.
+        let without = self.agreement(&attempt.compile_weights(choices)?)?;
+        let with = self.agreement(&compensated.compile_weights(choices)?)?;
+        let technique = judged(
+            "compensating rounding",
+            &without,
+            &with,
+            "of the weights alone",
+        );
+        if technique.applied {
+            attempt = compensated;
+            compiled = attempt.compile(choices)?;
+            agreement = self.agreement(&compiled)?;
+        }
+        techniques.push(technique);
         let errors = attempt.measure(learn)?;
         let corrected = attempt.corrected(&errors);
         let tried = self.tried("bias correction", &agreement, &corrected)?;
@@ -351,24 +367,29 @@ impl<'a> Study<'a> {
     ) -> Result<Tried, QuantizeError> {
         let compiled = attempt.compile(self.choices)?;
         let agreement = self.agreement(&compiled)?;
-        let snr_db = [without.db[0], agreement.db[0]];
-        let all = [without.db[1], agreement.db[1]];
-        let applied = snr_db[1] >= snr_db[0] && all[1] >= all[0] + LEAST_GAIN_DB;
-        let technique = Technique {
-            name: name.to_owned(),
-            applied,
-            snr_db,
-            reason: if applied {
-                "lowers the error of the outputs".to_owned()
-            } else {
-                format!("{:.1} -> {:.1} dB on all samples", all[0], all[1])
-            },
-        };
+        let technique = judged(name, without, &agreement, "of the outputs");
         Ok(Tried {
             compiled,
             agreement,
             technique,
         })
+    }
+}
+
+/// Whether a technique is used, by the errors without and with it.
+fn judged(name: &str, without: &Measured, with: &Measured, of: &str) -> Technique {
+    let snr_db = [without.db[0], with.db[0]];
+    let all = [without.db[1], with.db[1]];
+    let applied = snr_db[1] >= snr_db[0] && all[1] >= all[0] + LEAST_GAIN_DB;
+    Technique {
+        name: name.to_owned(),
+        applied,
+        snr_db,
+        reason: if applied {
+            format!("lowers the error {of}")
+        } else {
+            format!("{:.1} -> {:.1} dB on all samples", all[0], all[1])
+        },
     }
 }
 

@@ -118,15 +118,12 @@ pub(super) fn equalise(
             let c = b.input(i);
             columns[c] = columns[c].max(w.abs());
         }
-        let factor = |(&x, &w): (&f32, &f32)| {
-            let balanced = (x / w).sqrt();
-            if balanced.is_normal() {
-                balanced.clamp(1.0 / LARGEST_FACTOR, LARGEST_FACTOR)
-            } else {
-                1.0
-            }
-        };
-        let factors: Vec<f32> = peaks[&b.x].iter().zip(&columns).map(factor).collect();
+        let balanced = |(&x, &w): (&f32, &f32)| Some((x / w).sqrt()).filter(|f| f.is_normal());
+        let wanted: Vec<Option<f32>> = peaks[&b.x].iter().zip(&columns).map(balanced).collect();
+        // What all channels have in common is in the scale of the tensor anyway; without it the bounds cut least.
+        let middle = geometric_mean(wanted.iter().flatten().copied());
+        let bounded = |f: f32| (f / middle).clamp(1.0 / LARGEST_FACTOR, LARGEST_FACTOR);
+        let factors: Vec<f32> = wanted.iter().map(|f| f.map_or(1.0, bounded)).collect();
         for (i, w) in weights[p.first].iter_mut().enumerate() {
             *w /= factors[a.channel(i)];
         }
@@ -151,6 +148,12 @@ pub(super) fn equalise(
         }
     }
     Ok(done)
+}
+
+/// The geometric mean of positive numbers; 1 of none.
+fn geometric_mean(of: impl Iterator<Item = f32>) -> f32 {
+    let (sum, n) = of.fold((0f64, 0usize), |(s, n), f| (s + f64::from(f).ln(), n + 1));
+    (sum / n.max(1) as f64).exp() as f32
 }
 
 /// Gives a layer other weights.

@@ -23,6 +23,7 @@ mod insert;
 pub mod mixed;
 mod range;
 mod record;
+mod rounding;
 mod scheme;
 #[cfg(test)]
 mod tests;

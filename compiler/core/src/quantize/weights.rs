@@ -1,7 +1,7 @@
 //! 8-bit weights: symmetric, a scale for each output channel.
 
 /// Largest magnitude of a weight: -128 is left out, so that the negative of a weight is one.
-const LARGEST: f32 = 127.0;
+pub(super) const LARGEST: f32 = 127.0;
 
 /// A bias is at most this many units of the sums.
 const MAX_BIAS: f32 = (1u32 << 28) as f32;
