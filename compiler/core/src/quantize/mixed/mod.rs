@@ -12,6 +12,7 @@ mod search;
 mod sensitivity;
 #[cfg(test)]
 mod tests;
+mod timing;
 
 pub use metric::{Agreement, Metric, MetricError, run_on};
 pub use search::auto;

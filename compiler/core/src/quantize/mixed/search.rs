@@ -1,7 +1,8 @@
 //! The search for the best point that keeps the budgets.
 
-use super::plan::{Made, Plan};
+use super::plan::{Made, Plan, layer_names};
 use super::sensitivity::{Candidate, Family, Probe, alone, candidates, plan};
+use super::timing;
 use super::{
     Agreement, Auto, AutoOptions, Budget, Budgets, Metric, Point, Prefer, Progress, Sensitivity,
 };
@@ -113,6 +114,8 @@ struct Tried {
     /// What the plan is a case of, and which of its layers are kept out.
     family: Option<Family>,
     kept: BTreeSet<usize>,
+    /// Those of them that are slower in 8 bits.
+    slow: BTreeSet<usize>,
 }
 
 struct Search<'a, 'm> {
@@ -180,6 +183,47 @@ impl Search<'_, '_> {
                 self.refine(family, &records)?;
             }
         }
+        self.keep_fast_floats()
+    }
+
+    /// Where time matters, layers that are slower as integers on this machine are tried as floats.
+    fn keep_fast_floats(&mut self) -> Result<(), QuantizeError> {
+        let matters =
+            self.options.prefer == Prefer::Speed || self.options.budgets.max_latency_ms.is_some();
+        let Some(found) = self.found.filter(|_| matters) else {
+            return Ok(());
+        };
+        self.tell("timing the layers", [0, 1]);
+        let sample = &self.study.samples[0];
+        let float = timing::by_node(&self.study.float.program.bytes, sample)?;
+        let integer = timing::by_node(&found.compiled.program.bytes, sample)?;
+        let names = layer_names(&found.attempt);
+        let slower = timing::slower(&names, &float, &integer);
+        if slower.is_empty() || slower.len() == names.len() {
+            return Ok(());
+        }
+        // Beside those that accuracy wants float.
+        let statics = self
+            .tried
+            .iter()
+            .filter(|t| t.family == Some(Family::Static));
+        let accurate = statics.filter(|t| !t.point.missed.contains(&Budget::Accuracy));
+        let best = accurate.min_by_key(|t| t.kept.len());
+        let mut kept: BTreeSet<usize> = best.map_or_else(BTreeSet::new, |t| t.kept.clone());
+        let slow: BTreeSet<usize> = slower.into_iter().filter(|k| !kept.contains(k)).collect();
+        kept.extend(&slow);
+        if slow.is_empty() || kept.len() == names.len() {
+            return Ok(());
+        }
+        let name = format!(
+            "int8, {} of {} layers float ({} for speed)",
+            kept.len(),
+            names.len(),
+            slow.len()
+        );
+        let plan = Plan::integers(kept.clone());
+        let at = self.try_plan(&name, plan, Some(Family::Static), kept)?;
+        self.tried[at].slow = slow;
         Ok(())
     }
 
@@ -243,6 +287,7 @@ impl Search<'_, '_> {
             point,
             family,
             kept,
+            slow: BTreeSet::new(),
         });
         Ok(self.tried.len() - 1)
     }
@@ -504,17 +549,22 @@ impl Search<'_, '_> {
         let mut reasons: BTreeMap<&str, String> = BTreeMap::new();
         if let Some(family) = tried.family {
             let precision = family.to_string();
-            for s in self
-                .sensitivities
-                .iter()
-                .filter(|s| s.precision == precision && s.kept)
-            {
+            let kept = |s: &&Sensitivity| s.precision == precision && s.kept;
+            for s in self.sensitivities.iter().filter(kept) {
                 let text = format!(
                     "{precision} costs too much accuracy here: alone it leaves the outputs {:.1} dB above the error",
                     s.snr_db
                 );
                 reasons.insert(&s.node, text);
             }
+        }
+        let names = self
+            .found
+            .map(|f| layer_names(&f.attempt))
+            .unwrap_or_default();
+        for &k in &tried.slow {
+            let text = "on this machine it is slower in 8 bits".to_owned();
+            reasons.insert(&names[k].0, text);
         }
         let mut stays: Vec<FloatLayer> = Vec::new();
         for mut layer in std::mem::take(&mut record.float_layers) {
