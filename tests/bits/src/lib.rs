@@ -6,6 +6,7 @@ extern crate std;
 pub mod case;
 pub mod layer;
 pub mod machine;
+pub mod model;
 pub mod plain;
 pub mod product;
 
@@ -66,13 +67,18 @@ pub fn digest(bytes: impl IntoIterator<Item = u8>) -> u64 {
     })
 }
 
-/// Calls `f` with the kernels of every instruction set of this machine, the plain ones first.
-pub fn each_isa(mut f: impl FnMut(&str, &Kernels)) {
+/// Calls `f` with the features of every instruction set of this machine, the plain ones first.
+pub fn each_features(mut f: impl FnMut(&str, Features)) {
     for name in Features::NAMES {
         if let Some(wanted) = Features::from_name(name)
             && Features::available().contains(wanted)
         {
-            f(name, &Kernels::for_features(wanted));
+            f(name, wanted);
         }
     }
+}
+
+/// Calls `f` with the kernels of every instruction set of this machine, the plain ones first.
+pub fn each_isa(mut f: impl FnMut(&str, &Kernels)) {
+    each_features(|name, wanted| f(name, &Kernels::for_features(wanted)));
 }

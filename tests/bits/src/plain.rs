@@ -3,7 +3,7 @@ use crate::{Random, digest};
 use cygnet_kernels::KernelError;
 use cygnet_kernels::integer::matmul;
 use cygnet_kernels::quantize::{
-    Layout, Target, Term, add, dequantize, dynamic_quantize, mean, quantize, requantize,
+    Layout, Target, Term, add, dequantize, dynamic_quantize, lookup, mean, quantize, requantize,
 };
 
 const N: usize = 240;
@@ -50,6 +50,14 @@ pub const PLAIN: &[(&str, fn(&mut Random) -> Result<u64, KernelError>)] = &[
         };
         add(terms, &target, &a, &b, |v| v as u8, &mut y)?;
         Ok(digest(y))
+    }),
+    ("lookup", |rng| {
+        let table: [u8; 256] = core::array::from_fn(|_| rng.byte());
+        let x: [u8; N] = core::array::from_fn(|_| rng.byte());
+        let (mut apart, mut inside) = ([0u8; N], x);
+        lookup(&table, Some(&x), &mut apart)?;
+        lookup(&table, None, &mut inside)?;
+        Ok(digest(apart.into_iter().chain(inside)))
     }),
     ("mean", |rng| {
         let target = Target {

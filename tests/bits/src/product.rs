@@ -1,6 +1,7 @@
 //! Products of rows that are quantised while they run, and weights of few bits that become floats.
 use crate::{Random, digest};
 use cygnet_kernels::compressed::{Codes, Factors, Weights, words};
+use cygnet_kernels::quantize::{Factors as Factors8, Target};
 use cygnet_kernels::quantized::dynamic::{Columns, DynamicGemm, HEAD, pack, packed_len, row_words};
 use cygnet_kernels::{Activation, KernelError, Kernels};
 
@@ -8,7 +9,11 @@ use cygnet_kernels::{Activation, KernelError, Kernels};
 type Case = fn(&Kernels, &mut Random) -> Result<u64, KernelError>;
 
 /// Name and case.
-pub const PRODUCTS: &[(&str, Case)] = &[("dynamic", dynamic), ("expand", expand)];
+pub const PRODUCTS: &[(&str, Case)] = &[
+    ("dynamic", dynamic),
+    ("expand", expand),
+    ("quantized_mul", quantized_mul),
+];
 
 const ROWS: usize = 5;
 const DEPTH: usize = 72;
@@ -25,6 +30,34 @@ fn coarse(rng: &mut Random) -> f32 {
         1 => rng.within(-900, 900) as f32,
         _ => rng.within(-255, 255) as f32 * 0.5,
     }
+}
+
+fn quantized_mul(kernels: &Kernels, rng: &mut Random) -> Result<u64, KernelError> {
+    let signed = rng.below(2) == 0;
+    let (low, high) = if signed { (-128, 127) } else { (0, 255) };
+    let factors = Factors8 {
+        a_zero: rng.within(low, high),
+        b_zero: rng.within(low, high),
+        multiplier: rng.factor() / 64.0,
+    };
+    let target = Target {
+        zero: rng.within(low, high),
+        low: rng.within(low, low + 20),
+        high: rng.within(high - 20, high),
+    };
+    // A row for all, or as many as there are.
+    let len = 1 + rng.below(DEPTH);
+    let rows = 1 + rng.below(ROWS);
+    let b: [u8; DEPTH * ROWS] = core::array::from_fn(|_| rng.byte());
+    let b = &b[..if rng.below(2) == 0 { len } else { len * rows }];
+    let a: [u8; DEPTH * ROWS] = core::array::from_fn(|_| rng.byte());
+    let a = &a[..len * rows];
+    let (mut apart, mut inside) = ([0u8; DEPTH * ROWS], [0u8; DEPTH * ROWS]);
+    let (apart, inside) = (&mut apart[..len * rows], &mut inside[..len * rows]);
+    inside.copy_from_slice(a);
+    kernels.quantized_mul(&factors, &target, signed, Some(a), b, apart)?;
+    kernels.quantized_mul(&factors, &target, signed, None, b, inside)?;
+    Ok(digest(apart.iter().chain(inside.iter()).copied()))
 }
 
 fn dynamic(kernels: &Kernels, rng: &mut Random) -> Result<u64, KernelError> {

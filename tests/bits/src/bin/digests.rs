@@ -2,10 +2,12 @@
 //! With any argument it writes the table instead, from the plain bodies:
 //! `cargo run --release --bin digests record >new.tsv && mv new.tsv digests.tsv`
 #![cfg_attr(target_os = "none", no_std, no_main)]
+use core::fmt::Write;
 use cygnet_bits_test::case::{Buffers, Case};
+use cygnet_bits_test::model::{self, ARENA, Aligned, MODELS, OPERATORS};
 use cygnet_bits_test::plain::PLAIN;
 use cygnet_bits_test::product::PRODUCTS;
-use cygnet_bits_test::{Random, each_isa, program, say};
+use cygnet_bits_test::{Random, each_features, each_isa, program, say};
 use cygnet_kernels::{Features, Kernels};
 
 static TABLE: &str = include_str!("../../digests.tsv");
@@ -14,7 +16,64 @@ const CONVOLUTIONS: u64 = 250;
 const OTHERS: u64 = 8;
 const MATRICES: u64 = 40;
 
+/// Runs of each model.
+const RUNS: u64 = 4;
+
 program!(run);
+
+/// The name of a step of a model in the table.
+struct Step {
+    text: [u8; 32],
+    len: usize,
+}
+
+impl Step {
+    fn new(model: &str, index: usize) -> Step {
+        let mut step = Step {
+            text: [0; 32],
+            len: 0,
+        };
+        write!(step, "{model}_{index}").expect("names are short");
+        step
+    }
+
+    fn name(&self) -> &str {
+        core::str::from_utf8(&self.text[..self.len]).expect("written as text")
+    }
+}
+
+impl Write for Step {
+    fn write_str(&mut self, s: &str) -> core::fmt::Result {
+        let room = self.text.get_mut(self.len..self.len + s.len());
+        room.ok_or(core::fmt::Error)?.copy_from_slice(s.as_bytes());
+        self.len += s.len();
+        Ok(())
+    }
+}
+
+/// Every step of every model, by the instruction sets that `each` names.
+fn models(
+    each: impl Fn(&mut dyn FnMut(&str, Features)),
+    mut visit: impl FnMut(&str, &str, u64, &'static str, u64),
+) {
+    let mut arena = Aligned([0u8; ARENA]);
+    for (name, bytes) in MODELS {
+        for seed in 0..RUNS {
+            each(&mut |isa, features| {
+                let trace = model::run(bytes, features, &mut arena.0, seed).expect("models run");
+                for (index, (code, digest)) in trace.steps().enumerate() {
+                    visit(
+                        isa,
+                        Step::new(name, index).name(),
+                        seed,
+                        code.name(),
+                        digest,
+                    );
+                }
+            });
+        }
+    }
+}
 
 /// Whether `got` is the digest of the table's line for the case.
 fn same(name: &str, seed: u64, got: u64) -> bool {
@@ -47,6 +106,10 @@ fn record(b: &mut Buffers) {
             say!("{}\t{}\t{:016x}", name, seed, digest);
         }
     }
+    models(
+        |run| run("scalar", Features::NONE),
+        |_, name, seed, _, digest| say!("{}\t{}\t{:016x}", name, seed, digest),
+    );
 }
 
 fn run(b: &mut Buffers, write: bool) -> bool {
@@ -97,6 +160,33 @@ fn run(b: &mut Buffers, write: bool) -> bool {
             }
             count(good);
         }
+    }
+    let mut met = [false; OPERATORS.len()];
+    models(
+        |run| each_features(|isa, features| run(isa, features)),
+        |isa, name, seed, code, digest| {
+            let good = same(name, seed, digest);
+            if !good {
+                say!(
+                    "{} ({}) {} on {}: {:x} is not recorded",
+                    name,
+                    code,
+                    seed,
+                    isa,
+                    digest
+                );
+            }
+            count(good);
+            for (met, operator) in met.iter_mut().zip(OPERATORS) {
+                *met |= operator.name() == code;
+            }
+        },
+    );
+    for (met, operator) in met.into_iter().zip(OPERATORS) {
+        if !met {
+            say!("no model has {}", operator.name());
+        }
+        count(met);
     }
     // The best bodies of this machine have to be among those that ran.
     let best = Kernels::best().quantized_names();
