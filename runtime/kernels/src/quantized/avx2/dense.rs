@@ -87,7 +87,13 @@ impl Block {
             return Self::new(p, rows, width);
         }
         let columns = most(width, &|n| fits(1, n));
-        let columns = even(width, columns).next_multiple_of(HEIGHT).min(columns);
+        // Whole tiles, as many in each block as in the others.
+        let whole = even(width, columns).next_multiple_of(HEIGHT);
+        let columns = if whole <= columns || columns < HEIGHT {
+            whole.min(columns)
+        } else {
+            columns / HEIGHT * HEIGHT
+        };
         Self::new(p, 1, columns)
     }
 }

@@ -156,16 +156,60 @@ impl Finish {
                 let copy = sums;
                 return self.store_part::<HALVED>(t, &copy, multiplier, to);
             }
+            if !t.residual.is_null() {
+                let copy = sums;
+                return self.store_sums::<R, HALVED>(t, &copy, multiplier, to);
+            }
+            let mut q = sums;
+            for q in &mut q {
+                *q = self.round(*q, multiplier);
+            }
+            self.store_whole::<R, HALVED>(t, q, to);
+        }
+    }
+    }
+
+    /// As [`Finish::store`], with a residual.
+    ///
+    /// # Safety
+    /// The instruction set exists, and the pixels and channels do, all of them.
+    #[inline(never)]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn store_sums<const R: usize, const HALVED: bool>(
+        &self,
+        t: &Task,
+        sums: &[__m256i; R],
+        multiplier: __m256,
+        to: Target,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let mut q = *sums;
+            for (i, q) in q.iter_mut().enumerate() {
+                let r = t.residual.add(to.at + i * to.step);
+                let r = halved::<HALVED>(_mm_loadl_epi64(r.cast()));
+                *q = self.add(*q, multiplier, r);
+            }
+            self.store_whole::<R, HALVED>(t, q, to);
+        }
+    }
+
+    with_avx2! {
+    /// Stores rounded values, eight channels of `R` pixels.
+    unsafe fn store_whole<const R: usize, const HALVED: bool>(
+        &self,
+        t: &Task,
+        rounded: [__m256i; R],
+        to: Target,
+    ) {
+        // SAFETY: the caller's pixels and channels exist.
+        unsafe {
             let mut y = t.y.add(to.at);
             for first in (0..R).step_by(4) {
                 let mut q = [_mm256_setzero_si256(); 4];
                 for i in 0..4 {
-                    if first + i < R && t.residual.is_null() {
-                        q[i] = self.round(sums[first + i], multiplier);
-                    } else if first + i < R {
-                        let r = t.residual.add(to.at + (first + i) * to.step);
-                        let r = halved::<HALVED>(_mm_loadl_epi64(r.cast()));
-                        q[i] = self.add(sums[first + i], multiplier, r);
+                    if first + i < R {
+                        q[i] = rounded[first + i];
                     }
                 }
                 let two = self.bytes::<HALVED>(q);
