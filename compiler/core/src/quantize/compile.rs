@@ -154,7 +154,7 @@ pub fn compile(
     let mut warnings = Vec::new();
     if speed.quantised_ms > speed.float_ms {
         warnings.push(format!(
-            "on this machine ({}) the 8-bit program is slower than the float program, {:.3} against {:.3} ms: 8-bit products are fast where there is VNNI, SDOT or SMMLA; elsewhere they save memory alone",
+            "on this machine ({}) the 8-bit program is slower than the float program, {:.3} against {:.3} ms: 8-bit products are fast where there is VNNI, SDOT or SMMLA; AVX2 alone gains little over floats, and nothing in small layers; elsewhere they save memory alone",
             speed.isa, speed.quantised_ms, speed.float_ms
         ));
     }
