@@ -3,6 +3,7 @@
 mod command;
 
 use command::{DATA, cygnet, path, text};
+use scraper::{ElementRef, Html, Selector};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Output;
@@ -111,6 +112,70 @@ fn labelled_data_are_read_from_folders_and_tables() {
     let more = ["--max-drop", "0", "--validate", &table, "--json", &report];
     assert!(auto(folder.path(), &more).status.success());
     assert_eq!(json(&report)["search"]["float_score"], 0.0);
+}
+
+/// The cells of each row of the body of a table.
+fn rows(page: &Html, table: &str) -> Vec<Vec<String>> {
+    let selector = |s: &str| Selector::parse(s).unwrap();
+    let cells = |row: ElementRef| {
+        let cell = selector("td");
+        let cells = row.select(&cell);
+        cells.map(|c| c.text().collect::<String>()).collect()
+    };
+    page.select(&selector(&format!("{table} tbody tr")))
+        .map(cells)
+        .collect()
+}
+
+#[test]
+fn a_page_explains_what_was_done() {
+    let folder = folder();
+    let (page, report) = (
+        path(folder.path(), "page.html"),
+        path(folder.path(), "report.json"),
+    );
+    let out = auto(
+        folder.path(),
+        &["--max-drop", "0", "--report", &page, "--json", &report],
+    );
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let html = std::fs::read_to_string(&page).unwrap();
+    let search = &json(&report)["search"];
+    let parsed = Html::parse_document(&html);
+    let points = rows(&parsed, "table.points");
+    assert_eq!(points.len(), search["points"].as_array().unwrap().len());
+    assert_eq!(points[0][0], "float");
+    let count = |page: &Html, what: &str| page.select(&Selector::parse(what).unwrap()).count();
+    assert!(count(&parsed, "section.quantisation figure svg") >= 2);
+    // Nothing is fetched.
+    for word in ["src=", "href=", "@import", "url("] {
+        assert!(!html.contains(word), "{word}");
+    }
+    let pictures = path(folder.path(), "pictures");
+    let (model, bundle) = (
+        format!("{DATA}/digits.onnx"),
+        path(folder.path(), "int8.cygnet"),
+    );
+    let mut arguments = vec!["compile", &model, "-o", &bundle, "--calibrate", &pictures];
+    arguments.extend(["--quantize", "int8", "--report", &page, "--json", &report]);
+    let out = cygnet(&arguments);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let parsed = Html::parse_document(&std::fs::read_to_string(&page).unwrap());
+    let layers = rows(&parsed, "table.layers");
+    assert_eq!(layers.len(), 6);
+    assert!(
+        layers
+            .iter()
+            .all(|l| l[5].ends_with("dB") && l[7].ends_with("dB")),
+        "{layers:?}"
+    );
+    assert!(count(&parsed, "svg.histogram") >= 6);
+    // Ten samples are few, which is a finding.
+    let findings = &json(&report)["findings"];
+    assert!(findings.to_string().contains("few-samples"), "{findings}");
+    let list = Selector::parse("ol.findings").unwrap();
+    let told: String = parsed.select(&list).flat_map(|f| f.text()).collect();
+    assert!(told.contains("samples gave the ranges"), "{told}");
 }
 
 #[test]

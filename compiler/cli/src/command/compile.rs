@@ -1,6 +1,7 @@
 //! `cygnet compile`.
 
 use crate::args::{Compile, Decode, Quantize, Target};
+use crate::command::explain::{self, Explanation};
 use crate::command::{auto, quantization, report};
 use crate::failure::{BudgetMissed, usage};
 use crate::media::npy;
@@ -12,7 +13,9 @@ use cygnet_compiler::bundle::{
 };
 use cygnet_compiler::import::{ConstantInput, DimSpec, ImportOptions, InputSpec};
 use cygnet_compiler::quantize::mixed::Auto;
-use cygnet_compiler::quantize::{self, Agreement, Format, Method, Precision, Quantised, Record};
+use cygnet_compiler::quantize::{
+    self, Agreement, Finding, Format, Method, Precision, Quantised, Record,
+};
 use cygnet_compiler::{CompileError, CompileOptions, Compiled};
 use cygnet_format::DType;
 use cygnet_format::program::Program;
@@ -34,6 +37,8 @@ struct Report<'a> {
     speed: Option<&'a quantize::Speed>,
     #[serde(skip_serializing_if = "Option::is_none")]
     search: Option<&'a auto::Search>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<Finding>,
     #[serde(flatten)]
     manifest: &'a Manifest,
 }
@@ -617,8 +622,28 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
         .with_context(|| format!("cannot write {}", args.output.display()))?;
     let elapsed = started.elapsed().as_secs_f64() * 1e3;
     let search = found.as_ref().map(|a| auto::Search::of(args, a));
+    let findings = match &quantised {
+        Some((_, record)) => quantize::diagnose(record),
+        None => Vec::new(),
+    };
     if let Some(path) = &args.report {
-        let html = report::html(&built.manifest, &map, built.bytes.len() as u64);
+        let explanation = match &quantised {
+            Some((bytes, record)) => {
+                let float = Program::parse(bytes)
+                    .map_err(|e| anyhow!("{shown}: the float program does not validate ({e})"))?;
+                let memory = &built.manifest.memory;
+                explain::part(&Explanation {
+                    record,
+                    speed: speed.as_ref(),
+                    float: [bytes.len() as u64, float.arena_bytes()],
+                    quantised: [memory.program_bytes, memory.arena_bytes],
+                    search: search.as_ref(),
+                })?
+            }
+            None => String::new(),
+        };
+        let bytes = built.bytes.len() as u64;
+        let html = report::html(&built.manifest, &map, bytes, &explanation);
         write_atomically(path, html.as_bytes())
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
@@ -632,6 +657,7 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
                 mismatches: &built.mismatches,
                 speed: speed.as_ref(),
                 search: search.as_ref(),
+                findings: findings.clone(),
                 manifest: &built.manifest,
             },
         )?;

@@ -1,7 +1,7 @@
 //! A quantisation in words.
 
 use crate::sizes;
-use cygnet_compiler::quantize::{Precision, Record, Speed};
+use cygnet_compiler::quantize::{Precision, Record, Speed, diagnose};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -72,6 +72,17 @@ fn write_lines(out: &mut String, record: &Record, speed: Option<&Speed>) -> std:
             out,
             "  {}: {used} ({without:.1} -> {with:.1} dB; {})",
             t.name, t.reason
+        )?;
+    }
+    let findings = diagnose(record);
+    for f in findings.iter().filter(|f| f.snr_db.is_some()).take(NAMED) {
+        writeln!(
+            out,
+            "  {} loses ({:.1} dB): {}; {}",
+            f.subject,
+            f.snr_db.unwrap_or_default(),
+            f.evidence,
+            f.advice
         )?;
     }
     let mut stays: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();

@@ -1,5 +1,6 @@
 //! The report of a compilation: one HTML file without scripts or outside resources.
 
+use crate::command::explain::STYLE;
 use crate::feed::shape_text;
 use crate::sizes;
 use cygnet_compiler::bundle::{Manifest, MemoryMap, Tensor};
@@ -56,11 +57,11 @@ fn drawing(out: &mut String, map: &MemoryMap, arena: u64) -> std::fmt::Result {
     writeln!(out, "</svg>")
 }
 
-/// The report.
-pub fn html(m: &Manifest, map: &MemoryMap, bundle_bytes: u64) -> String {
+/// The report; `explanation` is the part on quantisation, or nothing.
+pub fn html(m: &Manifest, map: &MemoryMap, bundle_bytes: u64, explanation: &str) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
-    let _ = write_html(&mut out, m, map, bundle_bytes);
+    let _ = write_html(&mut out, m, map, bundle_bytes, explanation);
     out
 }
 
@@ -69,14 +70,17 @@ fn write_html(
     m: &Manifest,
     map: &MemoryMap,
     bundle_bytes: u64,
+    explanation: &str,
 ) -> std::fmt::Result {
     let name = escape(&m.name);
     writeln!(
         out,
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{name}</title><style>\
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
+<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{name}</title><style>\
 body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}\
 table{{border-collapse:collapse}}td,th{{padding:.2rem .8rem .2rem 0;text-align:left;border-bottom:1px solid #ddd}}\
-svg{{width:100%;background:#f4f4f4}}.live{{fill:#5b8db8}}.peak{{fill:#c0504d}}</style><h1>{name}</h1>"
+svg{{width:100%;background:#f4f4f4}}.live{{fill:#5b8db8}}.peak{{fill:#c0504d}}{}</style><h1>{name}</h1>",
+        if explanation.is_empty() { "" } else { STYLE }
     )?;
     let x = &m.memory;
     writeln!(out, "<table>")?;
@@ -94,7 +98,8 @@ svg{{width:100%;background:#f4f4f4}}.live{{fill:#5b8db8}}.peak{{fill:#c0504d}}</
             sizes::show(bytes)
         )?;
     }
-    writeln!(out, "</table><h2>Inputs and outputs</h2><table>")?;
+    write!(out, "</table>{explanation}")?;
+    writeln!(out, "<h2>Inputs and outputs</h2><table>")?;
     rows(out, "input", &m.inputs)?;
     rows(out, "output", &m.outputs)?;
     rows(out, "state", &m.states)?;

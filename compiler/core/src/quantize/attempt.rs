@@ -169,6 +169,7 @@ impl Attempt {
             weights: weights.ints.len(),
             weight_snr_db: finite_db(weights.snr_db),
             output_snr_db: Some(finite_db(error.snr_db)),
+            input: Some(calibrate::name(&self.base, self.scheme.points[&layer.x])),
             ..LayerRecord::default()
         };
         layers.map(record).collect()

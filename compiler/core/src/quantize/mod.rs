@@ -15,6 +15,7 @@ mod bias;
 mod calibrate;
 mod compile;
 mod compress;
+mod diagnose;
 mod divergence;
 mod equalise;
 mod function;
@@ -31,6 +32,7 @@ mod weights;
 
 pub use compile::{Quantised, QuantizeError, compile};
 pub use compress::{Format, compress};
+pub use diagnose::{Cause, Finding, diagnose};
 pub use histogram::{BINS, Histogram, NotFinite};
 pub use range::{Chosen, Parameters};
 pub use record::{

@@ -123,6 +123,9 @@ pub struct LayerRecord {
     /// Signal to noise of the layer's result in decibels when nothing but the layer is quantised: its input, its weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_snr_db: Option<f64>,
+    /// The tensor of the record that the layer reads, for layers of integers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
 }
 
 /// The range of an 8-bit tensor.

@@ -1,0 +1,290 @@
+//! Why a quantisation loses what it loses, in words, from its record alone.
+
+use super::{LayerRecord, Record, TensorRecord};
+use serde::{Deserialize, Serialize};
+
+/// A layer whose result is further above its error than this, in decibels, is fine: one part in twenty.
+const FINE_DB: f64 = 26.0;
+/// A tensor as good as this is not to blame for a layer that is not fine.
+const CLEAN_DB: f64 = 32.0;
+/// Part of the values that may lie outside a range.
+const MOST_SATURATED: f64 = 0.001;
+/// What lies inside the bulk of a tensor.
+const BULK: f64 = 0.999;
+/// The bulk of a tensor fills less than this part of its range when outliers set it.
+const NARROW: f64 = 0.25;
+/// Fewer samples than this say little about ranges.
+const FEW_SAMPLES: usize = 16;
+
+/// A cause of error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Cause {
+    /// Few values set a range in which most have few steps.
+    OutlierRange,
+    /// Values lie outside the range.
+    SaturatedRange,
+    /// The weights of a channel differ so much that the small ones vanish.
+    OutlierWeights,
+    /// Input and weights are near enough; what is left is small against them because terms cancel.
+    Cancellation,
+    /// The range is filled and yet its steps are too coarse.
+    CoarseSteps,
+    /// Ranges come from few samples.
+    FewSamples,
+}
+
+/// What is wrong, why, and what helps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The cause.
+    pub cause: Cause,
+    /// The model's node or tensor; empty for the whole model.
+    pub subject: String,
+    /// Decibels of the layer's result above its error; absent for the whole model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snr_db: Option<f64>,
+    /// The evidence, in words and figures.
+    pub evidence: String,
+    /// What was done about it or may be done.
+    pub advice: String,
+}
+
+/// The findings of a record, the worst layer first. A quantisation without fault has none.
+pub fn diagnose(record: &Record) -> Vec<Finding> {
+    let mut layers: Vec<(f64, &LayerRecord)> = record
+        .layers
+        .iter()
+        .filter_map(|l| Some((l.output_snr_db?, l)))
+        .filter(|(db, _)| *db < FINE_DB)
+        .collect();
+    layers.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut findings: Vec<Finding> = layers
+        .into_iter()
+        .map(|(db, layer)| of_layer(record, layer, db))
+        .collect();
+    let calibrated = !record.tensors.is_empty();
+    if calibrated && record.calibration.samples < FEW_SAMPLES {
+        findings.push(Finding {
+            cause: Cause::FewSamples,
+            subject: String::new(),
+            snr_db: None,
+            evidence: format!(
+                "{} samples gave the ranges of activations",
+                record.calibration.samples
+            ),
+            advice: format!(
+                "calibrate with at least {FEW_SAMPLES} samples, better 100, that look like what the model will see"
+            ),
+        });
+    }
+    findings
+}
+
+fn of_layer(record: &Record, layer: &LayerRecord, db: f64) -> Finding {
+    let input = layer.input.as_deref();
+    let tensor = record
+        .tensors
+        .iter()
+        .find(|t| Some(t.tensor.as_str()) == input);
+    let (cause, evidence, advice) = match tensor {
+        Some(t) if t.snr_db < CLEAN_DB && t.snr_db <= layer.weight_snr_db => of_tensor(record, t),
+        _ if layer.weight_snr_db < CLEAN_DB => (
+            Cause::OutlierWeights,
+            format!(
+                "its weights are {:.1} dB above their error: some are far larger than the others of their channel",
+                layer.weight_snr_db
+            ),
+            "--quantize auto keeps the layer at a higher precision; training with weight decay or quantisation-aware training shrinks the outliers".to_owned(),
+        ),
+        _ => (
+            Cause::Cancellation,
+            format!(
+                "its input ({}) and its weights ({:.1} dB) are near enough: its sums cancel, so that small errors of large terms remain",
+                tensor.map_or_else(|| "float".to_owned(), |t| format!("{:.1} dB", t.snr_db)),
+                layer.weight_snr_db
+            ),
+            "--quantize auto keeps the layer float where the outputs need it".to_owned(),
+        ),
+    };
+    Finding {
+        cause,
+        subject: layer.node.clone(),
+        snr_db: Some(db),
+        evidence,
+        advice,
+    }
+}
+
+fn of_tensor(record: &Record, t: &TensorRecord) -> (Cause, String, String) {
+    let applied = |name: &str| {
+        let of = |x: &&super::Technique| x.applied && x.name.contains(name);
+        record.techniques.iter().any(|x| of(&x))
+    };
+    let [low, high] = t.seen;
+    if t.saturated > MOST_SATURATED {
+        let advice = if applied("min-max") {
+            "ranges by min-max were used and are no better".to_owned()
+        } else {
+            "--calibration-method min-max keeps every value that calibration saw".to_owned()
+        };
+        return (
+            Cause::SaturatedRange,
+            format!(
+                "{:.2} % of the values of its input `{}` lie outside the range that {} chose",
+                t.saturated * 100.0,
+                t.tensor,
+                t.method
+            ),
+            advice,
+        );
+    }
+    let (from, to) = bulk(t);
+    let part = f64::from(to - from) / f64::from(high - low).max(f64::MIN_POSITIVE);
+    if part < NARROW {
+        let advice = if applied("equalisation") {
+            "equalisation has moved what it could into the weights; --quantize auto keeps the layer float".to_owned()
+        } else {
+            "--calibration-method percentile-99.9 cuts the outliers if they carry nothing; --quantize auto keeps the layer float if they do".to_owned()
+        };
+        return (
+            Cause::OutlierRange,
+            format!(
+                "its input `{}` reaches from {low:.3} to {high:.3}, and {:.1} % of its values lie between {from:.3} and {to:.3}: {:.0} of 256 steps for them",
+                t.tensor,
+                BULK * 100.0,
+                (part * 256.0).max(1.0)
+            ),
+            advice,
+        );
+    }
+    (
+        Cause::CoarseSteps,
+        format!(
+            "its input `{}` is {:.1} dB above its error: steps of {:.4} from {low:.3} to {high:.3}",
+            t.tensor, t.snr_db, t.scale
+        ),
+        "--quantize auto keeps the layer float where the outputs need it".to_owned(),
+    )
+}
+
+/// Where the bulk of a tensor's values lies, by its histogram, cut from the emptier end.
+fn bulk(t: &TensorRecord) -> (f32, f32) {
+    let all: u64 = t.histogram.iter().sum();
+    let mut spare = (all as f64 * (1.0 - BULK)) as u64;
+    let (mut first, mut last) = (0, t.histogram.len());
+    while first + 1 < last {
+        let (a, b) = (t.histogram[first], t.histogram[last - 1]);
+        let least = a.min(b);
+        if least > spare {
+            break;
+        }
+        spare -= least;
+        if a <= b {
+            first += 1;
+        } else {
+            last -= 1;
+        }
+    }
+    let [low, high] = t.seen;
+    let width = (high - low) / t.histogram.len().max(1) as f32;
+    (low + width * first as f32, low + width * last as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quantize::{CalibrationRecord, Method};
+
+    fn tensor(snr_db: f64, saturated: f64, histogram: &[u64]) -> TensorRecord {
+        TensorRecord {
+            tensor: "x".into(),
+            method: Method::Mse,
+            scale: 0.1,
+            zero: 0,
+            seen: [0.0, 8.0],
+            saturated,
+            snr_db,
+            histogram: histogram.to_vec(),
+        }
+    }
+
+    fn record(output_db: f64, weight_db: f64, tensor: TensorRecord) -> Record {
+        Record {
+            calibration: CalibrationRecord {
+                samples: 100,
+                ..CalibrationRecord::default()
+            },
+            layers: vec![LayerRecord {
+                node: "conv".into(),
+                weight_snr_db: weight_db,
+                output_snr_db: Some(output_db),
+                input: Some("x".into()),
+                ..LayerRecord::default()
+            }],
+            tensors: vec![tensor],
+            ..Record::default()
+        }
+    }
+
+    const EVEN: [u64; 8] = [100; 8];
+    /// One value in ten thousand is eight times as large as the others.
+    const TAIL: [u64; 8] = [9999, 0, 0, 0, 0, 0, 0, 1];
+
+    #[test]
+    fn each_fault_has_its_cause() {
+        let cause = |r: Record| {
+            diagnose(&r)
+                .into_iter()
+                .map(|f| f.cause)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(cause(record(40.0, 45.0, tensor(45.0, 0.0, &EVEN))), []);
+        assert_eq!(
+            cause(record(10.0, 45.0, tensor(12.0, 0.0, &TAIL))),
+            [Cause::OutlierRange]
+        );
+        assert_eq!(
+            cause(record(10.0, 45.0, tensor(12.0, 0.02, &EVEN))),
+            [Cause::SaturatedRange]
+        );
+        assert_eq!(
+            cause(record(20.0, 45.0, tensor(22.0, 0.0, &EVEN))),
+            [Cause::CoarseSteps]
+        );
+        assert_eq!(
+            cause(record(10.0, 12.0, tensor(45.0, 0.0, &EVEN))),
+            [Cause::OutlierWeights]
+        );
+        assert_eq!(
+            cause(record(10.0, 45.0, tensor(45.0, 0.0, &EVEN))),
+            [Cause::Cancellation]
+        );
+        let mut few = record(40.0, 45.0, tensor(45.0, 0.0, &EVEN));
+        few.calibration.samples = 3;
+        assert_eq!(cause(few), [Cause::FewSamples]);
+    }
+
+    #[test]
+    fn evidence_has_figures() {
+        let found = diagnose(&record(10.0, 45.0, tensor(12.0, 0.0, &TAIL)));
+        let text = &found[0].evidence;
+        assert!(text.contains("from 0.000 to 8.000"), "{text}");
+        assert!(
+            text.contains("between 0.000 and 1.000: 32 of 256"),
+            "{text}"
+        );
+        assert!(found[0].advice.contains("--quantize auto"));
+    }
+
+    #[test]
+    fn the_bulk_is_cut_from_the_emptier_end() {
+        assert_eq!(bulk(&tensor(0.0, 0.0, &TAIL)), (0.0, 1.0));
+        assert_eq!(bulk(&tensor(0.0, 0.0, &EVEN)), (0.0, 8.0));
+        assert_eq!(
+            bulk(&tensor(0.0, 0.0, &[1, 0, 5000, 5000, 0, 0, 0, 0])),
+            (2.0, 4.0)
+        );
+    }
+}
