@@ -81,6 +81,8 @@ const COMPILE_HELP: &str = "Examples:
       Labels and normalisation travel in the bundle: `cygnet run net.cygnet --input cat.jpg` needs no flags.
   cygnet compile net.onnx -o net.cygnet --quantize int8 --calibrate photos
       8-bit weights and activations; a hundred pictures like those the model will see give the ranges.
+  cygnet compile net.onnx -o net.cygnet --quantize int8 --calibrate photos --report net.html
+      The same with a page that tells which layers lose accuracy, why, and what helps.
   cygnet compile bert.onnx -o bert.cygnet --quantize dynamic
       8-bit weights, and matrix products of integers whose ranges are found while they run: needs no data.
   cygnet compile net.onnx -o net.cygnet --quantize int4 --weight-group 64

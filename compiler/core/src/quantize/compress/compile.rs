@@ -86,7 +86,7 @@ pub fn compress(
             ..CalibrationRecord::default()
         },
         agreement: agreement(&names, &expected, &actual),
-        float_layers: layers.iter().filter_map(kept).collect(),
+        float_layers: layers.iter().filter_map(float_layer).collect(),
         layers: layers.iter().filter_map(layer_record).collect(),
         ..Record::default()
     };
@@ -99,7 +99,8 @@ pub fn compress(
     })
 }
 
-fn kept(layer: &Layer) -> Option<FloatLayer> {
+/// The record of a layer whose weights stay as they are.
+pub(in crate::quantize) fn float_layer(layer: &Layer) -> Option<FloatLayer> {
     let reason = layer.outcome.as_ref().err()?;
     Some(FloatLayer {
         node: layer.node.clone(),

@@ -11,7 +11,7 @@ mod palette;
 mod tests;
 
 pub use compile::compress;
-pub(super) use compile::layer_record;
+pub(super) use compile::{float_layer, layer_record};
 
 use crate::ir::{Graph, Node, Type, ValueId};
 use codes::{Compressed, Panels, Part};

@@ -3,8 +3,8 @@
 use crate::ir::{MAIN, ValueId};
 use crate::quantize::attempt::Attempt;
 use crate::quantize::compile::Study;
-use crate::quantize::compress::{Format, compress_graph, layer_record};
-use crate::quantize::{LayerRecord, QuantizeError};
+use crate::quantize::compress::{Format, compress_graph, float_layer, layer_record};
+use crate::quantize::{FloatLayer, LayerRecord, QuantizeError};
 use crate::{CompileError, Compiled, emit};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +26,8 @@ pub(super) struct Made {
     pub attempt: Option<Attempt>,
     /// Layers whose weights were compressed.
     pub compressed: Vec<LayerRecord>,
+    /// Layers whose weights do not compress, and why.
+    pub whole: Vec<FloatLayer>,
 }
 
 impl Plan {
@@ -50,11 +52,11 @@ impl Plan {
         }
     }
 
-    /// Compiles the plan; `whole` is the static quantisation of every layer.
-    pub fn make(&self, study: &Study<'_>, whole: Option<&Attempt>) -> Result<Made, QuantizeError> {
-        let attempt = match (&self.float, whole) {
-            (Some(float), Some(whole)) if float.len() < whole.scheme.layers.len() => {
-                Some(whole.without(float))
+    /// Compiles the plan; `all` is the static quantisation of every layer.
+    pub fn make(&self, study: &Study<'_>, all: Option<&Attempt>) -> Result<Made, QuantizeError> {
+        let attempt = match (&self.float, all) {
+            (Some(float), Some(all)) if float.len() < all.scheme.layers.len() => {
+                Some(all.without(float))
             }
             _ => None,
         };
@@ -62,11 +64,12 @@ impl Plan {
             Some(attempt) => attempt.compile(study.choices)?,
             None => study.float.clone(),
         };
-        let mut compressed = Vec::new();
+        let (mut compressed, mut whole) = (Vec::new(), Vec::new());
         if self.rest.is_some() || !self.stored.is_empty() {
             let format = |node: &str| self.stored.get(node).copied().unwrap_or(self.rest);
             let layers = compress_graph(&mut compiled.graph, &format);
             compressed = layers.iter().filter_map(layer_record).collect();
+            whole = layers.iter().filter_map(float_layer).collect();
             crate::ir::verify(&compiled.graph).map_err(CompileError::Malformed)?;
             compiled.program = emit::program(&compiled.graph, &study.choices.emit)?;
         }
@@ -74,6 +77,7 @@ impl Plan {
             compiled,
             attempt,
             compressed,
+            whole,
         })
     }
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::CompileOptions;
 use crate::ir::{Graph, MAIN};
 use crate::quantize::agreement::latency;
-use crate::quantize::compile::{Found, Study, few, float_layers, recognised};
+use crate::quantize::compile::{Found, Study, few, recognised};
 use crate::quantize::compress::{Format, INT8};
 use crate::quantize::insert::count_integer;
 use crate::quantize::scheme::Scheme;
@@ -537,7 +537,7 @@ impl Search<'_, '_> {
                 calibration: study.calibration(),
                 agreement: agreement.kept,
                 integer_steps: count_integer(&made.compiled.graph.blocks[MAIN.0 as usize].nodes),
-                float_layers: float_layers(&made.compiled.graph),
+                float_layers: made.whole.clone(),
                 ..Record::default()
             },
         };
@@ -551,10 +551,7 @@ impl Search<'_, '_> {
             let precision = family.to_string();
             let kept = |s: &&Sensitivity| s.precision == precision && s.kept;
             for s in self.sensitivities.iter().filter(kept) {
-                let text = format!(
-                    "{precision} costs too much accuracy here: alone it leaves the outputs {:.1} dB above the error",
-                    s.snr_db
-                );
+                let text = format!("{precision} costs too much accuracy here");
                 reasons.insert(&s.node, text);
             }
         }
