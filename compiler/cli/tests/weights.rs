@@ -108,6 +108,6 @@ fn faults_are_named() {
         &["--quantize", "fp16", "--asymmetric"],
         "belongs to --quantize int4",
     );
-    fails(&["--quantize", "auto"], "this version");
+    fails(&["--quantize", "auto"], "--calibrate DIR");
     fails(&["--quantize", "int5"], "int8-weights");
 }

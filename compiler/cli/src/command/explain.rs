@@ -110,8 +110,14 @@ pub fn part(e: &Explanation<'_>) -> Result<String> {
     Ok(part.into_string())
 }
 
-fn times(before: u64, after: u64) -> String {
-    format!("{:.2} times", before as f64 / after.max(1) as f64)
+/// How a figure changed: `2.50 times smaller`, `1.20 times larger`, `as before`.
+fn change(before: f64, after: f64, less: &str, more: &str) -> String {
+    let ratio = before / after.max(f64::MIN_POSITIVE);
+    match ratio {
+        _ if (ratio - 1.0).abs() < 0.005 => "as before".to_owned(),
+        _ if ratio > 1.0 => format!("{ratio:.2} times {less}"),
+        _ => format!("{:.2} times {more}", 1.0 / ratio),
+    }
 }
 
 fn verdict(e: &Explanation<'_>, findings: &[Finding]) -> String {
@@ -119,18 +125,14 @@ fn verdict(e: &Explanation<'_>, findings: &[Finding]) -> String {
     let worst = worst.fold(f64::INFINITY, f64::min);
     let same = e.record.agreement.iter().filter_map(|a| a.top1);
     let same = same.fold(f64::INFINITY, f64::min);
-    let mut text = format!(
-        "The program is {} smaller, its RAM {} smaller",
-        times(e.float[0], e.quantised[0]),
-        times(e.float[1], e.quantised[1])
-    );
+    let of = |at: usize| {
+        let [before, after] = [e.float[at], e.quantised[at]];
+        change(before as f64, after as f64, "smaller", "larger")
+    };
+    let mut text = format!("The program is {}, its RAM {}", of(0), of(1));
     if let Some(s) = e.speed {
-        let ratio = s.float_ms / s.quantised_ms;
-        text += &if ratio >= 1.0 {
-            format!(", a run {ratio:.2} times faster on this machine")
-        } else {
-            format!(", a run {:.2} times slower on this machine", 1.0 / ratio)
-        };
+        let speed = change(s.float_ms, s.quantised_ms, "faster", "slower");
+        text += &format!(", a run on this machine {speed}");
     }
     if worst.is_finite() {
         text += &format!("; its outputs are {worst:.1} dB above their error");
