@@ -1,7 +1,7 @@
 //! A quantisation in words.
 
 use crate::sizes;
-use cygnet_compiler::quantize::{Precision, Record, Speed, diagnose};
+use cygnet_compiler::quantize::{Cause, Precision, Record, Speed, diagnose};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -75,12 +75,15 @@ fn write_lines(out: &mut String, record: &Record, speed: Option<&Speed>) -> std:
         )?;
     }
     let findings = diagnose(record);
-    for f in findings.iter().filter(|f| f.snr_db.is_some()).take(NAMED) {
+    // That samples are few is a warning of its own.
+    let told = findings.iter().filter(|f| f.cause != Cause::FewSamples);
+    for f in told.take(NAMED) {
+        let db = f.snr_db.map(|db| format!(" loses ({db:.1} dB)"));
         writeln!(
             out,
-            "  {} loses ({:.1} dB): {}; {}",
+            "  {}{}: {}; {}",
             f.subject,
-            f.snr_db.unwrap_or_default(),
+            db.unwrap_or_default(),
             f.evidence,
             f.advice
         )?;

@@ -175,7 +175,23 @@ impl Attempt {
         layers.map(record).collect()
     }
 
-    pub fn tensor_records(&self) -> Vec<TensorRecord> {
+    /// What became of the tensors; `kept_back` are samples that gave no ranges.
+    pub fn tensor_records(&self, kept_back: &[Sample]) -> Result<Vec<TensorRecord>, QuantizeError> {
+        let sources = self.scheme.sources();
+        let others = match kept_back {
+            [] => None,
+            some => Some(Attempt::look(&self.base, &self.scheme, some)?),
+        };
+        let kept = |root: &ValueId| {
+            let mut all = Histogram::default();
+            sources[root].iter().for_each(|v| {
+                if let Some(seen) = others.as_ref().and_then(|o| o.get(v)) {
+                    all.merge(seen);
+                }
+            });
+            let (low, high) = all.range();
+            (all.count() > 0).then_some([low, high])
+        };
         let record = |(v, (seen, chosen)): (&ValueId, &(Histogram, Chosen))| {
             let (low, high) = seen.range();
             TensorRecord {
@@ -184,12 +200,13 @@ impl Attempt {
                 scale: chosen.parameters.scale,
                 zero: chosen.parameters.zero,
                 seen: [low, high],
+                kept_back: kept(v),
                 saturated: chosen.saturated,
                 snr_db: finite_db(chosen.snr_db),
                 histogram: seen.coarse(RECORDED_BINS),
             }
         };
-        self.ranges.iter().map(record).collect()
+        Ok(self.ranges.iter().map(record).collect())
     }
 }
 

@@ -145,7 +145,7 @@ pub fn compile(
         return Err(QuantizeError::Nothing);
     }
     let found = study.calibrated(base, scheme, options.method)?;
-    let record = study.record(options, &found);
+    let record = study.record(options, &found)?;
     let speed = speed(
         &study.float.program.bytes,
         &found.compiled.program.bytes,
@@ -328,8 +328,19 @@ impl<'a> Study<'a> {
     }
 
     /// What was found, for people and machines.
-    pub fn record(&self, options: &Options, found: &Found) -> Record {
-        Record {
+    ///
+    /// # Errors
+    /// When a sample that was kept back does not run.
+    pub fn record(&self, options: &Options, found: &Found) -> Result<Record, QuantizeError> {
+        let others = self.samples.iter().zip(&self.kept);
+        let kept_back: Vec<Sample> = match self.learn.len() < self.samples.len() {
+            true => others
+                .filter(|(_, k)| **k)
+                .map(|(s, _)| s.clone())
+                .collect(),
+            false => Vec::new(),
+        };
+        Ok(Record {
             precision: options.precision,
             method: options.method,
             calibration: self.calibration(),
@@ -338,8 +349,8 @@ impl<'a> Study<'a> {
             integer_steps: count_integer(&found.compiled.graph.blocks[MAIN.0 as usize].nodes),
             float_layers: float_layers(&found.compiled.graph),
             layers: found.attempt.layer_records(&found.errors),
-            tensors: found.attempt.tensor_records(),
-        }
+            tensors: found.attempt.tensor_records(&kept_back)?,
+        })
     }
 
     /// How near a program's outputs are to the float program's.

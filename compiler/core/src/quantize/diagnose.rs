@@ -13,6 +13,8 @@ const MOST_SATURATED: f64 = 0.001;
 const BULK: f64 = 0.999;
 /// The bulk of a tensor fills less than this part of its range when outliers set it.
 const NARROW: f64 = 0.25;
+/// Samples kept back may span this many times what calibration saw.
+const BEYOND: f64 = 1.5;
 /// Fewer samples than this say little about ranges.
 const FEW_SAMPLES: usize = 16;
 
@@ -33,6 +35,8 @@ pub enum Cause {
     CoarseSteps,
     /// Ranges come from few samples.
     FewSamples,
+    /// Samples that were kept back go far beyond what calibration saw.
+    OffDistribution,
 }
 
 /// What is wrong, why, and what helps.
@@ -79,7 +83,37 @@ pub fn diagnose(record: &Record) -> Vec<Finding> {
             ),
         });
     }
+    findings.extend(off_distribution(record));
     findings
+}
+
+/// The tensor that samples kept back leave furthest, if any does.
+fn off_distribution(record: &Record) -> Option<Finding> {
+    let beyond = |t: &TensorRecord| {
+        let ([low, high], [a, b]) = (t.seen, t.kept_back?);
+        let whole = f64::from(high.max(b)) - f64::from(low.min(a));
+        Some(whole / f64::from(high - low).max(f64::MIN_POSITIVE))
+    };
+    let tensors = record.tensors.iter();
+    let all: Vec<(f64, &TensorRecord)> = tensors
+        .filter_map(|t| Some((beyond(t)?, t)))
+        .filter(|(by, _)| *by > BEYOND)
+        .collect();
+    let (by, t) = *all.iter().max_by(|a, b| a.0.total_cmp(&b.0))?;
+    let [a, b] = t.kept_back?;
+    Some(Finding {
+        cause: Cause::OffDistribution,
+        subject: t.tensor.clone(),
+        snr_db: None,
+        evidence: format!(
+            "samples kept back reach from {a:.3} to {b:.3}, those that gave its range from {:.3} to {:.3}: they span {by:.1} times as much ({} tensors do so)",
+            t.seen[0],
+            t.seen[1],
+            all.len()
+        ),
+        advice: "calibrate with samples of every kind that the model will see, in mixed order"
+            .to_owned(),
+    })
 }
 
 fn of_layer(record: &Record, layer: &LayerRecord, db: f64) -> Finding {
@@ -204,6 +238,7 @@ mod tests {
             scale: 0.1,
             zero: 0,
             seen: [0.0, 8.0],
+            kept_back: Some([0.5, 9.0]),
             saturated,
             snr_db,
             histogram: histogram.to_vec(),
@@ -264,6 +299,9 @@ mod tests {
         let mut few = record(40.0, 45.0, tensor(45.0, 0.0, &EVEN));
         few.calibration.samples = 3;
         assert_eq!(cause(few), [Cause::FewSamples]);
+        let mut other = record(40.0, 45.0, tensor(45.0, 0.0, &EVEN));
+        other.tensors[0].kept_back = Some([-8.0, 4.0]);
+        assert_eq!(cause(other), [Cause::OffDistribution]);
     }
 
     #[test]

@@ -141,6 +141,9 @@ pub struct TensorRecord {
     pub zero: i32,
     /// Least and greatest value seen.
     pub seen: [f32; 2],
+    /// Least and greatest value on the samples kept back, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_back: Option<[f32; 2]>,
     /// Part of the values that lies outside the range.
     pub saturated: f64,
     /// Signal to noise of quantising it, in decibels; 200 when nothing is lost.

@@ -490,3 +490,27 @@ fn methods_in_words() {
         assert!(text.parse::<Method>().is_err(), "{text}");
     }
 }
+
+#[test]
+fn samples_of_another_kind_are_found_out() {
+    let causes = |factor: f32| {
+        let mut net = classifier(9);
+        let mut samples = net.samples(24);
+        // Every fourth sample is kept back.
+        for sample in samples.iter_mut().skip(3).step_by(4) {
+            let array = &sample.inputs[0];
+            let values: Vec<f32> = array.to_f32().iter().map(|v| v * factor).collect();
+            sample.inputs[0] = Array::from_f32(&array.shape, &values);
+        }
+        let options = Options {
+            precision: Precision::Int8,
+            method: Method::MinMax,
+        };
+        let choices = CompileOptions::default();
+        let q = compile(net.g.clone(), &choices, &options, &samples).unwrap();
+        let causes: Vec<Cause> = diagnose(&q.record).into_iter().map(|f| f.cause).collect();
+        causes
+    };
+    assert_eq!(causes(1.0), []);
+    assert!(causes(4.0).contains(&Cause::OffDistribution));
+}

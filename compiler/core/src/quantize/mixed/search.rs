@@ -529,7 +529,7 @@ impl Search<'_, '_> {
                     techniques: found.techniques.clone(),
                     errors: attempt.measure(&study.learn)?,
                 };
-                study.record(&options, &part)
+                study.record(&options, &part)?
             }
             _ => Record {
                 precision: options.precision,
