@@ -69,13 +69,18 @@ pub fn part(e: &Explanation<'_>) -> Result<String> {
             (before_and_after(e))
             @if let Some(search) = e.search { (trade_off(search)?) }
             h3 { "What costs accuracy" }
-            @if findings.is_empty() {
+            @if findings.is_empty() && !measured {
+                p {
+                    "Layers are not measured on their own in this arithmetic: the agreement of the outputs above tells what it costs, the table below \
+                     how near the stored weights are."
+                }
+            } @else if findings.is_empty() {
                 p { "Nothing stands out: every layer that was measured is more than " (FINE_DB) " dB above its error." }
             } @else {
                 ol.findings {
                     @for f in findings.iter().take(TOLD) { (finding(f)) }
                 }
-                @if findings.len() > TOLD { p.quiet { "and " (findings.len() - TOLD) " layers more, in the table below" } }
+                @if findings.len() > TOLD { p.quiet { "and " (findings.len() - TOLD) " more, in the tables below and in --json" } }
             }
             @if !e.record.techniques.is_empty() {
                 h3 { "What was tried" }

@@ -69,15 +69,13 @@ pub fn diagnose(record: &Record) -> Vec<Finding> {
         .map(|(db, layer)| of_layer(record, layer, db))
         .collect();
     let calibrated = !record.tensors.is_empty();
-    if calibrated && record.calibration.samples < FEW_SAMPLES {
+    let samples = record.calibration.samples + record.calibration.held_back;
+    if calibrated && samples < FEW_SAMPLES {
         findings.push(Finding {
             cause: Cause::FewSamples,
             subject: String::new(),
             snr_db: None,
-            evidence: format!(
-                "{} samples gave the ranges of activations",
-                record.calibration.samples
-            ),
+            evidence: format!("{samples} samples gave the ranges of activations"),
             advice: format!(
                 "calibrate with at least {FEW_SAMPLES} samples, better 100, that look like what the model will see"
             ),
