@@ -4,7 +4,9 @@ use super::auto::Search;
 use crate::sizes;
 use anyhow::{Result, anyhow};
 use cygnet_compiler::quantize::mixed::Point;
-use cygnet_compiler::quantize::{Finding, LayerRecord, Record, Speed, TensorRecord, diagnose};
+use cygnet_compiler::quantize::{
+    FINE_DB, Finding, LayerRecord, Record, Speed, TensorRecord, diagnose,
+};
 use maud::{Markup, PreEscaped, html};
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -15,8 +17,6 @@ const SIZE: (u32, u32) = (1040, 340);
 const TOLD: usize = 8;
 /// Decibels that pictures reach to.
 const MOST_DB: f64 = 80.0;
-/// Decibels below which a layer is marked.
-const FINE_DB: f64 = 26.0;
 
 const INK: RGBColor = RGBColor(51, 51, 51);
 const QUIET: RGBColor = RGBColor(115, 115, 115);

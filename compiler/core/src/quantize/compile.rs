@@ -3,6 +3,7 @@
 use super::agreement::{Outputs, agreement, decibels, outputs, speed};
 use super::attempt::Attempt;
 use super::bias::LayerError;
+use super::diagnose::FEW_SAMPLES;
 use super::divergence::{Reading, readings};
 use super::equalise::equalise;
 use super::insert::count_integer;
@@ -18,8 +19,6 @@ use crate::verify::RunnerError;
 use crate::{CompileError, CompileOptions, Compiled, compile_graph};
 use cygnet_format::Op;
 
-/// Fewer samples than this say little about ranges.
-const FEW_SAMPLES: usize = 16;
 /// One stream of samples in this many is kept back.
 const HOLD_BACK: usize = 4;
 /// What [`Method::Auto`] tries besides the least error of every tensor.

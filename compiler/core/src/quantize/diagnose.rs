@@ -4,7 +4,7 @@ use super::{LayerRecord, Record, TensorRecord};
 use serde::{Deserialize, Serialize};
 
 /// A layer whose result is further above its error than this, in decibels, is fine: one part in twenty.
-const FINE_DB: f64 = 26.0;
+pub const FINE_DB: f64 = 26.0;
 /// A tensor as good as this is not to blame for a layer that is not fine.
 const CLEAN_DB: f64 = 32.0;
 /// Part of the values that may lie outside a range.
@@ -16,7 +16,7 @@ const NARROW: f64 = 0.25;
 /// Samples kept back may span this many times what calibration saw.
 const BEYOND: f64 = 1.5;
 /// Fewer samples than this say little about ranges.
-const FEW_SAMPLES: usize = 16;
+pub(super) const FEW_SAMPLES: usize = 16;
 
 /// A cause of error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

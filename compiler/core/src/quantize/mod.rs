@@ -32,7 +32,7 @@ mod weights;
 
 pub use compile::{Quantised, QuantizeError, compile};
 pub use compress::{Format, compress};
-pub use diagnose::{Cause, Finding, diagnose};
+pub use diagnose::{Cause, FINE_DB, Finding, diagnose};
 pub use histogram::{BINS, Histogram, NotFinite};
 pub use range::{Chosen, Parameters};
 pub use record::{
