@@ -10,6 +10,7 @@ need() {
         # Not every system has packages of these names: some programs speak for theirs.
         case $package in
             nodejs) command -v node >/dev/null && continue ;;
+            chromium) command -v chromium chromium-browser google-chrome >/dev/null && continue ;;
             qemu-user) command -v qemu-aarch64 >/dev/null && continue ;;
             qemu-system-arm | espeak-ng | gcc | g++) command -v "$package" >/dev/null && continue ;;
         esac

@@ -10,6 +10,7 @@ mod feed;
 mod machine;
 mod media;
 mod output;
+mod page;
 mod sizes;
 mod validation;
 

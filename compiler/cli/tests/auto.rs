@@ -122,7 +122,7 @@ fn rows(page: &Html, table: &str) -> Vec<Vec<String>> {
         let cells = row.select(&cell);
         cells.map(|c| c.text().collect::<String>()).collect()
     };
-    page.select(&selector(&format!("{table} tbody tr")))
+    page.select(&selector(&format!("{table} tbody tr:not(.details)")))
         .map(cells)
         .collect()
 }

@@ -1,7 +1,7 @@
 //! `cygnet compile`.
 
 use crate::args::{Compile, Decode, Quantize, Target};
-use crate::command::explain::{self, Explanation};
+use crate::command::report::Quantisation;
 use crate::command::{auto, quantization, report};
 use crate::failure::{BudgetMissed, usage};
 use crate::media::npy;
@@ -627,23 +627,23 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
         None => Vec::new(),
     };
     if let Some(path) = &args.report {
-        let explanation = match &quantised {
+        let quantisation = match &quantised {
             Some((bytes, record)) => {
                 let float = Program::parse(bytes)
                     .map_err(|e| anyhow!("{shown}: the float program does not validate ({e})"))?;
                 let memory = &built.manifest.memory;
-                explain::part(&Explanation {
+                Some(Quantisation {
                     record,
                     speed: speed.as_ref(),
                     float: [bytes.len() as u64, float.arena_bytes()],
                     quantised: [memory.program_bytes, memory.arena_bytes],
                     search: search.as_ref(),
-                })?
+                })
             }
-            None => String::new(),
+            None => None,
         };
         let bytes = built.bytes.len() as u64;
-        let html = report::html(&built.manifest, &map, bytes, &explanation);
+        let html = report::page(&built.manifest, &map, bytes, quantisation.as_ref())?;
         write_atomically(path, html.as_bytes())
             .with_context(|| format!("cannot write {}", path.display()))?;
     }

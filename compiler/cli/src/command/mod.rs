@@ -4,7 +4,6 @@ mod auto;
 pub mod bench;
 pub mod compile;
 pub mod demo;
-mod explain;
 pub mod inspect;
 mod quantization;
 pub mod report;

@@ -39,6 +39,20 @@ pub enum Cause {
     OffDistribution,
 }
 
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Cause::OutlierRange => "outliers set the range",
+            Cause::SaturatedRange => "saturated range",
+            Cause::OutlierWeights => "outliers among the weights",
+            Cause::Cancellation => "sums cancel",
+            Cause::CoarseSteps => "coarse steps",
+            Cause::FewSamples => "calibration too small",
+            Cause::OffDistribution => "calibration off-distribution",
+        })
+    }
+}
+
 /// What is wrong, why, and what helps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {

@@ -3,14 +3,11 @@
 use super::profile::{OperatorTime, StepTime};
 use super::{Report, roofline, text};
 use crate::machine::Machine;
+use crate::page::{Sorted, Tile, chart, document, head, number, tiles};
 use crate::sizes;
 use anyhow::{Context, Result};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 use std::path::Path;
-
-/// Nothing is fetched, whatever a name in the page says.
-const POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'";
 
 /// Writes the page of a profile, whole or not at all.
 pub fn write(path: &Path, report: &Report, name: &str) -> Result<()> {
@@ -26,98 +23,78 @@ fn page(r: &Report, name: &str) -> Result<String> {
         found.unwrap_or(usize::MAX)
     };
     let picture = roofline::svg(machine, &r.profile, &rank)?;
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (name) ": profile" }
-                style { (PreEscaped(include_str!("page.css"))) }
+    let body = html! {
+        (tiles(&figures(r)))
+        h2 { "Machine" }
+        (facts(machine))
+        h2 { "Roofline" }
+        figure {
+            div.scroll { (picture) }
+            figcaption {
+                p.legend {
+                    @for (i, o) in r.operators.iter().enumerate().filter(|(_, o)| o.operations > 0) {
+                        span.entry { (dot(i)) (o.operator) }
+                    }
+                }
+                p {
+                    "Each circle is a step, its area the time. The lines are the limits of this machine: peak \
+                     arithmetic and the bandwidth of each level. Steps without arithmetic, and those below "
+                    (format!("{} %", roofline::LEAST_SHARE * 100.0)) " of the time, are in the table only."
+                }
             }
-            body {
-                h1 { (name) }
-                p.under { "Profile of " (r.bundle) " by cygnet " (env!("CARGO_PKG_VERSION")) }
-                (tiles(r))
-                h2 { "Machine" }
-                (facts(machine))
-                h2 { "Roofline" }
-                figure {
-                    (PreEscaped(picture))
-                    figcaption {
-                        p.legend {
-                            @for (i, o) in r.operators.iter().enumerate().filter(|(_, o)| o.operations > 0) {
-                                span.entry { (dot(i)) (o.operator) }
-                            }
-                        }
-                        p {
-                            "Each circle is a step, its area the time. The lines are the limits of this machine: peak \
-                             arithmetic and the bandwidth of each level. Steps without arithmetic, and those below "
-                            (format!("{} %", roofline::LEAST_SHARE * 100.0)) " of the time, are in the table only."
-                        }
-                    }
-                }
-                h2 { "Time by operator" }
-                div.scroll { (operators(&r.operators)) }
-                h2 { "Steps" }
-                div.scroll { (steps(&r.profile)) }
-                h2 { "What the figures mean" }
-                ul.notes {
-                    @for note in text::NOTES { li { (note) } }
-                    li {
-                        "Times are medians over observed runs; watching the steps costs a little, so their sum may pass \
-                         the median of the whole."
-                    }
-                }
-                script { (PreEscaped(include_str!("page.js"))) }
+        }
+        h2 { "Time by operator" }
+        div.scroll { (operators(&r.operators)) }
+        h2 { "Steps" }
+        div.scroll { (steps(&r.profile)) }
+        h2 { "What the figures mean" }
+        ul.notes {
+            @for note in text::NOTES { li { (note) } }
+            li {
+                "Times are medians over observed runs; watching the steps costs a little, so their sum may pass \
+                 the median of the whole."
             }
         }
     };
-    Ok(page.into_string())
+    let subtitle = format!(
+        "Profile of {} by cygnet {}",
+        r.bundle,
+        env!("CARGO_PKG_VERSION")
+    );
+    Ok(document(name, &subtitle, &body))
 }
 
 fn dot(rank: usize) -> Markup {
-    html! { span.dot style=(format!("background:{}", css(rank))) {} }
+    html! { svg.dot viewBox="0 0 2 2" aria-hidden="true" { circle class=(chart::fill(rank)) cx="1" cy="1" r="1" {} } }
 }
 
-fn css(rank: usize) -> String {
-    let c = roofline::colour(rank);
-    format!("rgb({},{},{})", c.0, c.1, c.2)
-}
-
-fn tiles(r: &Report) -> Markup {
+fn figures(r: &Report) -> Vec<Tile> {
     let time: f64 = r.profile.iter().map(|s| s.microseconds).sum();
     let least: f64 = r.profile.iter().map(|s| s.limit_microseconds).sum();
     let operations: u64 = r.profile.iter().map(|s| s.operations).sum();
     let plural = if r.threads == 1 { "" } else { "s" };
     let mut tiles = vec![
-        ("median latency", format!("{:.3} ms", r.median_ms)),
-        ("fastest run", format!("{:.3} ms", r.min_ms)),
-        ("99th percentile", format!("{:.3} ms", r.p99_ms)),
-        (
+        Tile::new("median latency", format!("{:.3} ms", r.median_ms)),
+        Tile::new("fastest run", format!("{:.3} ms", r.min_ms)),
+        Tile::new("99th percentile", format!("{:.3} ms", r.p99_ms)),
+        Tile::new(
             "instruction set",
             format!("{}, {} thread{plural}", r.isa, r.threads),
         ),
-        ("load", format!("{:.3} ms", r.load_ms)),
-        ("arena", sizes::show(r.arena_bytes)),
-        ("bundle", sizes::show(r.file_bytes)),
+        Tile::new("load", format!("{:.3} ms", r.load_ms)),
+        Tile::new("arena", sizes::show(r.arena_bytes)),
+        Tile::new("bundle", sizes::show(r.file_bytes)),
     ];
     if let Some(bytes) = r.peak_rss_bytes {
-        tiles.push(("peak memory of the process", sizes::show(bytes)));
+        tiles.push(Tile::new("peak memory of the process", sizes::show(bytes)));
     }
-    tiles.push((
-        "operations a run",
-        format!("{:.3} × 10⁹", operations as f64 / 1e9),
-    ));
+    let operations = format!("{:.3} × 10⁹", operations as f64 / 1e9);
+    tiles.push(Tile::new("operations a run", operations));
     if time > 0.0 {
-        tiles.push(("of the limit", text::percent(Some(least / time))));
+        let part = text::percent(Some(least / time));
+        tiles.push(Tile::new("of the limit", part));
     }
-    html! {
-        div.tiles {
-            @for (what, value) in &tiles { div { b { (value) } span { (what) } } }
-        }
-    }
+    tiles
 }
 
 fn facts(m: &Machine) -> Markup {
@@ -125,15 +102,15 @@ fn facts(m: &Machine) -> Markup {
         table.facts {
             tbody {
                 @if let Some(cpu) = &m.cpu {
-                    tr { td.text { "processor" } td.text { (cpu) } }
+                    tr { th scope="row" { "processor" } td { (cpu) } }
                 }
-                tr { td.text { "threads" } td.text { (m.threads) } }
-                tr { td.text { "peak, float" } td.text { (format!("{:.1} GFLOP/s", m.peak_gflops)) " (" (m.float_isa) ")" } }
-                tr { td.text { "peak, 8-bit" } td.text { (format!("{:.1} GOP/s", m.peak_gops)) " (" (m.integer_isa) ")" } }
+                tr { th scope="row" { "threads" } td { (m.threads) } }
+                tr { th scope="row" { "peak, float" } td { (format!("{:.1} GFLOP/s", m.peak_gflops)) " (" (m.float_isa) ")" } }
+                tr { th scope="row" { "peak, 8-bit" } td { (format!("{:.1} GOP/s", m.peak_gops)) " (" (m.integer_isa) ")" } }
                 @for level in &m.bandwidth {
                     tr {
-                        td.text { "read from " (level.name) }
-                        td.text {
+                        th scope="row" { "read from " (level.name) }
+                        td {
                             (format!("{:.1} GB/s", level.gigabytes_per_second))
                             @if let Some(bytes) = level.holds_bytes { ", holds " (sizes::show(bytes)) " a thread" }
                         }
@@ -153,35 +130,31 @@ fn operators(list: &[OperatorTime]) -> Markup {
         table {
             thead {
                 tr {
-                    th.text { "operator" } th { "steps" } th { "µs" } th { "share" } th.text {}
-                    th { "rate" } th { "of peak" } th { "of limit" }
+                    th scope="col" { "operator" } th.n scope="col" { "steps" } th.n scope="col" { "µs" }
+                    th.n scope="col" { "share" } td {} th.n scope="col" { "rate" } th.n scope="col" { "of peak" }
+                    th.n scope="col" { "of limit" }
                 }
             }
             tbody {
                 @for (i, o) in list.iter().enumerate() {
                     tr {
-                        td.text { (dot(i)) (o.operator) }
-                        td { (o.steps) }
-                        td { (text::one_decimal(Some(o.microseconds))) }
-                        td { (text::percent(Some(o.share))) }
+                        td { (dot(i)) (o.operator) }
+                        td.n { (o.steps) }
+                        td.n { (text::one_decimal(Some(o.microseconds))) }
+                        td.n { (text::percent(Some(o.share))) }
                         td.bars {
-                            div.bar {
-                                div style=(format!("width:{:.2}%;background:{}", o.share / longest * 100.0, css(i))) {}
+                            svg.bar viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true" {
+                                rect class=(chart::fill(i)) width=(format!("{:.2}", o.share / longest * 100.0)) height="1" {}
                             }
                         }
-                        td { (text::rate(o.gflops, o.gops)) }
-                        td { (text::percent(o.peak_share)) }
-                        td { (text::percent(o.limit_share)) }
+                        td.n { (text::rate(o.gflops, o.gops)) }
+                        td.n { (text::percent(o.peak_share)) }
+                        td.n { (text::percent(o.limit_share)) }
                     }
                 }
             }
         }
     }
-}
-
-/// A cell that sorts by a number.
-fn cell(value: f64, shown: &str) -> Markup {
-    html! { td data-value=(value) { (shown) } }
 }
 
 fn steps(list: &[StepTime]) -> Markup {
@@ -191,25 +164,26 @@ fn steps(list: &[StepTime]) -> Markup {
         table.sortable {
             thead {
                 tr {
-                    th { "step" } th.text { "operator" } th aria-sort="descending" { "µs" } th { "share" }
-                    th.text { "result" } th { "rate" } th { "moved" } th { "op/byte" } th { "of limit" }
-                    th.text { "bound by" } th.text { "node" }
+                    (head("step", "n", Sorted::No)) (head("operator", "", Sorted::No)) (head("µs", "n", Sorted::Descending))
+                    (head("share", "n", Sorted::No)) (head("result", "", Sorted::No)) (head("rate", "n", Sorted::No))
+                    (head("moved", "n", Sorted::No)) (head("op/byte", "n", Sorted::No)) (head("of limit", "n", Sorted::No))
+                    (head("bound by", "", Sorted::No)) (head("node", "", Sorted::No))
                 }
             }
             tbody {
                 @for s in rows {
                     tr {
-                        (cell(f64::from(s.step), &s.step.to_string()))
-                        td.text { (s.operator) }
-                        (cell(s.microseconds, &text::one_decimal(Some(s.microseconds))))
-                        (cell(s.share, &text::percent(Some(s.share))))
-                        td.text { (text::shape(s)) }
-                        (cell(s.rate().unwrap_or(-1.0), &text::rate(s.gflops, s.gops)))
-                        (cell(s.bytes as f64, &sizes::show(s.bytes)))
-                        (cell(s.intensity.unwrap_or(-1.0), &text::one_decimal(s.intensity)))
-                        (cell(s.limit_share.unwrap_or(-1.0), &text::percent(s.limit_share)))
-                        td.text { (s.bound.as_deref().unwrap_or_default()) }
-                        td.text.node { (s.node) }
+                        (number(Some(f64::from(s.step)), &s.step.to_string()))
+                        td { (s.operator) }
+                        (number(Some(s.microseconds), &text::one_decimal(Some(s.microseconds))))
+                        (number(Some(s.share), &text::percent(Some(s.share))))
+                        td { (text::shape(s)) }
+                        (number(s.rate(), &text::rate(s.gflops, s.gops)))
+                        (number(Some(s.bytes as f64), &sizes::show(s.bytes)))
+                        (number(s.intensity, &text::one_decimal(s.intensity)))
+                        (number(s.limit_share, &text::percent(s.limit_share)))
+                        td { (s.bound.as_deref().unwrap_or_default()) }
+                        td.w.node { (s.node) }
                     }
                 }
             }
@@ -326,10 +300,10 @@ mod tests {
         let page = Html::parse_document(&text);
         assert_eq!(
             select(&page, "meta[http-equiv]")[0].attr("content"),
-            Some(POLICY)
+            Some(crate::page::policy().as_str())
         );
         // Two steps with arithmetic: a filled and an outlined circle each.
-        assert_eq!(select(&page, "figure svg circle").len(), 4);
+        assert_eq!(select(&page, "figure svg.wide circle").len(), 4);
         let labels: Vec<String> = select(&page, "figure svg text")
             .iter()
             .map(|t| t.text().collect::<String>().trim().to_owned())

@@ -2,7 +2,9 @@
 
 use super::profile::StepTime;
 use crate::machine::Machine;
+use crate::page::chart::{self, Canvas, FONT, GRID, INK, QUIET};
 use anyhow::Result;
+use maud::Markup;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -16,27 +18,6 @@ pub const LEAST_SHARE: f64 = 0.0005;
 const WHOLE_AREA: f64 = 9000.0;
 /// How far below the highest roof the picture reaches at most: slower steps lie on its edge.
 const LOWEST: f64 = 1e4;
-
-const INK: RGBColor = RGBColor(51, 51, 51);
-const QUIET: RGBColor = RGBColor(115, 115, 115);
-const GRID: RGBColor = RGBColor(235, 235, 235);
-const FONT: &str = "sans-serif";
-
-/// Colours told apart by most eyes (Okabe and Ito 2008); what is beyond them is grey.
-const COLOURS: [RGBColor; 6] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-];
-const OTHER: RGBColor = RGBColor(150, 150, 150);
-
-/// The colour of the operator with this rank by time.
-pub fn colour(rank: usize) -> RGBColor {
-    COLOURS.get(rank).copied().unwrap_or(OTHER)
-}
 
 /// A step in the picture.
 struct Point {
@@ -75,14 +56,8 @@ fn points(steps: &[StepTime], rank: &dyn Fn(&str) -> usize) -> Vec<Point> {
     points
 }
 
-fn drawn<E: std::error::Error + Send + Sync + 'static>(
-    result: std::result::Result<(), DrawingAreaErrorKind<E>>,
-) -> Result<()> {
-    result.map_err(|e| anyhow::anyhow!("cannot draw: {e}"))
-}
-
-/// The picture as SVG; `rank` numbers the operators by time.
-pub fn svg(machine: &Machine, steps: &[StepTime], rank: &dyn Fn(&str) -> usize) -> Result<String> {
+/// The picture; `rank` numbers the operators by time.
+pub fn svg(machine: &Machine, steps: &[StepTime], rank: &dyn Fn(&str) -> usize) -> Result<Markup> {
     let points = points(steps, rank);
     let mut roofs = Vec::new();
     let kinds = [
@@ -121,20 +96,17 @@ pub fn svg(machine: &Machine, steps: &[StepTime], rank: &dyn Fn(&str) -> usize) 
     let low = edge(&|p| p.rate, slowest * x.0, f64::min);
     let y = (low.max(top / LOWEST) / 1.5, top * 1.8);
 
-    let mut out = String::new();
-    {
-        let root = SVGBackend::with_string(&mut out, SIZE).into_drawing_area();
-        drawn(root.fill(&WHITE))?;
-        let mut chart = ChartBuilder::on(&root)
-            .margin(12)
-            .margin_right(24)
-            .x_label_area_size(48)
-            .y_label_area_size(64)
-            .build_cartesian_2d((x.0..x.1).log_scale(), (y.0..y.1).log_scale())
-            .map_err(|e| anyhow::anyhow!("cannot draw: {e}"))?;
-        drawn(
-            chart
-                .configure_mesh()
+    chart::picture(
+        "what steps reach beside what the machine allows",
+        SIZE,
+        |root| {
+            let mut plot = ChartBuilder::on(root)
+                .margin(12)
+                .margin_right(24)
+                .x_label_area_size(48)
+                .y_label_area_size(64)
+                .build_cartesian_2d((x.0..x.1).log_scale(), (y.0..y.1).log_scale())?;
+            plot.configure_mesh()
                 .x_desc("operations a byte")
                 .y_desc("10⁹ operations a second")
                 .axis_desc_style((FONT, 15, &INK))
@@ -145,96 +117,86 @@ pub fn svg(machine: &Machine, steps: &[StepTime], rank: &dyn Fn(&str) -> usize) 
                 .y_labels(8)
                 .bold_line_style(GRID)
                 .axis_style(QUIET)
-                .draw(),
-        )?;
-        let circles: Vec<((i32, i32), i32)> = points
-            .iter()
-            .map(|p| {
-                let radius = (p.share * WHOLE_AREA / std::f64::consts::PI).sqrt() as i32;
-                let at = chart.backend_coord(&(p.intensity, p.rate.max(y.0)));
-                (at, radius.max(3))
-            })
-            .collect();
-        let frame = chart.plotting_area().get_pixel_range();
-        let frame = [frame.0.start, frame.1.start, frame.0.end, frame.1.end];
-        let mut taken: Vec<Area> = circles
-            .iter()
-            .map(|(at, radius)| around(*at, radius * 4 / 5))
-            .collect();
-        let note = TextStyle::from((FONT, 13).into_font()).color(&QUIET);
-        for (peak, text) in &roofs {
-            let line = [(x.0, *peak), (x.1, *peak)];
-            drawn(
-                chart
-                    .draw_series(LineSeries::new(line, INK.stroke_width(2)))
-                    .map(|_| ()),
-            )?;
-            let (start, end) = (chart.backend_coord(&line[0]), chart.backend_coord(&line[1]));
-            let style = note.color(&INK);
-            let free = (0..10).find_map(|tenth| {
-                let at = (end.0 - 6 - (end.0 - start.0) * tenth / 10, end.1 - 11);
-                is_free(&area_of(text, at, false), &frame, &taken).then_some(at)
-            });
-            // On top of circles rather than nowhere.
-            let at = free.unwrap_or((end.0 - 6, end.1 - 11));
-            taken.push(label(&root, text, at, &style, HPos::Right)?);
-            taken.push([start.0, end.1 - 2, end.0, end.1 + 2]);
-        }
-        for (i, level) in machine.bandwidth.iter().enumerate() {
-            let bandwidth = level.gigabytes_per_second;
-            let from = x.0.max(y.0 / bandwidth);
-            let to = top / bandwidth;
-            let line = [(from, from * bandwidth), (to, top)];
-            drawn(
-                chart
-                    .draw_series(LineSeries::new(line, QUIET.stroke_width(1)))
-                    .map(|_| ()),
-            )?;
-            let text = format!("{} {bandwidth:.0} GB/s", level.name);
-            // The first has room above, the others below.
-            let (side, shift) = if i == 0 {
-                (HPos::Right, (-12, -4))
-            } else {
-                (HPos::Left, (18, 2))
-            };
-            let free = (0..10).find_map(|tenth| {
-                let along = from * (to / from).powf(f64::from(tenth) / 10.0);
-                let at = chart.backend_coord(&(along, along * bandwidth));
-                let at = (at.0 + shift.0, at.1 + shift.1);
-                let area = area_of(&text, at, i > 0);
-                is_free(&area, &frame, &taken).then_some(at)
-            });
-            if let Some(at) = free {
-                taken.push(label(&root, &text, at, &note, side)?);
+                .draw()?;
+            let circles: Vec<((i32, i32), i32)> = points
+                .iter()
+                .map(|p| {
+                    let radius = (p.share * WHOLE_AREA / std::f64::consts::PI).sqrt() as i32;
+                    let at = plot.backend_coord(&(p.intensity, p.rate.max(y.0)));
+                    (at, radius.max(3))
+                })
+                .collect();
+            let frame = plot.plotting_area().get_pixel_range();
+            let frame = [frame.0.start, frame.1.start, frame.0.end, frame.1.end];
+            let mut taken: Vec<Area> = circles
+                .iter()
+                .map(|(at, radius)| around(*at, radius * 4 / 5))
+                .collect();
+            let note = TextStyle::from((FONT, 13).into_font()).color(&QUIET);
+            for (peak, text) in &roofs {
+                let line = [(x.0, *peak), (x.1, *peak)];
+                plot.draw_series(LineSeries::new(line, INK.stroke_width(2)))?;
+                let (start, end) = (plot.backend_coord(&line[0]), plot.backend_coord(&line[1]));
+                let style = note.color(&INK);
+                let free = (0..10).find_map(|tenth| {
+                    let at = (end.0 - 6 - (end.0 - start.0) * tenth / 10, end.1 - 11);
+                    is_free(&area_of(text, at, false), &frame, &taken).then_some(at)
+                });
+                // On top of circles rather than nowhere.
+                let at = free.unwrap_or((end.0 - 6, end.1 - 11));
+                taken.push(label(root, text, at, &style, HPos::Right)?);
+                taken.push([start.0, end.1 - 2, end.0, end.1 + 2]);
             }
-        }
-        for (p, (at, radius)) in points.iter().zip(&circles) {
-            let colour = colour(p.rank);
-            drawn(root.draw(&Circle::new(*at, *radius, colour.mix(0.45).filled())))?;
-            drawn(root.draw(&Circle::new(*at, *radius, colour.stroke_width(1))))?;
-        }
-        let style = TextStyle::from((FONT, 13).into_font()).color(&INK);
-        for (p, (at, radius)) in points.iter().zip(&circles).take(LABELS) {
-            let text = format!("{} {}", p.step, p.name);
-            let Some((place, area)) = free_place(&text, *at, *radius, &frame, &taken) else {
-                continue;
-            };
-            let end = (place.0, place.1);
-            if (end.0 - at.0).abs() + (end.1 - at.1).abs() > radius + 24 {
-                let near = (if end.0 > at.0 { area[0] } else { area[2] }, end.1);
-                drawn(root.draw(&PathElement::new(vec![*at, near], QUIET.mix(0.6))))?;
+            for (i, level) in machine.bandwidth.iter().enumerate() {
+                let bandwidth = level.gigabytes_per_second;
+                let from = x.0.max(y.0 / bandwidth);
+                let to = top / bandwidth;
+                let line = [(from, from * bandwidth), (to, top)];
+                plot.draw_series(LineSeries::new(line, QUIET.stroke_width(1)))?;
+                let text = format!("{} {bandwidth:.0} GB/s", level.name);
+                // The first has room above, the others below.
+                let (side, shift) = if i == 0 {
+                    (HPos::Right, (-12, -4))
+                } else {
+                    (HPos::Left, (18, 2))
+                };
+                let free = (0..10).find_map(|tenth| {
+                    let along = from * (to / from).powf(f64::from(tenth) / 10.0);
+                    let at = plot.backend_coord(&(along, along * bandwidth));
+                    let at = (at.0 + shift.0, at.1 + shift.1);
+                    let area = area_of(&text, at, i > 0);
+                    is_free(&area, &frame, &taken).then_some(at)
+                });
+                if let Some(at) = free {
+                    taken.push(label(root, &text, at, &note, side)?);
+                }
             }
-            let side = if end.0 > at.0 {
-                HPos::Left
-            } else {
-                HPos::Right
-            };
-            taken.push(label(&root, &text, place, &style, side)?);
-        }
-        drawn(root.present())?;
-    }
-    // Inside of HTML the name space goes without saying, and the page names no addresses.
-    Ok(out.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1))
+            for (p, (at, radius)) in points.iter().zip(&circles) {
+                let colour = chart::series(p.rank);
+                root.draw(&Circle::new(*at, *radius, colour.mix(0.45).filled()))?;
+                root.draw(&Circle::new(*at, *radius, colour.stroke_width(1)))?;
+            }
+            let style = TextStyle::from((FONT, 13).into_font()).color(&INK);
+            for (p, (at, radius)) in points.iter().zip(&circles).take(LABELS) {
+                let text = format!("{} {}", p.step, p.name);
+                let Some((place, area)) = free_place(&text, *at, *radius, &frame, &taken) else {
+                    continue;
+                };
+                let end = (place.0, place.1);
+                if (end.0 - at.0).abs() + (end.1 - at.1).abs() > radius + 24 {
+                    let near = (if end.0 > at.0 { area[0] } else { area[2] }, end.1);
+                    root.draw(&PathElement::new(vec![*at, near], QUIET.mix(0.6)))?;
+                }
+                let side = if end.0 > at.0 {
+                    HPos::Left
+                } else {
+                    HPos::Right
+                };
+                taken.push(label(root, &text, place, &style, side)?);
+            }
+            Ok(())
+        },
+    )
 }
 
 fn around(at: (i32, i32), by: i32) -> Area {
@@ -283,22 +245,19 @@ fn free_place(
 }
 
 /// Draws a text, its left or right end at `at`; gives its area.
-fn label<DB: DrawingBackend>(
-    root: &DrawingArea<DB, plotters::coord::Shift>,
+fn label(
+    root: &Canvas<'_>,
     text: &str,
     at: (i32, i32),
     style: &TextStyle<'_>,
     side: HPos,
-) -> Result<Area>
-where
-    DB::ErrorType: 'static,
-{
+) -> Result<Area> {
     let right = matches!(side, HPos::Left);
-    drawn(root.draw(&Text::new(
+    root.draw(&Text::new(
         text.to_owned(),
         at,
         style.pos(Pos::new(side, VPos::Center)),
-    )))?;
+    ))?;
     Ok(area_of(text, at, right))
 }
 
