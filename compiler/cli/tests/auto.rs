@@ -166,10 +166,16 @@ fn a_page_explains_what_was_done() {
     assert!(
         layers
             .iter()
-            .all(|l| l[5].ends_with("dB") && l[7].ends_with("dB")),
+            .all(|l| l[5].ends_with("dB") && l[9].ends_with("dB")),
         "{layers:?}"
     );
     assert!(count(&parsed, "svg.histogram") >= 6);
+    // Details: histograms of input and result, channels of input and weights.
+    assert_eq!(count(&parsed, "tr.details"), 6);
+    let drawn = "tr.details svg.histogram";
+    assert_eq!(count(&parsed, drawn), 24);
+    // Float and quantised, by size and by latency.
+    assert_eq!(count(&parsed, "div.pair > svg"), 2);
     // Ten samples are few, which is a finding.
     let findings = &json(&report)["findings"];
     assert!(findings.to_string().contains("few-samples"), "{findings}");

@@ -54,6 +54,13 @@ fn constants(folder: &Path, arguments: &[&str], name: &str, db: f64) -> u64 {
         std::fs::read(&bundle).unwrap(),
         std::fs::read(&again).unwrap()
     );
+    // How fast it is was measured, and told.
+    let speed = &made["speed"];
+    assert!(
+        speed["float_ms"].as_f64() > Some(0.0) && speed["quantised_ms"].as_f64() > Some(0.0),
+        "{speed}"
+    );
+    assert!(said.contains("in floats"), "{said}");
     made["memory"]["constant_bytes"].as_u64().unwrap()
 }
 

@@ -77,13 +77,20 @@ fn write_lines(out: &mut String, record: &Record, speed: Option<&Speed>) -> std:
     let findings = diagnose(record);
     // That samples are few is a warning of its own.
     let told = findings.iter().filter(|f| f.cause != Cause::FewSamples);
-    for f in told.take(NAMED) {
-        let db = f.snr_db.map(|db| format!(" loses ({db:.1} dB)"));
+    let mut named = Vec::new();
+    // Of each layer the cause that weighs most.
+    for f in told {
+        if named.len() == NAMED || named.contains(&&f.subject) {
+            continue;
+        }
+        named.push(&f.subject);
+        let db = f.snr_db.map(|db| format!(" ({db:.1} dB)"));
         writeln!(
             out,
-            "  {}{}: {}; {}",
+            "  {}{}: {}: {}; {}",
             f.subject,
             db.unwrap_or_default(),
+            f.cause,
             f.evidence,
             f.advice
         )?;

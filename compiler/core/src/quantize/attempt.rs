@@ -1,17 +1,21 @@
 //! A way to quantise a graph: which layers, by which ranges, with which weights.
 
 use super::bias::{LayerError, correct, measure};
+use super::channels::{Channels, tail};
 use super::compile::QuantizeError;
 use super::function::{Function, Tabulated};
 use super::insert::{insert, quantise_weights};
-use super::range::{Chosen, choose};
+use super::range::{Chosen, HIGH, LOW, choose};
 use super::record::finite_db;
 use super::rounding::{self, moments};
 use super::scheme::{Layer, Scheme};
-use super::weights::Rounded;
-use super::{Histogram, LayerRecord, Method, Parameters, Sample, TensorRecord, calibrate};
+use super::weights::{ACCUMULATOR, Rounded, largest_sum};
+use super::{
+    Histogram, LayerRecord, Method, Parameters, Sample, SoftmaxRecord, TensorRecord, calibrate,
+};
 use crate::ir::{Graph, MAIN, ValueId};
 use crate::{CompileError, CompileOptions, Compiled, compile_graph};
+use cygnet_format::Op;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -170,9 +174,80 @@ impl Attempt {
             weight_snr_db: finite_db(weights.snr_db),
             output_snr_db: Some(finite_db(error.snr_db)),
             input: Some(calibrate::name(&self.base, self.scheme.points[&layer.x])),
-            ..LayerRecord::default()
+            output: self.result(layer),
+            input_channels: Channels::of(&error.reach),
+            sum_share: Some(self.largest_sum(layer, weights) / ACCUMULATOR),
+            ..self.weight_record(layer)
         };
         layers.map(record).collect()
+    }
+
+    /// The tensor of the record that a layer's result becomes, behind its clamps and sums.
+    fn result(&self, layer: &Layer) -> Option<String> {
+        let nodes = &self.base.blocks[MAIN.0 as usize].nodes;
+        let mut v = layer.y;
+        for node in &nodes[layer.node..] {
+            if let Some(root) = self.scheme.points.get(&v) {
+                return Some(calibrate::name(&self.base, *root));
+            }
+            if node.inputs.contains(&Some(v)) {
+                v = node.outputs[0]?;
+            }
+        }
+        let root = self.scheme.points.get(&v)?;
+        Some(calibrate::name(&self.base, *root))
+    }
+
+    /// What is to be told of a layer's float weights.
+    fn weight_record(&self, layer: &Layer) -> LayerRecord {
+        let weights = self.base.constant_f32(layer.weights).expect("constant");
+        let mut largest = vec![0f32; layer.outputs];
+        for (i, w) in weights.iter().enumerate() {
+            let of = &mut largest[layer.channel(i)];
+            *of = of.max(w.abs());
+        }
+        LayerRecord {
+            weight_channels: Channels::of(&largest),
+            weight_tail: Some(tail(&weights, |i| layer.channel(i), layer.outputs)),
+            ..LayerRecord::default()
+        }
+    }
+
+    /// The greatest sum of products of a layer, in units of its sums.
+    fn largest_sum(&self, layer: &Layer, weights: &Rounded) -> f64 {
+        let x = self.parameters[&layer.x];
+        let bias = match layer.bias {
+            Some(b) => self.base.constant_f32(b).expect("constant"),
+            None => vec![0.0; layer.outputs],
+        };
+        let unit =
+            |(b, scale): (&f32, &f32)| f64::from(*b) / (f64::from(*scale) * f64::from(x.scale));
+        let bias: Vec<f64> = bias.iter().zip(&weights.scales).map(unit).collect();
+        let reach = f64::from((HIGH - x.zero).max(x.zero - LOW));
+        largest_sum(&weights.ints, |i| layer.channel(i), &bias, reach)
+    }
+
+    /// A softmax that reads tensors of this scale as integers, or makes one of them.
+    fn softmax(&self, root: ValueId) -> Option<SoftmaxRecord> {
+        let nodes = &self.base.blocks[MAIN.0 as usize].nodes;
+        let shares =
+            |v: Option<ValueId>| v.is_some_and(|v| self.scheme.points.get(&v) == Some(&root));
+        nodes.iter().find_map(|node| {
+            let Op::Softmax(op) = node.op else {
+                return None;
+            };
+            let (x, y) = (*node.inputs.first()?, *node.outputs.first()?);
+            // Others than those that integers compute are rounded for integers alone.
+            let reads = shares(x) && x.is_some_and(|x| self.scheme.computed.contains(&x));
+            let ty = self.base.ty(y?);
+            let axis = usize::try_from(op.axis).ok()?;
+            let classes = self.base.dim_bounds(*ty.shape.get(axis)?).1;
+            (reads || shares(y)).then(|| SoftmaxRecord {
+                node: node.source.clone(),
+                reads,
+                classes: usize::try_from(classes).unwrap_or(0),
+            })
+        })
     }
 
     /// What became of the tensors; `kept_back` are samples that gave no ranges.
@@ -203,6 +278,8 @@ impl Attempt {
                 kept_back: kept(v),
                 saturated: chosen.saturated,
                 snr_db: finite_db(chosen.snr_db),
+                rms: seen.power().sqrt() as f32,
+                softmax: self.softmax(*v),
                 histogram: seen.coarse(RECORDED_BINS),
             }
         };

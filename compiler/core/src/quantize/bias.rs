@@ -9,6 +9,7 @@ use super::range::Parameters;
 use super::scheme::{Layer, Scheme};
 use super::weights::Rounded;
 use crate::ir::{Graph, MAIN, ValueId};
+use cygnet_format::Dim;
 use std::collections::{BTreeMap, HashMap};
 
 /// What quantising a layer alone does to its result.
@@ -18,6 +19,8 @@ pub(super) struct LayerError {
     pub shift: Vec<f64>,
     /// Signal to noise in decibels.
     pub snr_db: f64,
+    /// The largest magnitude of each channel of the input.
+    pub reach: Vec<f32>,
 }
 
 /// Sums over the elements of a layer's result.
@@ -41,7 +44,14 @@ pub(super) fn measure(
     let exact: HashMap<ValueId, usize> = pairs.iter().enumerate().map(|(k, p)| (p.0, k)).collect();
     let rounded: HashMap<ValueId, usize> =
         pairs.iter().enumerate().map(|(k, p)| (p.1, k)).collect();
-    let wanted: Vec<ValueId> = pairs.iter().flat_map(|p| [p.0, p.1]).collect();
+    let mut reach: BTreeMap<ValueId, Vec<f32>> = BTreeMap::new();
+    for layer in &scheme.layers {
+        let channels = graph.ty(layer.x).shape.last().copied();
+        let channels = channels.and_then(Dim::as_const).unwrap_or(0);
+        reach.insert(layer.x, vec![0.0; channels]);
+    }
+    let results = pairs.iter().flat_map(|p| [p.0, p.1]);
+    let wanted: Vec<ValueId> = results.chain(reach.keys().copied()).collect();
     let empty = |l: &Layer| Sums {
         shift: vec![0.0; l.outputs],
         rows: 0,
@@ -52,6 +62,13 @@ pub(super) fn measure(
     // The exact result is seen just before the rounded one.
     let mut last: Option<(usize, Vec<f32>)> = None;
     observe(&twin, &wanted, samples, &mut |_, v, values| {
+        if let Some(reach) = reach.get_mut(&v).filter(|r| !r.is_empty()) {
+            for row in values.chunks_exact(reach.len()) {
+                for (most, x) in reach.iter_mut().zip(row) {
+                    *most = most.max(x.abs());
+                }
+            }
+        }
         if let Some(&k) = exact.get(&v) {
             last = Some((k, values.to_vec()));
         } else if let Some(&k) = rounded.get(&v)
@@ -71,11 +88,12 @@ pub(super) fn measure(
         }
         Ok(())
     })?;
-    let of = |s: Sums| LayerError {
+    let of = |(s, layer): (Sums, &Layer)| LayerError {
+        reach: reach[&layer.x].clone(),
         shift: s.shift.iter().map(|x| x / s.rows.max(1) as f64).collect(),
         snr_db: 10.0 * (s.signal / s.noise).log10(),
     };
-    Ok(sums.into_iter().map(of).collect())
+    Ok(sums.into_iter().zip(&scheme.layers).map(of).collect())
 }
 
 /// Takes the shifts out of the biases of a graph's layers.

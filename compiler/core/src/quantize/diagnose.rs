@@ -15,6 +15,16 @@ const BULK: f64 = 0.999;
 const NARROW: f64 = 0.25;
 /// Samples kept back may span this many times what calibration saw.
 const BEYOND: f64 = 1.5;
+/// A channel that reaches this many times as far as the median one is an outlier.
+const WIDE: f64 = 8.0;
+/// Fewer steps than this are too few for a channel: uniform values are 32 dB above the error of 40.
+const FEW_STEPS: f64 = 40.0;
+/// How far the greatest weight of a channel may be above the median one: bell-shaped weights reach 4 to 7 times.
+const LONG_TAIL: f64 = 24.0;
+/// Part of a tensor's noise below which a cause is none.
+const LEAST_PART: f64 = 0.1;
+/// Most that a step of a softmax's input may change an exponential.
+const COARSE_EXP: f64 = 0.25;
 /// Fewer samples than this say little about ranges.
 pub(super) const FEW_SAMPLES: usize = 16;
 
@@ -37,6 +47,12 @@ pub enum Cause {
     FewSamples,
     /// Samples that were kept back go far beyond what calibration saw.
     OffDistribution,
+    /// A channel of the input reaches much further than the others, for which few steps are left.
+    OutlierChannel,
+    /// The steps of a softmax's input or result are too coarse for exponentials.
+    SoftmaxResolution,
+    /// Sums may become larger than the accumulator holds.
+    AccumulatorOverflow,
 }
 
 impl std::fmt::Display for Cause {
@@ -49,6 +65,9 @@ impl std::fmt::Display for Cause {
             Cause::CoarseSteps => "coarse steps",
             Cause::FewSamples => "calibration too small",
             Cause::OffDistribution => "calibration off-distribution",
+            Cause::OutlierChannel => "outlier channel",
+            Cause::SoftmaxResolution => "softmax resolution",
+            Cause::AccumulatorOverflow => "accumulator overflow",
         })
     }
 }
@@ -69,19 +88,15 @@ pub struct Finding {
     pub advice: String,
 }
 
-/// The findings of a record, the worst layer first. A quantisation without fault has none.
+/// The findings of a record, the worst layer first, and of each layer the cause with the greatest noise first. A
+/// quantisation without fault has none.
 pub fn diagnose(record: &Record) -> Vec<Finding> {
-    let mut layers: Vec<(f64, &LayerRecord)> = record
-        .layers
-        .iter()
-        .filter_map(|l| Some((l.output_snr_db?, l)))
-        .filter(|(db, _)| *db < FINE_DB)
-        .collect();
-    layers.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut findings: Vec<Finding> = layers
-        .into_iter()
-        .map(|(db, layer)| of_layer(record, layer, db))
-        .collect();
+    let mut layers: Vec<&LayerRecord> = record.layers.iter().collect();
+    let db = |l: &LayerRecord| l.output_snr_db.unwrap_or(f64::INFINITY);
+    layers.sort_by(|a, b| db(a).total_cmp(&db(b)));
+    let of = |layer: &LayerRecord| of_layer(record, layer);
+    let mut findings: Vec<Finding> = layers.into_iter().flat_map(of).collect();
+    findings.extend(record.tensors.iter().filter_map(softmax));
     let calibrated = !record.tensors.is_empty();
     let samples = record.calibration.samples + record.calibration.held_back;
     if calibrated && samples < FEW_SAMPLES {
@@ -128,91 +143,221 @@ fn off_distribution(record: &Record) -> Option<Finding> {
     })
 }
 
-fn of_layer(record: &Record, layer: &LayerRecord, db: f64) -> Finding {
+/// A cause of a layer's error with its noise, in parts of the signal.
+struct Blame {
+    cause: Cause,
+    noise: f64,
+    evidence: String,
+    advice: String,
+}
+
+/// What is wrong with a layer, the greatest noise first.
+fn of_layer(record: &Record, layer: &LayerRecord) -> Vec<Finding> {
     let input = layer.input.as_deref();
     let tensor = record
         .tensors
         .iter()
         .find(|t| Some(t.tensor.as_str()) == input);
-    let (cause, evidence, advice) = match tensor {
-        Some(t) if t.snr_db < CLEAN_DB && t.snr_db <= layer.weight_snr_db => of_tensor(record, t),
-        _ if layer.weight_snr_db < CLEAN_DB => (
-            Cause::OutlierWeights,
+    let mut found: Vec<Blame> = overflow(layer).into_iter().collect();
+    let db = layer.output_snr_db;
+    if db.is_some_and(|db| db < FINE_DB) {
+        let some = found.len();
+        if let Some(t) = tensor {
+            found.extend(of_tensor(record, layer, t));
+        }
+        found.extend(of_weights(layer));
+        if found.len() == some {
+            found.push(Blame {
+                cause: Cause::Cancellation,
+                noise: 0.0,
+                evidence: format!(
+                    "its input ({}) and its weights ({:.1} dB) are near enough: its sums cancel, so that small errors of large terms remain",
+                    tensor.map_or_else(|| "float".to_owned(), |t| format!("{:.1} dB", t.snr_db)),
+                    layer.weight_snr_db
+                ),
+                advice: "--quantize auto keeps the layer float where the outputs need it".to_owned(),
+            });
+        }
+    }
+    found.sort_by(|a, b| b.noise.total_cmp(&a.noise));
+    let finding = |b: Blame| Finding {
+        cause: b.cause,
+        subject: layer.node.clone(),
+        snr_db: db,
+        evidence: b.evidence,
+        advice: b.advice,
+    };
+    found.into_iter().map(finding).collect()
+}
+
+/// Sums that may pass the accumulator: no other error is as large.
+fn overflow(layer: &LayerRecord) -> Option<Blame> {
+    let share = layer.sum_share.filter(|s| *s > 1.0)?;
+    Some(Blame {
+        cause: Cause::AccumulatorOverflow,
+        noise: f64::INFINITY,
+        evidence: format!(
+            "its weights and bias allow sums of {share:.3} times what the 32-bit accumulator holds"
+        ),
+        advice: "--quantize int8-weights sums in floats; a smaller bias, or two layers of half the depth, keep the integers"
+            .to_owned(),
+    })
+}
+
+fn of_weights(layer: &LayerRecord) -> Option<Blame> {
+    let noise = power(-layer.weight_snr_db);
+    // The rounding errors of the median weight, whose channel's greatest has 127 steps.
+    let tail = layer.weight_tail.unwrap_or(0.0);
+    let median = (tail / 127.0).powi(2) / 12.0;
+    (layer.weight_snr_db < CLEAN_DB || tail > LONG_TAIL).then(|| Blame {
+        cause: Cause::OutlierWeights,
+        noise: noise.max(median),
+        evidence: if tail > LONG_TAIL {
+            format!(
+                "the greatest weight of a channel is {tail:.0} times the median one, which {:.1} of 127 steps are left for",
+                127.0 / tail
+            )
+        } else {
             format!(
                 "its weights are {:.1} dB above their error: some are far larger than the others of their channel",
                 layer.weight_snr_db
-            ),
-            "--quantize auto keeps the layer at a higher precision; training with weight decay or quantisation-aware training shrinks the outliers".to_owned(),
-        ),
-        _ => (
-            Cause::Cancellation,
-            format!(
-                "its input ({}) and its weights ({:.1} dB) are near enough: its sums cancel, so that small errors of large terms remain",
-                tensor.map_or_else(|| "float".to_owned(), |t| format!("{:.1} dB", t.snr_db)),
-                layer.weight_snr_db
-            ),
-            "--quantize auto keeps the layer float where the outputs need it".to_owned(),
-        ),
-    };
-    Finding {
-        cause,
-        subject: layer.node.clone(),
-        snr_db: Some(db),
-        evidence,
-        advice,
-    }
+            )
+        },
+        advice: "--quantize auto keeps the layer at a higher precision; training with weight decay or quantisation-aware training shrinks the outliers".to_owned(),
+    })
 }
 
-fn of_tensor(record: &Record, t: &TensorRecord) -> (Cause, String, String) {
+/// The part of a power that so many decibels are.
+fn power(db: f64) -> f64 {
+    10f64.powf(db / 10.0)
+}
+
+fn of_tensor(record: &Record, layer: &LayerRecord, t: &TensorRecord) -> Vec<Blame> {
+    let mut found = Vec::new();
     let applied = |name: &str| {
         let of = |x: &&super::Technique| x.applied && x.name.contains(name);
         record.techniques.iter().any(|x| of(&x))
     };
-    let [low, high] = t.seen;
-    if t.saturated > MOST_SATURATED {
-        let advice = if applied("min-max") {
-            "ranges by min-max were used and are no better".to_owned()
-        } else {
-            "--calibration-method min-max keeps every value that calibration saw".to_owned()
-        };
-        return (
-            Cause::SaturatedRange,
-            format!(
+    let all = power(-t.snr_db);
+    // Rounding to steps is uniform noise; the rest is what was cut off.
+    let signal = f64::from(t.rms).powi(2);
+    let steps = match signal > 0.0 {
+        true => (f64::from(t.scale).powi(2) / 12.0 / signal).min(all),
+        false if t.saturated > MOST_SATURATED => 0.0,
+        false => all,
+    };
+    let cut = all - steps;
+    if t.saturated > MOST_SATURATED && t.snr_db < CLEAN_DB && cut > all * LEAST_PART {
+        found.push(Blame {
+            cause: Cause::SaturatedRange,
+            noise: cut,
+            evidence: format!(
                 "{:.2} % of the values of its input `{}` lie outside the range that {} chose",
                 t.saturated * 100.0,
                 t.tensor,
                 t.method
             ),
-            advice,
-        );
+            advice: if applied("min-max") {
+                "ranges by min-max were used and are no better".to_owned()
+            } else {
+                "--calibration-method min-max keeps every value that calibration saw".to_owned()
+            },
+        });
     }
-    let (from, to) = bulk(t);
-    let part = f64::from(to - from) / f64::from(high - low).max(f64::MIN_POSITIVE);
-    if part < NARROW {
-        let advice = if applied("equalisation") {
+    let equalised = |otherwise: &str| {
+        if applied("equalisation") {
             "equalisation has moved what it could into the weights; --quantize auto keeps the layer float".to_owned()
         } else {
-            "--calibration-method percentile-99.9 cuts the outliers if they carry nothing; --quantize auto keeps the layer float if they do".to_owned()
-        };
-        return (
-            Cause::OutlierRange,
-            format!(
+            otherwise.to_owned()
+        }
+    };
+    if let Some(c) = &layer.input_channels {
+        let left = 2.0 * f64::from(c.median) / f64::from(t.scale);
+        if c.spread() > WIDE && left < FEW_STEPS {
+            found.push(Blame {
+                cause: Cause::OutlierChannel,
+                noise: left.powi(-2).max(steps),
+                evidence: format!(
+                    "channel {} of its input `{}` reaches {:.3}, the median one of {} channels {:.3}: {:.0} of 256 steps for it",
+                    c.at,
+                    t.tensor,
+                    c.largest,
+                    c.count,
+                    c.median,
+                    left.max(1.0)
+                ),
+                advice: equalised(
+                    "scaling the channel down before the layer and its weights up lets all use the range, as batch norm or equalisation does; --quantize auto keeps the layer float",
+                ),
+            });
+        }
+    }
+    let [low, high] = t.seen;
+    let (from, to) = bulk(t);
+    let part = f64::from(to - from) / f64::from(high - low).max(f64::MIN_POSITIVE);
+    if steps > power(-CLEAN_DB) && part < NARROW {
+        found.push(Blame {
+            cause: Cause::OutlierRange,
+            noise: steps,
+            evidence: format!(
                 "its input `{}` reaches from {low:.3} to {high:.3}, and {:.1} % of its values lie between {from:.3} and {to:.3}: {:.0} of 256 steps for them",
                 t.tensor,
                 BULK * 100.0,
                 (part * 256.0).max(1.0)
             ),
-            advice,
-        );
+            advice: equalised(
+                "--calibration-method percentile-99.9 cuts the outliers if they carry nothing; --quantize auto keeps the layer float if they do",
+            ),
+        });
     }
-    (
-        Cause::CoarseSteps,
-        format!(
-            "its input `{}` is {:.1} dB above its error: steps of {:.4} from {low:.3} to {high:.3}",
-            t.tensor, t.snr_db, t.scale
-        ),
-        "--quantize auto keeps the layer float where the outputs need it".to_owned(),
-    )
+    if found.is_empty() && t.snr_db < CLEAN_DB {
+        found.push(Blame {
+            cause: Cause::CoarseSteps,
+            noise: all,
+            evidence: format!(
+                "its input `{}` is {:.1} dB above its error: steps of {:.4} from {low:.3} to {high:.3}",
+                t.tensor, t.snr_db, t.scale
+            ),
+            advice: "--quantize auto keeps the layer float where the outputs need it".to_owned(),
+        });
+    }
+    found
+}
+
+/// A softmax that integers are too coarse for.
+fn softmax(t: &TensorRecord) -> Option<Finding> {
+    let s = t.softmax.as_ref()?;
+    let step = f64::from(t.scale);
+    let growth = step.exp_m1();
+    let (evidence, advice) = if s.reads && growth > COARSE_EXP {
+        (
+            format!(
+                "one step of its input `{}` is {step:.3}, which changes an exponential by {:.0} %",
+                t.tensor,
+                growth * 100.0
+            ),
+            "--quantize auto keeps the layer before it float; a narrower range (--calibration-method percentile-99.9) has finer steps",
+        )
+    } else if !s.reads && s.classes as f64 * step > 2.0 {
+        (
+            format!(
+                "its result `{}` has steps of {step:.5}; of {} elements that add up to one, the mean is {:.5} and becomes zero",
+                t.tensor,
+                s.classes,
+                1.0 / s.classes as f64
+            ),
+            "--quantize auto keeps the layer that reads it float",
+        )
+    } else {
+        return None;
+    };
+    Some(Finding {
+        cause: Cause::SoftmaxResolution,
+        subject: s.node.clone(),
+        snr_db: None,
+        evidence,
+        advice: advice.to_owned(),
+    })
 }
 
 /// Where the bulk of a tensor's values lies, by its histogram, cut from the emptier end.
@@ -253,6 +398,8 @@ mod tests {
             kept_back: Some([0.5, 9.0]),
             saturated,
             snr_db,
+            rms: 0.0,
+            softmax: None,
             histogram: histogram.to_vec(),
         }
     }
@@ -308,6 +455,16 @@ mod tests {
             cause(record(10.0, 45.0, tensor(45.0, 0.0, &EVEN))),
             [Cause::Cancellation]
         );
+        // Both are at fault; the weights more.
+        assert_eq!(
+            cause(record(10.0, 12.0, tensor(22.0, 0.0, &EVEN))),
+            [Cause::OutlierWeights, Cause::CoarseSteps]
+        );
+        // Half of the noise is cut off, the other half are steps that outliers widen.
+        let mut both = record(10.0, 45.0, tensor(12.0, 0.02, &TAIL));
+        let noise = 2.0 * 0.01 / 12.0;
+        both.tensors[0].rms = (noise / power(-12.0)).sqrt() as f32;
+        assert_eq!(cause(both), [Cause::SaturatedRange, Cause::OutlierRange]);
         let mut few = record(40.0, 45.0, tensor(45.0, 0.0, &EVEN));
         few.calibration.samples = 3;
         assert_eq!(cause(few), [Cause::FewSamples]);

@@ -13,11 +13,14 @@ mod agreement;
 mod attempt;
 mod bias;
 mod calibrate;
+mod channels;
 mod compile;
 mod compress;
 mod diagnose;
 mod divergence;
 mod equalise;
+#[cfg(test)]
+mod faults;
 mod function;
 mod histogram;
 mod insert;
@@ -30,13 +33,15 @@ mod scheme;
 mod tests;
 mod weights;
 
+pub use channels::Channels;
 pub use compile::{Quantised, QuantizeError, compile};
 pub use compress::{Format, compress};
 pub use diagnose::{Cause, FINE_DB, Finding, diagnose};
 pub use histogram::{BINS, Histogram, NotFinite};
 pub use range::{Chosen, Parameters};
 pub use record::{
-    Agreement, CalibrationRecord, FloatLayer, LayerRecord, Record, Speed, Technique, TensorRecord,
+    Agreement, CalibrationRecord, FloatLayer, LayerRecord, Record, SoftmaxRecord, Speed, Technique,
+    TensorRecord,
 };
 
 use crate::bundle::Array;

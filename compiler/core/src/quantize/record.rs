@@ -1,6 +1,6 @@
 //! What a quantisation did, for people, machines and later stages.
 
-use super::{Method, Precision};
+use super::{Channels, Method, Precision};
 use serde::{Deserialize, Serialize};
 
 /// What a quantisation did.
@@ -126,6 +126,22 @@ pub struct LayerRecord {
     /// The tensor of the record that the layer reads, for layers of integers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<String>,
+    /// The tensor of the record that the layer's result becomes, for layers of integers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// How far the channels of the input reach in calibration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_channels: Option<Channels>,
+    /// How far the weights of each output channel reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_channels: Option<Channels>,
+    /// How far the greatest weight of an output channel is above the median one, the median over channels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_tail: Option<f64>,
+    /// The greatest sum that weights, bias and the range of the input allow, in parts of what the accumulator holds: above
+    /// one a sum may overflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sum_share: Option<f64>,
 }
 
 /// The range of an 8-bit tensor.
@@ -148,8 +164,25 @@ pub struct TensorRecord {
     pub saturated: f64,
     /// Signal to noise of quantising it, in decibels; 200 when nothing is lost.
     pub snr_db: f64,
+    /// The root of the mean square of the values.
+    #[serde(default)]
+    pub rms: f32,
+    /// A softmax that reads it, or whose result it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub softmax: Option<SoftmaxRecord>,
     /// Values seen, in equal bins from the least to the greatest.
     pub histogram: Vec<u64>,
+}
+
+/// A softmax at an 8-bit tensor.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SoftmaxRecord {
+    /// The model's node.
+    pub node: String,
+    /// True when it reads the tensor, false when the tensor is its result.
+    pub reads: bool,
+    /// Elements that add up to one, at the upper bound of a free dimension.
+    pub classes: usize,
 }
 
 /// Decibels for JSON, which has no infinity.

@@ -55,9 +55,41 @@ pub(super) fn quantise(
     }
 }
 
+/// What a 32-bit accumulator holds.
+pub(super) const ACCUMULATOR: f64 = i32::MAX as f64;
+
+/// The greatest magnitude that a sum of products may take, in units of the sums: each integer weight meets the input
+/// that is furthest from zero, `reach` steps away. `bias` is in the same units, a value for each output channel.
+pub(super) fn largest_sum(
+    ints: &[i8],
+    channel: impl Fn(usize) -> usize,
+    bias: &[f64],
+    reach: f64,
+) -> f64 {
+    let mut sums: Vec<f64> = bias.iter().map(|b| b.abs()).collect();
+    for (i, q) in ints.iter().enumerate() {
+        sums[channel(i)] += f64::from(q.unsigned_abs()) * reach;
+    }
+    sums.into_iter().fold(0.0, f64::max)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sums_are_bounded_by_the_weights_they_have() {
+        // Channels 0 and 1 in turns; inputs of 8 bits around a zero at one end, and of 16 bits.
+        let ints = [127, 1, -127, 1, 127, 1];
+        let of = |bias: [f64; 2], reach| largest_sum(&ints, |i| i % 2, &bias, reach);
+        assert_eq!(of([0.0, 0.0], 255.0), 3.0 * 127.0 * 255.0);
+        assert_eq!(of([-5.0, 1e6], 255.0), 1e6 + 3.0 * 255.0);
+        assert_eq!(of([0.0, 0.0], 32768.0), 3.0 * 127.0 * 32768.0);
+        // Of 16 bits, 517 full weights overflow 32, 515 do not.
+        let full = vec![127i8; 517];
+        assert!(largest_sum(&full, |_| 0, &[0.0], 32768.0) > ACCUMULATOR);
+        assert!(largest_sum(&full[..515], |_| 0, &[0.0], 32768.0) < ACCUMULATOR);
+    }
 
     #[test]
     fn each_channel_uses_its_range() {

@@ -12,7 +12,9 @@ use maud::{Markup, html};
 use plotters::prelude::*;
 
 /// Pixels of a picture.
-const SIZE: (u32, u32) = (540, 340);
+const SIZE: (u32, u32) = (460, 320);
+/// Least room above and below what is drawn, in units of the score.
+const ROOM: f64 = 0.5;
 
 /// A program that was measured.
 struct Mark<'a> {
@@ -120,7 +122,9 @@ fn scatter(
     let scores = marks.iter().map(|m| m.score);
     let low = scores.clone().fold(f64::INFINITY, f64::min);
     let high = scores.fold(f64::NEG_INFINITY, f64::max);
-    let room = ((high - low) * 0.12).max(0.05);
+    let room = ((high - low) * 0.12).max(ROOM);
+    // Scores that are percents have no ticks beyond 100.
+    let most_score = if high <= 100.0 { 100.0 } else { f64::INFINITY };
     let most = marks.iter().map(cost).fold(0.0, f64::max) * 1.12;
     chart::picture(&format!("{score} over {words}"), SIZE, |area| {
         let mut plot = ChartBuilder::on(area)
@@ -136,6 +140,10 @@ fn scatter(
             .y_desc(score)
             .x_labels(6)
             .y_labels(6)
+            .y_label_formatter(&|y| match *y <= most_score + 1e-9 {
+                true => format!("{y:.1}"),
+                false => String::new(),
+            })
             .label_style((FONT, 14).into_font().color(&INK))
             .draw()?;
         plot.draw_series(marks.iter().map(|m| {

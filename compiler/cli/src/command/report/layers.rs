@@ -1,11 +1,12 @@
 //! Layer by layer: a chart, a table, and below each row what is known of the layer.
 
-use super::summary::{by_layer, causes};
+use super::summary::{WORST, by_layer, causes};
+use super::tensors::{self, channels, histogram, spread};
 use crate::page::chart::{self, BAD, FONT, GOOD, GRID, INK, QUIET};
 use crate::page::{Sorted, head, number};
 use crate::sizes;
 use anyhow::Result;
-use cygnet_compiler::quantize::{FINE_DB, Finding, LayerRecord, Record, TensorRecord};
+use cygnet_compiler::quantize::{Channels, FINE_DB, Finding, LayerRecord, Record};
 use maud::{Markup, html};
 use plotters::prelude::*;
 
@@ -47,12 +48,13 @@ pub fn part(record: &Record, findings: &[Finding]) -> Result<Markup> {
             p.quiet {
                 "Each histogram spans all values seen in calibration, counts as square roots; lines mark the range that 256 steps share."
             }
-            div.scroll { (tensors(&record.tensors)) }
+            div.scroll { (tensors::table(&record.tensors)) }
         }
     })
 }
 
-fn decibels(db: Option<f64>) -> Markup {
+/// A cell of decibels, marked where they are few.
+pub fn decibels(db: Option<f64>) -> Markup {
     let shown = db.map_or_else(String::new, |db| format!("{db:.1} dB"));
     match db {
         Some(db) if db < FINE_DB => html! { td.n.bad data-value=(db) { (shown) } },
@@ -60,20 +62,33 @@ fn decibels(db: Option<f64>) -> Markup {
     }
 }
 
+/// The table; columns that no layer fills are left out.
 fn table(record: &Record, findings: &[Finding]) -> Markup {
     let worst = by_layer(findings);
+    let ranges = record.layers.iter().any(|l| l.input.is_some());
+    let measured = record.layers.iter().any(|l| l.output_snr_db.is_some());
+    let packed = record.layers.iter().any(|l| l.bytes.is_some());
+    let columns = 6 + 3 * usize::from(ranges) + 2 * usize::from(measured) + usize::from(packed);
     html! {
         table.layers.sortable {
             thead {
                 tr {
                     (head("#", "n", Sorted::Ascending)) (head("layer", "", Sorted::No)) (head("operator", "", Sorted::No))
-                    (head("stored", "", Sorted::No)) (head("weights", "n", Sorted::No)) (head("their SNR", "n", Sorted::No))
-                    (head("input's SNR", "n", Sorted::No)) (head("result's SNR", "n", Sorted::No)) (head("cause", "", Sorted::No))
+                    (head("stored", "", Sorted::No)) (head("weights", "n", Sorted::No))
+                    @if packed { (head("bits each", "n", Sorted::No)) }
+                    (head("their SNR", "n", Sorted::No))
+                    @if ranges {
+                        (head("input's SNR", "n", Sorted::No)) (head("channels apart", "n", Sorted::No)) (head("outside", "n", Sorted::No))
+                    }
+                    @if measured { (head("result's SNR", "n", Sorted::No)) (head("cause", "", Sorted::No)) }
                 }
             }
             tbody {
                 @for (i, l) in record.layers.iter().enumerate() {
                     @let input = record.tensors.iter().find(|t| Some(&t.tensor) == l.input.as_ref());
+                    @let spread = l.input_channels.as_ref().map(Channels::spread);
+                    @let outside = input.map(|t| t.saturated);
+                    @let bits = l.bytes.map(|b| b as f64 * 8.0 / l.weights.max(1) as f64);
                     @let found = worst.iter().find(|f| f[0].subject == l.node).map(Vec::as_slice).unwrap_or_default();
                     @let id = format!("layer-{}", i + 1);
                     tr.layer {
@@ -82,20 +97,45 @@ fn table(record: &Record, findings: &[Finding]) -> Markup {
                         td { (l.operator) }
                         td { (l.stored.as_deref().unwrap_or("int8")) }
                         (number(Some(l.weights as f64), &l.weights.to_string()))
-                        (decibels(Some(l.weight_snr_db)))
-                        (decibels(input.map(|t| t.snr_db)))
-                        (decibels(l.output_snr_db))
-                        td.w { (found.iter().map(|f| f.cause.to_string()).collect::<Vec<_>>().join(", ")) }
+                        @if packed { (number(bits, &shown(bits, |b| format!("{b:.2}")))) }
+                        // Few bits have few decibels, which is no fault of a layer.
+                        @if l.stored.is_some() { (number(Some(l.weight_snr_db), &format!("{:.1} dB", l.weight_snr_db))) }
+                        @else { (decibels(Some(l.weight_snr_db))) }
+                        @if ranges {
+                            (decibels(input.map(|t| t.snr_db)))
+                            (number(spread, &shown(spread, |s| format!("{s:.1} ×"))))
+                            (number(outside, &shown(outside, |s| format!("{:.3} %", s * 100.0))))
+                        }
+                        @if measured {
+                            (decibels(l.output_snr_db))
+                            td.w { (found.iter().map(|f| f.cause.to_string()).collect::<Vec<_>>().join(", ")) }
+                        }
                     }
-                    tr.details id=(id) hidden { td colspan="9" { (details(l, input, found)) } }
+                    tr.details id=(id) hidden { td colspan=(columns) { div.inner { (details(record, l, found)) } } }
                 }
             }
         }
     }
 }
 
+/// What there is, in words.
+fn shown(value: Option<f64>, words: impl Fn(f64) -> String) -> String {
+    value.map_or_else(String::new, words)
+}
+
 /// What is known of a layer.
-fn details(l: &LayerRecord, input: Option<&TensorRecord>, found: &[&Finding]) -> Markup {
+fn details(record: &Record, l: &LayerRecord, found: &[&Finding]) -> Markup {
+    let tensor = |name: &Option<String>| {
+        record
+            .tensors
+            .iter()
+            .find(|t| Some(&t.tensor) == name.as_ref())
+    };
+    let ends = [("Input", tensor(&l.input)), ("Result", tensor(&l.output))];
+    let reach = [
+        ("Channels of the input", &l.input_channels),
+        ("Weights of the output channels", &l.weight_channels),
+    ];
     html! {
         (causes(found))
         @if found.is_empty() && l.output_snr_db.is_some() { p { "Nothing stands out." } }
@@ -105,24 +145,18 @@ fn details(l: &LayerRecord, input: Option<&TensorRecord>, found: &[&Finding]) ->
                 (format!(", {:.2} bits each", bytes as f64 * 8.0 / l.weights.max(1) as f64)) "."
             }
         }
-        @if let Some(t) = input {
-            p { "Input " code { (t.tensor) } ": " (spread(t)) "." }
-            (histogram(t))
+        div.pair {
+            @for (what, tensor) in ends {
+                @if let Some(t) = tensor {
+                    div { h4 { (what) " " code { (t.tensor) } } (histogram(t)) p.quiet { (spread(t)) "." } }
+                }
+            }
+            @for (what, channels_of) in reach {
+                @if let Some(c) = channels_of { div { h4 { (what) } (channels(&format!("{what} of {}", l.node), c)) } }
+            }
         }
+        @if let Some(share) = l.sum_share { p.quiet { (format!("Sums stay below {:.3} % of what the accumulator holds.", share * 100.0)) } }
     }
-}
-
-/// Range and steps of a tensor in words.
-fn spread(t: &TensorRecord) -> String {
-    let (low, high) = ends(t);
-    format!(
-        "values from {:.3} to {:.3}, range by {} from {low:.3} to {high:.3} in steps of {:.5}, {:.3} % outside",
-        t.seen[0],
-        t.seen[1],
-        t.method,
-        t.scale,
-        t.saturated * 100.0
-    )
 }
 
 fn stays(record: &Record) -> Markup {
@@ -162,64 +196,6 @@ fn techniques(record: &Record) -> Markup {
     }
 }
 
-fn tensors(list: &[TensorRecord]) -> Markup {
-    html! {
-        table.sortable {
-            thead {
-                tr {
-                    (head("tensor", "", Sorted::No)) th scope="col" { "values" } (head("seen", "n", Sorted::No))
-                    (head("range", "n", Sorted::No)) (head("step", "n", Sorted::No)) (head("method", "", Sorted::No))
-                    (head("outside", "n", Sorted::No)) (head("SNR", "n", Sorted::No))
-                }
-            }
-            tbody {
-                @for t in list {
-                    @let (low, high) = ends(t);
-                    tr {
-                        td.w { (t.tensor) }
-                        td { (histogram(t)) }
-                        (number(Some(f64::from(t.seen[1] - t.seen[0])), &format!("{:.3} to {:.3}", t.seen[0], t.seen[1])))
-                        (number(Some(f64::from(high - low)), &format!("{low:.3} to {high:.3}")))
-                        (number(Some(f64::from(t.scale)), &format!("{:.5}", t.scale)))
-                        td { (t.method) }
-                        (number(Some(t.saturated), &format!("{:.3} %", t.saturated * 100.0)))
-                        (decibels(Some(t.snr_db)))
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The ends of a tensor's range.
-fn ends(t: &TensorRecord) -> (f32, f32) {
-    let at = |q: i32| (q - t.zero) as f32 * t.scale;
-    (at(-128), at(127))
-}
-
-/// Bars of the values seen, and lines where the range ends, if it ends inside.
-fn histogram(t: &TensorRecord) -> Markup {
-    let most = t.histogram.iter().copied().max().unwrap_or(0).max(1) as f64;
-    let count = t.histogram.len().max(1) as f64;
-    let [seen_low, seen_high] = t.seen;
-    let width = f64::from(seen_high - seen_low).max(f64::MIN_POSITIVE);
-    let (low, high) = ends(t);
-    let place = |v: f32| (f64::from(v - seen_low) / width * 100.0).clamp(0.0, 100.0);
-    html! {
-        svg.histogram.small viewBox="0 0 100 20" preserveAspectRatio="none" role="img" aria-label=(format!("values of {}", t.tensor)) {
-            @for (i, n) in t.histogram.iter().enumerate().filter(|(_, n)| **n > 0) {
-                @let h = (*n as f64 / most).sqrt() * 20.0;
-                rect x=(format!("{:.2}", i as f64 / count * 100.0)) y=(format!("{:.2}", 20.0 - h))
-                    width=(format!("{:.2}", 100.0 / count)) height=(format!("{h:.2}")) {}
-            }
-            @for v in [low, high] {
-                @let x = format!("{:.2}", place(v));
-                line x1=(x) x2=(x) y1="0" y2="20" {}
-            }
-        }
-    }
-}
-
 fn picture(layers: &[LayerRecord], measured: bool) -> Result<Markup> {
     let of = |l: &LayerRecord| {
         let db = if measured {
@@ -250,13 +226,30 @@ fn picture(layers: &[LayerRecord], measured: bool) -> Result<Markup> {
             .draw()?;
         plot.draw_series(layers.iter().enumerate().filter_map(|(i, l)| {
             let db = of(l)?;
-            let colour = if db < FINE_DB { BAD } else { GOOD };
+            let colour = if measured && db < FINE_DB { BAD } else { GOOD };
             let middle = i as f64 + 1.0;
             let corners = [(middle - 0.38, 0.0), (middle + 0.38, db)];
             Some(Rectangle::new(corners, colour.filled()))
         }))?;
-        let ends = [(0.5, FINE_DB), (layers.len() as f64 + 0.5, FINE_DB)];
-        plot.draw_series(LineSeries::new(ends, QUIET))?;
+        let mut worst: Vec<(usize, f64)> = layers
+            .iter()
+            .map(of)
+            .enumerate()
+            .filter_map(|(i, db)| Some((i, db?)))
+            .collect();
+        worst.retain(|(_, db)| measured && *db < FINE_DB);
+        worst.sort_by(|a, b| a.1.total_cmp(&b.1));
+        for (i, db) in worst.into_iter().take(WORST) {
+            let (x, y) = plot.backend_coord(&(i as f64 + 1.0, db));
+            let text = format!("{}", i + 1);
+            let left = x - text.len() as i32 * 4;
+            let style = (FONT, 14).into_font().color(&BAD);
+            area.draw(&Text::new(text, (left, y - 18), style))?;
+        }
+        if measured {
+            let ends = [(0.5, FINE_DB), (layers.len() as f64 + 0.5, FINE_DB)];
+            plot.draw_series(LineSeries::new(ends, QUIET))?;
+        }
         Ok(())
     })
 }

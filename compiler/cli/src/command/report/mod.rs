@@ -3,6 +3,7 @@
 mod curve;
 mod layers;
 mod summary;
+mod tensors;
 
 use super::auto::Search;
 use crate::feed::shape_text;
@@ -118,5 +119,97 @@ fn provenance(m: &Manifest) -> Markup {
     ];
     html! {
         table.facts { tbody { @for (what, value) in &rows { tr { th scope="row" { (what) } td { (value) } } } } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use cygnet_compiler::quantize::{
+        Agreement, Channels, FloatLayer, LayerRecord, Method, TensorRecord,
+    };
+    use scraper::{Html, Selector};
+
+    const HOSTILE: &str =
+        "</td></table><script>alert(1)</script><img src=x onerror='a()'></style>&lt;\"'";
+
+    fn record() -> Record {
+        let name = || HOSTILE.to_owned();
+        Record {
+            agreement: vec![Agreement {
+                output: name(),
+                snr_db: 20.0,
+                ..Agreement::default()
+            }],
+            float_layers: vec![FloatLayer {
+                node: name(),
+                operator: name(),
+                reason: name(),
+            }],
+            layers: vec![LayerRecord {
+                node: name(),
+                operator: name(),
+                stored: Some(name()),
+                weights: 9,
+                weight_snr_db: 10.0,
+                output_snr_db: Some(9.0),
+                input: Some(name()),
+                output: Some(name()),
+                input_channels: Channels::of(&[1.0, 2.0]),
+                ..LayerRecord::default()
+            }],
+            tensors: vec![TensorRecord {
+                tensor: name(),
+                method: Method::Mse,
+                scale: 0.1,
+                zero: 0,
+                seen: [0.0, 8.0],
+                kept_back: None,
+                saturated: 0.0,
+                snr_db: 12.0,
+                rms: 1.0,
+                softmax: None,
+                histogram: vec![5, 0, 1],
+            }],
+            ..Record::default()
+        }
+    }
+
+    #[test]
+    fn names_stay_text() {
+        let record = record();
+        let manifest = Manifest {
+            name: HOSTILE.to_owned(),
+            inputs: vec![Tensor {
+                name: HOSTILE.to_owned(),
+                dtype: HOSTILE.to_owned(),
+                ..Tensor::default()
+            }],
+            ..Manifest::default()
+        };
+        let quantisation = Quantisation {
+            record: &record,
+            speed: None,
+            float: [4000, 400],
+            quantised: [1000, 100],
+            search: None,
+        };
+        let map = MemoryMap::default();
+        let text = page(&manifest, &map, 64, Some(&quantisation)).unwrap();
+        let page = Html::parse_document(&text);
+        let count = |what: &str| page.select(&Selector::parse(what).unwrap()).count();
+        assert_eq!((count("script"), count("style")), (1, 1));
+        assert_eq!(
+            count("img, link, iframe, object, [src], [href], [onerror], [style]"),
+            0
+        );
+        assert_eq!((count("tr.layer"), count("tr.details")), (1, 1));
+        let opener = Selector::parse(".opener").unwrap();
+        let shown: String = page.select(&opener).flat_map(|o| o.text()).collect();
+        assert_eq!(shown, HOSTILE);
+        for word in ["http:", "https:", "url(", "@import"] {
+            assert!(!text.contains(word), "{word}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use cygnet_compiler::quantize::{Agreement, FINE_DB, Finding};
 use maud::{Markup, html};
 
 /// Layers that are told at the top.
-const WORST: usize = 3;
+pub const WORST: usize = 3;
 /// Part of the rows with the same best class from which on programs answer alike, and below which they do not.
 const ALIKE: [f64; 2] = [0.99, 0.95];
 /// Decibels from which on outputs are near, and below which they are not.

@@ -3,7 +3,7 @@
 use super::{Format, Layer};
 use crate::bundle::golden_inputs;
 use crate::ir::Graph;
-use crate::quantize::agreement::{agreement, outputs};
+use crate::quantize::agreement::{agreement, outputs, speed};
 use crate::quantize::compile::check;
 use crate::quantize::record::finite_db;
 use crate::quantize::{
@@ -90,11 +90,12 @@ pub fn compress(
         layers: layers.iter().filter_map(layer_record).collect(),
         ..Record::default()
     };
+    let speed = speed(&float.program.bytes, &compiled.program.bytes, &samples[0])?;
     Ok(Quantised {
         compiled,
         float,
         record,
-        speed: None,
+        speed: Some(speed),
         warnings: Vec::new(),
     })
 }
