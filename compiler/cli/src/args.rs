@@ -43,6 +43,9 @@ pub enum Command {
     /// Show what is in a bundle: inputs, outputs, memory map, operators, provenance
     #[command(after_long_help = INSPECT_HELP)]
     Inspect(Inspect),
+    /// Turn a bundle into what an application links
+    #[command(after_long_help = PACKAGE_HELP)]
+    Package(Package),
     /// Write shell completions to stdout
     #[command(after_long_help = COMPLETIONS_HELP)]
     Completions {
@@ -129,6 +132,14 @@ const BENCH_HELP: &str = "Examples:
       The same as a page with a roofline picture.
   cygnet bench net.cygnet --isa scalar
       Without vector instructions.";
+
+const PACKAGE_HELP: &str = "Examples:
+  cygnet package keywords.cygnet --target firmware
+      A Rust crate in the folder `keywords`: no heap, no interpreter, no parser, weights in flash, one arena.
+  cygnet package keywords.cygnet --target firmware -o model --name wake_word
+      Another folder and another name.
+
+The crate calls the kernels that the model uses one after the other; the runtime's sources lie beside it.";
 
 const INSPECT_HELP: &str = "Examples:
   cygnet inspect net.cygnet
@@ -503,4 +514,40 @@ pub struct Inspect {
     /// Write the result for machines; `-` is stdout.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// Arguments of `package`.
+#[derive(Args)]
+pub struct Package {
+    /// The bundle.
+    pub bundle: PathBuf,
+    /// What the package is for.
+    #[arg(long, value_enum)]
+    pub target: PackageTarget,
+    /// The application's language.
+    #[arg(long, value_enum, default_value = "rust")]
+    pub lang: Language,
+    /// Folder to write [default: the name].
+    #[arg(long, short, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Name of the package: letters, digits and underscores [default: the bundle's].
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Write what was packaged, for machines; `-` is stdout.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// What a package is for.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PackageTarget {
+    /// Microcontrollers: source text with weights in flash and one static arena.
+    Firmware,
+}
+
+/// The language that an application is written in.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    /// A `no_std` crate.
+    Rust,
 }

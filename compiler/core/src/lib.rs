@@ -5,6 +5,7 @@ pub mod bundle;
 mod compile;
 pub mod cost;
 pub mod emit;
+pub mod firmware;
 pub mod fold;
 
 pub mod import;

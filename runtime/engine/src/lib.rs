@@ -49,11 +49,11 @@ pub use cygnet_kernels::Features;
 pub use element::Element;
 pub use error::{RunError, RunErrorKind};
 pub use golden::{SelfTestError, self_test};
-pub use op::{check_operators, operators};
+pub use op::{check_operators, operators, prepare};
 pub use parallel::Parallel;
 pub use session::{Config, Session, StepReport};
 pub use shape::Shape;
-pub use tensor::{Tensor, TensorMut};
+pub use tensor::{Tensor, TensorMut, TensorType};
 
 #[cfg(feature = "std")]
 pub use model::{Model, OpenError, Options, OwnedSession, open};

@@ -3,7 +3,7 @@
 use crate::cx::Cx;
 use crate::error::RunError;
 use crate::shape::Shape;
-use crate::tensor::Tensor;
+use crate::tensor::TensorType;
 use core::ops::Range;
 use cygnet_format::Axes;
 use cygnet_kernels::{Activation, Conv, KernelError, Kernels, Pool, PoolKind, taps_inside};
@@ -233,13 +233,13 @@ pub(crate) fn convolve(
 
 /// Refuses a bias or residual that does not fit the result of a convolution.
 pub(crate) fn check_epilogue(
-    bias: &Option<Tensor<'_>>,
-    residual: &Option<Tensor<'_>>,
+    bias: Option<TensorType>,
+    residual: Option<TensorType>,
     shape: &Shape,
     channels: usize,
 ) -> Result<(), RunError> {
-    let fits = bias.as_ref().is_none_or(|b| b.shape.count() == channels)
-        && residual.as_ref().is_none_or(|r| r.shape == *shape);
+    let fits = bias.is_none_or(|b| b.shape.count() == channels)
+        && residual.is_none_or(|r| r.shape == *shape);
     if fits {
         Ok(())
     } else {

@@ -6,6 +6,15 @@ use crate::shape::Shape;
 use core::mem::{align_of, size_of};
 use cygnet_format::DType;
 
+/// The element type and the actual shape of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TensorType {
+    /// Element type.
+    pub dtype: DType,
+    /// Actual shape.
+    pub shape: Shape,
+}
+
 /// A tensor that can be read.
 #[derive(Clone, Copy, Debug)]
 pub struct Tensor<'a> {
@@ -39,6 +48,14 @@ fn check<T: Element>(dtype: DType, bytes: &[u8]) -> Result<usize, RunError> {
 }
 
 impl<'a> Tensor<'a> {
+    /// What the elements are, without them.
+    pub fn kind(&self) -> TensorType {
+        TensorType {
+            dtype: self.dtype,
+            shape: self.shape,
+        }
+    }
+
     /// The elements.
     ///
     /// # Errors
@@ -62,6 +79,14 @@ impl<'a> Tensor<'a> {
 }
 
 impl<'a> TensorMut<'a> {
+    /// What the elements are, without them.
+    pub fn kind(&self) -> TensorType {
+        TensorType {
+            dtype: self.dtype,
+            shape: self.shape,
+        }
+    }
+
     /// The elements.
     ///
     /// # Errors

@@ -17,6 +17,11 @@ pub struct Kernels {
 }
 
 impl Kernels {
+    /// The kernels for what the compiler was allowed to assume: without detection, a constant.
+    pub const COMPILED: Self = Self {
+        features: Features::compiled(),
+    };
+
     /// The best kernels within `wanted` that this machine can run ([`Features::available`]).
     pub fn for_features(wanted: Features) -> Self {
         // SAFETY: narrowed to what the machine offers.

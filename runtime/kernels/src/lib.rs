@@ -15,6 +15,7 @@
 extern crate std;
 
 mod activation;
+mod aligned;
 pub mod attention;
 mod broadcast;
 pub mod cast;
@@ -50,6 +51,7 @@ mod tests;
 mod wide;
 
 pub use activation::Activation;
+pub use aligned::{Aligned, Others, Plain};
 pub use attention::Attention;
 pub use conv::Conv;
 pub use conv::winograd::Winograd;

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod compile;
 pub mod demo;
 pub mod inspect;
+pub mod package;
 mod quantization;
 pub mod report;
 pub mod run;

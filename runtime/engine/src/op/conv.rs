@@ -3,14 +3,65 @@
 use crate::activation::activation;
 use crate::linear::{PARALLEL_WORK, gemm};
 use crate::spatial::{Image, Operands, Window, check_epilogue, convolve};
-use crate::{Cx, RunError};
+use crate::{Cx, RunError, Tensor, TensorType};
 use cygnet_format::op;
-use cygnet_kernels::{Gemm, Kernels};
+use cygnet_kernels::{Conv, Gemm, Kernels};
 
 pub(crate) fn run(op: &op::Conv, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (x, w) = (cx.input(0)?, cx.input(1)?);
     let (bias, residual) = (cx.opt_input(2)?, cx.opt_input(3)?);
     let mut y = cx.output(0)?;
+    let p = prepare(
+        op,
+        [&x, &w].map(Tensor::kind),
+        [&bias, &residual].map(|t| t.as_ref().map(Tensor::kind)),
+        y.kind(),
+    )?;
+    let bias = bias.map(|t| t.as_slice::<f32>()).transpose()?;
+    let residual = residual.map(|t| t.as_slice::<f32>()).transpose()?;
+    let (x, w, y) = (
+        x.as_slice::<f32>()?,
+        w.as_slice::<f32>()?,
+        y.as_mut_slice::<f32>()?,
+    );
+    if y.is_empty() {
+        return Ok(());
+    }
+    if p.is_pointwise() {
+        let g = Gemm {
+            activation: p.activation,
+            ..Gemm::new(
+                p.batch * p.input.iter().product::<usize>(),
+                p.out_channels,
+                p.in_channels,
+            )
+        };
+        return gemm(cx, &g, x, w, bias, residual, y);
+    }
+    let rows = p.rows();
+    let depth = p.kernel.iter().product::<usize>() * (p.in_channels / p.groups);
+    let work = y.len().saturating_mul(depth);
+    let part = if work < PARALLEL_WORK {
+        rows
+    } else {
+        rows.div_ceil(cx.threads() * 4)
+    };
+    let operands = Operands {
+        x,
+        weights: w,
+        bias,
+        residual,
+    };
+    convolve(cx, Kernels::conv, &p, operands, y, part)
+}
+
+/// The kernel's parameters for operands `x, weights`, an optional bias and residual, and a result.
+pub(crate) fn prepare(
+    op: &op::Conv,
+    [x, w]: [TensorType; 2],
+    [bias, residual]: [Option<TensorType>; 2],
+    y: TensorType,
+) -> Result<Conv, RunError> {
     let window = Window::new(&x.shape, &op.kernel, &op.strides, &op.dilations, &op.pads)?;
     let (xi, yi) = (Image::new(&x.shape)?, Image::new(&y.shape)?);
     let groups = op.group as usize;
@@ -36,37 +87,6 @@ pub(crate) fn run(op: &op::Conv, cx: &mut Cx<'_>) -> Result<(), RunError> {
             "convolution weights are [G, ceil(O/G/16), taps*C/G, 16]",
         ));
     }
-    check_epilogue(&bias, &residual, &y.shape, yi.channels)?;
-    let p = window.convolution(&xi, &yi, groups, activation(&op.act));
-    let bias = bias.map(|t| t.as_slice::<f32>()).transpose()?;
-    let residual = residual.map(|t| t.as_slice::<f32>()).transpose()?;
-    let (x, w, y) = (
-        x.as_slice::<f32>()?,
-        w.as_slice::<f32>()?,
-        y.as_mut_slice::<f32>()?,
-    );
-    if y.is_empty() {
-        return Ok(());
-    }
-    if p.is_pointwise() {
-        let g = Gemm {
-            activation: p.activation,
-            ..Gemm::new(xi.batch * xi.pixels(), yi.channels, xi.channels)
-        };
-        return gemm(cx, &g, x, w, bias, residual, y);
-    }
-    let rows = p.rows();
-    let work = y.len().saturating_mul(depth / groups);
-    let part = if work < PARALLEL_WORK {
-        rows
-    } else {
-        rows.div_ceil(cx.threads() * 4)
-    };
-    let operands = Operands {
-        x,
-        weights: w,
-        bias,
-        residual,
-    };
-    convolve(cx, Kernels::conv, &p, operands, y, part)
+    check_epilogue(bias, residual, &y.shape, yi.channels)?;
+    Ok(window.convolution(&xi, &yi, groups, activation(&op.act)))
 }

@@ -3,7 +3,7 @@
 use crate::activation::activation;
 use crate::broadcast::batch_position;
 use crate::linear::{PARALLEL_WORK, gemm};
-use crate::{Cx, RunError};
+use crate::{Cx, RunError, TensorType};
 use cygnet_format::op::MatMul;
 use cygnet_kernels::Gemm;
 
@@ -39,11 +39,7 @@ pub(crate) fn run(op: &MatMul, cx: &mut Cx<'_>) -> Result<(), RunError> {
     if y.is_empty() {
         return Ok(());
     }
-    let params = |m| Gemm {
-        alpha: op.alpha,
-        activation: activation(&op.act),
-        ..Gemm::new(m, n, k)
-    };
+    let params = |m| parameters(op, m, n, k);
     if batch_position(batch, a_batch, 0).is_none() || batch_position(batch, b_batch, 0).is_none() {
         return Err(wrong());
     }
@@ -75,4 +71,30 @@ pub(crate) fn run(op: &MatMul, cx: &mut Cx<'_>) -> Result<(), RunError> {
     y.chunks_exact_mut(m * n)
         .enumerate()
         .try_for_each(|(i, y)| product(i, y, Some(cx)))
+}
+
+fn parameters(op: &MatMul, m: usize, n: usize, k: usize) -> Gemm {
+    Gemm {
+        alpha: op.alpha,
+        activation: activation(&op.act),
+        ..Gemm::new(m, n, k)
+    }
+}
+
+/// The kernel's parameters where one right operand serves all rows, for operands of types that a program may have.
+pub(crate) fn prepare(
+    op: &MatMul,
+    [a, b]: [TensorType; 2],
+    y: TensorType,
+) -> Result<Gemm, RunError> {
+    let (Some(&k), Some(&n), [batch @ .., _, _, _]) =
+        (a.shape.last(), y.shape.last(), &b.shape[..])
+    else {
+        return Err(RunError::shape("a matrix product has two axes or more"));
+    };
+    let rows = y.shape.count() / n.max(1);
+    if batch.iter().any(|&d| d != 1) || a.shape.count() != rows * k {
+        return Err(RunError::unsupported("a right operand for each matrix"));
+    }
+    Ok(parameters(op, rows, n, k))
 }

@@ -7,6 +7,7 @@ pub use selection::{check_operators, operators};
 
 mod axes;
 mod geometry;
+pub mod prepare;
 mod quantization;
 mod recurrent;
 mod selection;

@@ -2,7 +2,7 @@
 
 use crate::linear::PARALLEL_WORK;
 use crate::spatial::{Image, Window};
-use crate::{Cx, Element, RunError, Tensor, TensorMut};
+use crate::{Cx, Element, RunError, Tensor, TensorMut, TensorType};
 use core::ops::Range;
 use cygnet_format::DType;
 use cygnet_format::op::{self, PoolKind};
@@ -13,27 +13,12 @@ pub(crate) fn run(op: &op::Pool, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let kernels = cx.kernels();
     let mut y = cx.output(0)?;
     let indices = cx.opt_output(1)?;
-    let window = Window::new(&x.shape, &op.kernel, &op.strides, &op.dilations, &op.pads)?;
+    let (window, p) = prepare(op, x.kind(), y.kind())?;
     let (xi, yi) = (Image::new(&x.shape)?, Image::new(&y.shape)?);
-    if x.shape.rank() != y.shape.rank()
-        || xi.batch != yi.batch
-        || xi.channels != yi.channels
-        || x.dtype != y.dtype
-    {
-        return Err(RunError::shape(
-            "pooling keeps the batch, the channels and the element type",
-        ));
-    }
     if y.bytes.is_empty() {
         return Ok(());
     }
-    let kind = match op.kind {
-        PoolKind::Max => pool::PoolKind::Max,
-        _ if op.count_include_pad => pool::PoolKind::AverageIncludePad,
-        _ => pool::PoolKind::Average,
-    };
     if matches!(x.dtype, DType::I8 | DType::U8) && op.kind == PoolKind::Max && indices.is_none() {
-        let p = window.pool(kind, &xi, yi.size);
         let signed = x.dtype == DType::I8;
         return each_part(cx, &p, y.bytes, &|y, rows| {
             Ok(kernels.max_pool_bytes(&p, signed, x.bytes, y, rows)?)
@@ -49,16 +34,43 @@ pub(crate) fn run(op: &op::Pool, cx: &mut Cx<'_>) -> Result<(), RunError> {
         };
     }
     let (x, y) = (x.as_slice::<f32>()?, y.as_mut_slice::<f32>()?);
-    let whole = window.kernel == xi.size && yi.size == [1; 3] && window.pad_begin == [0; 3];
-    if op.kind == PoolKind::Average
-        && whole
-        && window.dilation == [1; 3]
-        && window.pad_end == [0; 3]
-    {
+    if op.kind == PoolKind::Average && is_global(&p) {
         return Ok(kernels.global_average(xi.batch, xi.pixels(), xi.channels, x, y)?);
     }
-    let p = window.pool(kind, &xi, yi.size);
     each_part(cx, &p, y, &|y, rows| Ok(kernels.pool(&p, x, y, rows)?))
+}
+
+/// The window and the kernel's parameters; those of Lp pooling are an average's.
+pub(crate) fn prepare(
+    op: &op::Pool,
+    x: TensorType,
+    y: TensorType,
+) -> Result<(Window, Pool), RunError> {
+    let window = Window::new(&x.shape, &op.kernel, &op.strides, &op.dilations, &op.pads)?;
+    let (xi, yi) = (Image::new(&x.shape)?, Image::new(&y.shape)?);
+    if x.shape.rank() != y.shape.rank()
+        || xi.batch != yi.batch
+        || xi.channels != yi.channels
+        || x.dtype != y.dtype
+    {
+        return Err(RunError::shape(
+            "pooling keeps the batch, the channels and the element type",
+        ));
+    }
+    let kind = match op.kind {
+        PoolKind::Max => pool::PoolKind::Max,
+        _ if op.count_include_pad => pool::PoolKind::AverageIncludePad,
+        _ => pool::PoolKind::Average,
+    };
+    Ok((window, window.pool(kind, &xi, yi.size)))
+}
+
+/// Whether the only window is the image.
+pub(crate) fn is_global(p: &Pool) -> bool {
+    p.kernel == p.input
+        && p.output == [1; 3]
+        && p.dilation == [1; 3]
+        && (p.pad_begin, p.pad_end) == ([0; 3], [0; 3])
 }
 
 /// What fills some rows of a pooling's result.

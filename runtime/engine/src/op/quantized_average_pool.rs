@@ -3,13 +3,26 @@
 use super::pool::each_part;
 use super::quantization::clamped;
 use crate::spatial::{Image, Window};
-use crate::{Cx, RunError};
+use crate::{Cx, RunError, TensorType};
 use cygnet_format::{DType, op::QuantizedAveragePool};
-use cygnet_kernels::PoolKind;
 use cygnet_kernels::quantize::Target;
+use cygnet_kernels::{Pool, PoolKind};
 
 pub(crate) fn run(op: &QuantizedAveragePool, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (x, y) = (cx.input(0)?, cx.output(0)?);
+    let (p, signed, target) = prepare(op, x.kind(), y.kind())?;
+    let (kernels, of) = (cx.kernels(), (op.x_zero, op.multiplier));
+    each_part(cx, &p, y.bytes, &|y, rows| {
+        Ok(kernels.quantized_average_pool(&p, signed, of, &target, x.bytes, y, rows)?)
+    })
+}
+
+/// The kernel's parameters: the window, whether the bytes are signed, and what becomes of the means.
+pub(crate) fn prepare(
+    op: &QuantizedAveragePool,
+    x: TensorType,
+    y: TensorType,
+) -> Result<(Pool, bool, Target), RunError> {
     if x.dtype != y.dtype {
         return Err(RunError::dtype("pooling keeps the element type"));
     }
@@ -33,7 +46,7 @@ pub(crate) fn run(op: &QuantizedAveragePool, cx: &mut Cx<'_>) -> Result<(), RunE
     // Without a kernel, the window is the image.
     let whole = op.kernel.is_empty();
     let (output, window) = if whole {
-        if xi.batch.checked_mul(xi.channels) != Some(y.bytes.len()) {
+        if xi.batch.checked_mul(xi.channels) != Some(y.shape.count()) {
             return Err(agrees);
         }
         ([1; 3], Window::whole(&xi))
@@ -50,9 +63,5 @@ pub(crate) fn run(op: &QuantizedAveragePool, cx: &mut Cx<'_>) -> Result<(), RunE
     } else {
         PoolKind::Average
     };
-    let p = window.pool(kind, &xi, output);
-    let (kernels, of) = (cx.kernels(), (op.x_zero, op.multiplier));
-    each_part(cx, &p, y.bytes, &|y, rows| {
-        Ok(kernels.quantized_average_pool(&p, signed, of, &target, x.bytes, y, rows)?)
-    })
+    Ok((window.pool(kind, &xi, output), signed, target))
 }

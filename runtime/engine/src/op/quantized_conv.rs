@@ -3,7 +3,7 @@
 use super::quantization::clamped;
 use crate::linear::PARALLEL_WORK;
 use crate::spatial::{Image, Window};
-use crate::{Cx, RunError};
+use crate::{Cx, RunError, Tensor, TensorType};
 use core::ops::Range;
 use cygnet_format::{DType, op};
 use cygnet_kernels::quantized::{GROUP, Operands, QuantizedConv, Requantize, Sum};
@@ -26,6 +26,63 @@ pub(super) fn convolve(
     let (x, w, start) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
     let (multiplier, residual) = (cx.input(3)?, cx.opt_input(4)?);
     let y = cx.output(0)?;
+    let p = prepare(
+        op,
+        depthwise,
+        [&x, &w, &start, &multiplier].map(Tensor::kind),
+        residual.as_ref().map(Tensor::kind),
+        y.kind(),
+    )?;
+    let operands = Operands {
+        x: x.bytes,
+        weights: w.as_slice::<i8>()?,
+        start: start.as_slice::<i32>()?,
+        multiplier: multiplier.as_slice::<f32>()?,
+        residual: residual.map(|r| r.bytes),
+    };
+    let y = y.bytes;
+    if y.is_empty() {
+        return Ok(());
+    }
+    let kernel: Kernel = if depthwise {
+        Kernels::quantized_depthwise
+    } else {
+        Kernels::quantized_conv
+    };
+    let depth = p.conv.kernel.iter().product::<usize>() * (p.conv.in_channels / p.conv.groups);
+    let work = y.len().saturating_mul(depth);
+    let (rows, row) = (p.conv.rows(), p.conv.output[2] * p.conv.out_channels);
+    let part = if work < PARALLEL_WORK || cx.threads() == 1 {
+        rows
+    } else {
+        rows.div_ceil(cx.threads() * 4)
+    };
+    let kernels = cx.kernels();
+    cx.parallel_chunks(y, part * row, &|i, y| {
+        let first = i * part;
+        let rows = first..first + y.len() / row;
+        let residual = operands.residual.map(|r| &r[first * row..][..y.len()]);
+        Ok(kernel(
+            kernels,
+            &p,
+            &Operands {
+                residual,
+                ..operands
+            },
+            y,
+            rows,
+        )?)
+    })
+}
+
+/// The kernel's parameters for operands `x, weights, start, multiplier`, a residual and a result.
+pub(crate) fn prepare(
+    op: &op::QuantizedConv,
+    depthwise: bool,
+    [x, w, start, multiplier]: [TensorType; 4],
+    residual: Option<TensorType>,
+    y: TensorType,
+) -> Result<QuantizedConv, RunError> {
     let (window, xi, yi) = geometry(op, &x.shape, &y.shape)?;
     let groups = if depthwise {
         xi.channels
@@ -71,7 +128,7 @@ pub(super) fn convolve(
     let x_zero = x_zero.ok_or(RunError::attribute("a zero point is a value of its type"))?;
     let (low, high) = clamped(y.dtype, op.low, op.high)?;
     let (sum_low, sum_high) = clamped(y.dtype, op.sum_low, op.sum_high)?;
-    let p = QuantizedConv {
+    Ok(QuantizedConv {
         conv: window.convolution(&xi, &yi, groups, Activation::None),
         signed,
         x_zero,
@@ -89,45 +146,6 @@ pub(super) fn convolve(
                 high: sum_high,
             },
         },
-    };
-    let operands = Operands {
-        x: x.bytes,
-        weights: w.as_slice::<i8>()?,
-        start: start.as_slice::<i32>()?,
-        multiplier: multiplier.as_slice::<f32>()?,
-        residual: residual.map(|r| r.bytes),
-    };
-    let y = y.bytes;
-    if y.is_empty() {
-        return Ok(());
-    }
-    let kernel: Kernel = if depthwise {
-        Kernels::quantized_depthwise
-    } else {
-        Kernels::quantized_conv
-    };
-    let work = y.len().saturating_mul(taps.saturating_mul(c));
-    let (rows, row) = (p.conv.rows(), p.conv.output[2] * p.conv.out_channels);
-    let part = if work < PARALLEL_WORK || cx.threads() == 1 {
-        rows
-    } else {
-        rows.div_ceil(cx.threads() * 4)
-    };
-    let kernels = cx.kernels();
-    cx.parallel_chunks(y, part * row, &|i, y| {
-        let first = i * part;
-        let rows = first..first + y.len() / row;
-        let residual = operands.residual.map(|r| &r[first * row..][..y.len()]);
-        Ok(kernel(
-            kernels,
-            &p,
-            &Operands {
-                residual,
-                ..operands
-            },
-            y,
-            rows,
-        )?)
     })
 }
 

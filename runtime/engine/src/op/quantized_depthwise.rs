@@ -5,7 +5,12 @@ use crate::{Cx, RunError};
 use cygnet_format::op;
 
 pub(crate) fn run(op: &op::QuantizedDepthwise, cx: &mut Cx<'_>) -> Result<(), RunError> {
-    let dense = op::QuantizedConv {
+    convolve(&dense(op), cx, true)
+}
+
+/// The attributes as those of a dense convolution.
+pub(crate) fn dense(op: &op::QuantizedDepthwise) -> op::QuantizedConv {
+    op::QuantizedConv {
         kernel: op.kernel,
         strides: op.strides,
         dilations: op.dilations,
@@ -21,6 +26,5 @@ pub(crate) fn run(op: &op::QuantizedDepthwise, cx: &mut Cx<'_>) -> Result<(), Ru
         sum_zero: op.sum_zero,
         sum_low: op.sum_low,
         sum_high: op.sum_high,
-    };
-    convolve(&dense, cx, true)
+    }
 }

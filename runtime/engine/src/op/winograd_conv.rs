@@ -3,7 +3,7 @@
 use crate::activation::activation;
 use crate::linear::PARALLEL_WORK;
 use crate::spatial::{Image, Window, check_epilogue};
-use crate::{Cx, RunError};
+use crate::{Cx, RunError, Tensor};
 use cygnet_format::Axes;
 use cygnet_format::op::WinogradConv;
 use cygnet_kernels::Winograd;
@@ -25,7 +25,8 @@ pub(crate) fn run(op: &WinogradConv, cx: &mut Cx<'_>) -> Result<(), RunError> {
             "the weights of a 3 x 3 convolution are [1, ceil(O/16), 9*C, 16]",
         ));
     }
-    check_epilogue(&bias, &residual, &y.shape, yi.channels)?;
+    let kind = |t: &Option<Tensor<'_>>| t.as_ref().map(Tensor::kind);
+    check_epilogue(kind(&bias), kind(&residual), &y.shape, yi.channels)?;
     if op.depth == 0 || !op.depth.is_multiple_of(16) {
         return Err(RunError::attribute("the depth is a multiple of 16"));
     }

@@ -206,6 +206,7 @@ pub(crate) const ROWS: &[Row<unsafe fn(&Task)>] = &[
         needs: crate::Features::NEON,
         run: neon::plain_dense,
     },
+    #[cfg(not(all(feature = "baseline", arm_dsp)))]
     Row {
         name: "scalar",
         needs: crate::Features::NONE,
@@ -253,6 +254,7 @@ pub(crate) const DEPTHWISE_ROWS: &[Row<unsafe fn(&Task)>] = &[
         needs: crate::Features::DSP,
         run: dsp::depthwise,
     },
+    #[cfg(not(all(feature = "baseline", arm_dsp)))]
     Row {
         name: "scalar",
         needs: crate::Features::NONE,
@@ -273,6 +275,19 @@ pub struct Operands<'a> {
     pub multiplier: &'a [f32],
     /// The output rows asked for, when a residual is added.
     pub residual: Option<&'a [u8]>,
+}
+
+impl Sum {
+    /// Nothing is added.
+    pub const NONE: Self = Sum {
+        own: 0.0,
+        other: 0.0,
+        residual_zero: 0,
+        residual_signed: false,
+        zero: 0,
+        low: 0,
+        high: 0,
+    };
 }
 
 impl Requantize {

@@ -1,0 +1,279 @@
+//! A program as source text: a Rust crate without interpreter and parser, whose `run` calls the kernels one after the
+//! other, with the weights in read-only memory and the arena as a value.
+//!
+//! What a step gives its kernel is found by the engine ([`cygnet_runtime::prepare`]), so both run the same arithmetic.
+
+mod literal;
+mod package;
+mod step;
+
+pub use package::{Names, crate_files, identifier};
+
+use cygnet_format::program::{Place, TensorId};
+use cygnet_format::{BlockId, DType, Program};
+use cygnet_runtime::{Shape, TensorType};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A program that can be written as source.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Inputs, in order.
+    pub inputs: Vec<Port>,
+    /// Outputs, in order.
+    pub outputs: Vec<Port>,
+    /// Every step in order; those that do nothing are left out.
+    pub steps: Vec<Step>,
+    /// Constants that steps read, each at a multiple of 8.
+    pub weights: Vec<u8>,
+    /// Bytes of the arena.
+    pub arena_bytes: u64,
+    /// Bytes at its start that live across runs.
+    pub state_bytes: u64,
+    /// Bytes of the states after a reset, by their place; all others are zero.
+    pub state_init: Vec<(u64, Vec<u8>)>,
+    /// What becomes of the states after a run: from, to, bytes.
+    pub state_moves: Vec<(u64, u64, u64)>,
+}
+
+/// An input or an output.
+#[derive(Clone, Debug)]
+pub struct Port {
+    /// The model's name for it.
+    pub name: String,
+    /// Element type.
+    pub dtype: DType,
+    /// Shape.
+    pub shape: Vec<usize>,
+    /// Place in the arena.
+    pub offset: u64,
+}
+
+impl Port {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// True when a dimension is zero.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A step of the source.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Position in the program.
+    pub index: u32,
+    /// The operator's name.
+    pub operator: &'static str,
+    /// The model's node; may be empty.
+    pub node: String,
+    /// Shapes in words: `i8 1x49x10x1 -> i8 1x25x5x64`.
+    pub shapes: String,
+    /// The statements, indented for a method of the model.
+    pub body: String,
+    /// What the statements name from `cygnet_kernels`.
+    pub uses: Vec<&'static str>,
+}
+
+/// Why a program cannot be written as source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The step, or `None` when it is the program as a whole.
+    pub step: Option<u32>,
+    /// The operator's name.
+    pub operator: String,
+    /// The model's node.
+    pub node: String,
+    /// What is in the way, and what to do.
+    pub reason: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.step {
+            Some(step) => write!(
+                f,
+                "step {step} ({} {:?}): {}",
+                self.operator, self.node, self.reason
+            ),
+            None => f.write_str(&self.reason),
+        }
+    }
+}
+
+/// Everything that keeps a program from becoming source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, problem) in self.0.iter().enumerate() {
+            write!(f, "{}{problem}", if i > 0 { "\n  " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// Where an operand is: in the arena, or in the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Arena(u64),
+    Weights(u64),
+}
+
+/// An operand of a step.
+#[derive(Clone, Copy, Debug)]
+struct Operand {
+    kind: TensorType,
+    at: At,
+}
+
+impl Operand {
+    fn len(&self) -> usize {
+        self.kind.shape.count()
+    }
+
+    fn bytes(&self) -> u64 {
+        (self.len() * self.kind.dtype.size()) as u64
+    }
+}
+
+/// Collects the constants that steps read.
+struct Weights<'a> {
+    program: Program<'a>,
+    /// Place in the source by place in the program.
+    places: BTreeMap<u64, u64>,
+    bytes: Vec<u8>,
+}
+
+impl Weights<'_> {
+    fn place(&mut self, offset: u64, len: u64) -> u64 {
+        if let Some(&place) = self.places.get(&offset) {
+            return place;
+        }
+        let first = self.bytes.len().next_multiple_of(8);
+        self.bytes.resize(first, 0);
+        let from = offset as usize;
+        self.bytes
+            .extend_from_slice(&self.program.constants()[from..from + len as usize]);
+        self.places.insert(offset, first as u64);
+        first as u64
+    }
+}
+
+/// Type and shape of a tensor whose dimensions are constants.
+fn kind(program: &Program<'_>, id: TensorId) -> Option<TensorType> {
+    let t = program.tensor(id);
+    let dims: Option<Vec<usize>> = t
+        .dims
+        .iter()
+        .map(|d| d.as_expr().is_none().then_some(d.0 as usize))
+        .collect();
+    Some(TensorType {
+        dtype: t.dtype,
+        shape: Shape::new(&dims?).ok()?,
+    })
+}
+
+/// Turns a program into source.
+///
+/// # Errors
+/// Every step that has no source form, and free dimensions.
+pub fn source(program: &Program<'_>) -> Result<Source, Problems> {
+    let whole = |reason: &str| {
+        Problems(vec![Problem {
+            step: None,
+            operator: String::new(),
+            node: String::new(),
+            reason: reason.into(),
+        }])
+    };
+    if program.symbols() > 0 || program.exprs() > 0 {
+        return Err(whole(
+            "the model has free dimensions; compile it with fixed ones (--input NAME=SHAPE), or package the interpreter (--interpreter)",
+        ));
+    }
+    let mut weights = Weights {
+        program: *program,
+        places: BTreeMap::new(),
+        bytes: Vec::new(),
+    };
+    let (mut steps, mut problems) = (Vec::new(), Vec::new());
+    let block = program.block(BlockId(0));
+    for index in block.first_step..block.first_step + block.steps {
+        let Some(info) = program.step(index) else {
+            return Err(whole("the program is damaged"));
+        };
+        match step::step(program, &info, &mut weights) {
+            Ok(None) => {}
+            Ok(Some((shapes, body, uses))) => steps.push(Step {
+                index,
+                operator: info.code.name(),
+                node: info.name.to_owned(),
+                shapes,
+                body,
+                uses,
+            }),
+            Err(reason) => problems.push(Problem {
+                step: Some(index),
+                operator: info.code.name().into(),
+                node: info.name.into(),
+                reason,
+            }),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(Problems(problems));
+    }
+    let port = |id: TensorId| -> Option<Port> {
+        let (t, kind) = (program.tensor(id), kind(program, id)?);
+        Some(Port {
+            name: t.name.to_owned(),
+            dtype: t.dtype,
+            shape: kind.shape.to_vec(),
+            offset: t.arena_offset()?,
+        })
+    };
+    let ports = |operands: cygnet_format::program::Operands<'_>| -> Result<Vec<Port>, Problems> {
+        operands
+            .iter()
+            .map(|id| id.and_then(port))
+            .collect::<Option<_>>()
+            .ok_or_else(|| whole("an input or output of the model is a constant"))
+    };
+    let (mut state_init, mut state_moves) = (Vec::new(), Vec::new());
+    for state in (0..program.states()).filter_map(|i| program.state(i)) {
+        let (to, from) = (program.tensor(state.tensor), program.tensor(state.next));
+        let bytes = kind(program, state.tensor)
+            .map(|k| (k.shape.count() * k.dtype.size()) as u64)
+            .ok_or_else(|| whole("a state of the model has a free dimension"))?;
+        let (Some(place), Place::Arena(next) | Place::State(next)) =
+            (to.arena_offset(), from.place)
+        else {
+            return Err(whole(
+                "the next value of a state is a constant; package the interpreter (--interpreter)",
+            ));
+        };
+        if state.init.iter().any(|&b| b != 0) {
+            state_init.push((place, state.init.to_vec()));
+        }
+        if place != next {
+            state_moves.push((next, place, bytes));
+        }
+    }
+    Ok(Source {
+        inputs: ports(program.inputs())?,
+        outputs: ports(program.outputs())?,
+        steps,
+        weights: weights.bytes,
+        arena_bytes: program.planned_bytes(),
+        state_bytes: program.state_bytes(),
+        state_init,
+        state_moves,
+    })
+}
