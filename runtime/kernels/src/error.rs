@@ -30,21 +30,43 @@ impl core::fmt::Display for KernelError {
 
 impl core::error::Error for KernelError {}
 
+/// `?` for constant functions.
+macro_rules! need {
+    ($result:expr) => {
+        match $result {
+            Ok(value) => value,
+            Err(error) => return Err(error),
+        }
+    };
+}
+pub(crate) use need;
+
+/// A sum or product, or [`KernelError::Overflow`].
+pub(crate) const fn fits(n: Option<usize>) -> Result<usize, KernelError> {
+    match n {
+        Some(n) => Ok(n),
+        None => Err(KernelError::Overflow),
+    }
+}
+
 /// Product of `sizes`, or [`KernelError::Overflow`].
-pub(crate) fn product(sizes: &[usize]) -> Result<usize, KernelError> {
+pub(crate) const fn product(sizes: &[usize]) -> Result<usize, KernelError> {
     let mut n = 1usize;
     let mut zero = false;
-    for &s in sizes {
-        zero |= s == 0;
-        if s != 0 {
-            n = n.checked_mul(s).ok_or(KernelError::Overflow)?;
+    let mut i = 0;
+    while i < sizes.len() {
+        let size = sizes[i];
+        zero |= size == 0;
+        if size != 0 {
+            n = need!(fits(n.checked_mul(size)));
         }
+        i += 1;
     }
     Ok(if zero { 0 } else { n })
 }
 
 /// `Ok` when `have >= need`.
-pub(crate) fn at_least(have: usize, need: usize) -> Result<(), KernelError> {
+pub(crate) const fn at_least(have: usize, need: usize) -> Result<(), KernelError> {
     if have >= need {
         Ok(())
     } else {
@@ -53,7 +75,7 @@ pub(crate) fn at_least(have: usize, need: usize) -> Result<(), KernelError> {
 }
 
 /// `Ok` when `have == need`.
-pub(crate) fn exactly(have: usize, need: usize) -> Result<(), KernelError> {
+pub(crate) const fn exactly(have: usize, need: usize) -> Result<(), KernelError> {
     if have == need {
         Ok(())
     } else {

@@ -175,8 +175,7 @@ impl Kernels {
     ) -> Result<(), KernelError> {
         p.check(
             x.len(),
-            weights.len(),
-            Conv::packed_len,
+            (weights.len(), conv::Weights::Dense),
             bias.map(<[f32]>::len),
             residual.map(<[f32]>::len),
             y.len(),
@@ -261,8 +260,7 @@ impl Kernels {
     ) -> Result<(), KernelError> {
         p.check(
             x.len(),
-            weights.len(),
-            Conv::packed_len,
+            (weights.len(), conv::Weights::Dense),
             bias.map(<[f32]>::len),
             None,
             y.len(),

@@ -7,7 +7,7 @@ pub mod transpose;
 pub mod winograd;
 
 use crate::activation::{Activation, Apply};
-use crate::error::{KernelError, at_least, exactly, product};
+use crate::error::{KernelError, at_least, exactly, fits, need, product};
 use crate::gemm::PANEL;
 use crate::gemm::tile::{
     Segment, Store, accumulate, accumulate_lines, narrow, offset, start, store, tile_height,
@@ -44,6 +44,21 @@ pub struct Conv {
     pub groups: usize,
     /// Applied last.
     pub activation: Activation,
+}
+
+/// How weights are packed.
+#[derive(Clone, Copy)]
+pub(crate) enum Weights {
+    /// Of floats: [`Conv::packed_len`].
+    Dense,
+    /// `[taps][C]`.
+    Depthwise,
+    /// 8-bit: [`Conv::quantized_len`].
+    Quantized,
+}
+
+const fn product3([a, b, c]: &[usize; 3]) -> usize {
+    *a * *b * *c
 }
 
 impl Conv {
@@ -100,91 +115,68 @@ impl Conv {
     }
 
     /// Checks of the geometry alone.
-    pub(crate) fn check_shape(&self) -> Result<(), KernelError> {
+    pub(crate) const fn check_shape(&self) -> Result<(), KernelError> {
         if self.groups == 0
             || !self.in_channels.is_multiple_of(self.groups)
             || !self.out_channels.is_multiple_of(self.groups)
         {
             return Err(KernelError::Parameter);
         }
-        product(&[
-            self.batch,
-            self.input[0],
-            self.input[1],
-            self.input[2],
-            self.in_channels,
-        ])?;
-        product(&[
-            self.batch,
-            self.output[0],
-            self.output[1],
-            self.output[2],
-            self.out_channels,
-        ])?;
-        let mut weights = product(&[
-            self.kernel[0],
-            self.kernel[1],
-            self.kernel[2],
-            self.in_channels,
-        ])?;
-        weights = weights
-            .checked_mul(
-                self.out_channels
-                    .checked_add(PANEL * self.groups)
-                    .ok_or(KernelError::Overflow)?,
-            )
-            .ok_or(KernelError::Overflow)?;
-        let _ = weights;
-        for d in 0..3 {
+        let [x, y, k] = [&self.input, &self.output, &self.kernel];
+        need!(product(&[self.batch, x[0], x[1], x[2], self.in_channels]));
+        need!(product(&[self.batch, y[0], y[1], y[2], self.out_channels]));
+        let taps = need!(product(&[k[0], k[1], k[2], self.in_channels]));
+        let columns = need!(fits(self.out_channels.checked_add(PANEL * self.groups)));
+        need!(fits(taps.checked_mul(columns)));
+        let mut d = 0;
+        while d < 3 {
             if self.stride[d] == 0 || self.dilation[d] == 0 || self.kernel[d] == 0 {
                 return Err(KernelError::Parameter);
             }
-            let reach = product(&[self.output[d], self.stride[d]])?
-                .checked_add(product(&[self.kernel[d], self.dilation[d]])?)
-                .and_then(|n| n.checked_add(self.pad_begin[d]))
-                .and_then(|n| n.checked_add(self.input[d]))
-                .ok_or(KernelError::Overflow)?;
+            let steps = need!(product(&[self.output[d], self.stride[d]]));
+            let window = need!(product(&[self.kernel[d], self.dilation[d]]));
+            let reach = need!(fits(steps.checked_add(window)));
+            let reach = need!(fits(reach.checked_add(self.pad_begin[d])));
+            let reach = need!(fits(reach.checked_add(self.input[d])));
             // Coordinates are signed and 32 bits wide inside the kernels.
             if reach > i32::MAX as usize {
                 return Err(KernelError::Overflow);
             }
+            d += 1;
         }
         Ok(())
     }
 
-    /// Checks of a piece of work against the slices at hand; `weights` gives how many weights a valid shape has.
-    pub(crate) fn check(
+    /// Checks of a piece of work against the slices at hand.
+    pub(crate) const fn check(
         &self,
         x: usize,
-        w: usize,
-        weights: impl Fn(&Conv) -> usize,
+        (w, weights): (usize, Weights),
         bias: Option<usize>,
         residual: Option<usize>,
         y: usize,
         rows: &Range<usize>,
     ) -> Result<(), KernelError> {
-        self.check_shape()?;
+        need!(self.check_shape());
         if rows.start > rows.end || rows.end > self.rows() {
             return Err(KernelError::Parameter);
         }
-        at_least(
-            x,
-            product(&[
-                self.batch,
-                self.input[0],
-                self.input[1],
-                self.input[2],
-                self.in_channels,
-            ])?,
-        )?;
-        at_least(w, weights(self))?;
-        let out = product(&[rows.len(), self.output[2], self.out_channels])?;
-        exactly(y, out)?;
+        let [i, o] = [&self.input, &self.output];
+        let input = need!(product(&[self.batch, i[0], i[1], i[2], self.in_channels]));
+        need!(at_least(x, input));
+        let weights = match weights {
+            Weights::Dense => self.packed_len(),
+            Weights::Depthwise => product3(&self.kernel) * self.in_channels,
+            Weights::Quantized => self.quantized_len(),
+        };
+        need!(at_least(w, weights));
+        let out = need!(product(&[rows.end - rows.start, o[2], self.out_channels]));
+        need!(exactly(y, out));
         if let Some(len) = bias {
-            at_least(len, self.out_channels)?;
+            need!(at_least(len, self.out_channels));
         }
         if let Some(len) = residual {
-            exactly(len, out)?;
+            need!(exactly(len, out));
         }
         Ok(())
     }

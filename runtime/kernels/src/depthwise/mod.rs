@@ -2,7 +2,7 @@
 #[cfg(target_arch = "aarch64")]
 mod neon;
 
-use crate::conv::{Conv, Task};
+use crate::conv::{Conv, Task, Weights};
 use crate::error::KernelError;
 use crate::gemm::tile::offset;
 use crate::isa::{Isa, kernel_rows};
@@ -22,8 +22,7 @@ impl Conv {
         if self.in_channels != self.out_channels || self.groups != self.in_channels {
             return Err(KernelError::Parameter);
         }
-        let weights = |p: &Conv| p.kernel[0] * p.kernel[1] * p.kernel[2] * p.in_channels;
-        self.check(x, w, weights, bias, residual, y, rows)
+        self.check(x, (w, Weights::Depthwise), bias, residual, y, rows)
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A pixel's window is one run for each kernel row. Where that is short or not contiguous in memory (padding, dilation,
 //! groups) it is gathered on the stack, zero points in place of what lies outside.
-use super::Task;
 use super::scalar::{Line, finish};
+use super::{GROUP, Task, WIDTH};
 use crate::gemm::PANEL;
 
 /// Pixels at a time: each weight that is loaded serves them all.
@@ -26,13 +26,14 @@ const TAPS: usize = 32;
 /// # Safety
 /// The CPU has the instructions, and pointers are valid for what is said to be read.
 pub(super) trait Products {
-    /// Adds `n` products of each pixel's run `x` and the first columns of the packed weights `w`. What is added to
-    /// further columns does not matter.
+    /// Adds `n` products of each pixel's run `x` and the first columns of the packed weights `w`, where pairs of columns
+    /// are `pair` bytes apart. What is added to further columns does not matter.
     unsafe fn dense<const SIGNED: bool>(
         sums: &mut [[i32; PANEL]; PIXELS],
         columns: usize,
         x: [*const u8; PIXELS],
         w: *const i8,
+        pair: usize,
         n: usize,
     );
 
@@ -178,6 +179,11 @@ pub(super) unsafe fn dense<P: Products, const SIGNED: bool>(t: &Task) {
     let starts = t.starts(SIGNED);
     let contiguous = p.kernel[2] == 1 || (p.dilation[2] == 1 && p.groups == 1);
     let window = p.kernel[0] * p.kernel[1] * p.packed_row();
+    let pair = if WIDTH == PANEL {
+        2 * GROUP
+    } else {
+        window * WIDTH
+    };
     let mut gathered = [[0u8; CHUNK]; PIXELS];
     for row in t.rows.0..t.rows.1 {
         let line = t.line(row);
@@ -191,7 +197,8 @@ pub(super) unsafe fn dense<P: Products, const SIGNED: bool>(t: &Task) {
                 let columns = (og - panel * PANEL).min(PANEL);
                 let first = group * og + panel * PANEL;
                 let mut sums = [[0i32; PANEL]; PIXELS];
-                let w = t.w.wrapping_add(block * window * PANEL);
+                let w = group * og.next_multiple_of(WIDTH) + panel * PANEL;
+                let w = t.w.wrapping_add(w * window);
                 // SAFETY: offsets stay inside the extents that `check` proved.
                 unsafe {
                     for sums in &mut sums {
@@ -205,16 +212,16 @@ pub(super) unsafe fn dense<P: Products, const SIGNED: bool>(t: &Task) {
                             }
                         }
                         let sources = gathered.each_ref().map(|g| g.as_ptr());
-                        P::dense::<SIGNED>(&mut sums, columns, sources, w, window);
+                        P::dense::<SIGNED>(&mut sums, columns, sources, w, pair, window);
                     } else {
                         let rows = p.kernel[0] * p.kernel[1];
                         for k in 0..rows {
                             let row = t.input_row(&line, k / p.kernel[1], k % p.kernel[1]);
                             let row = row.map(|row| row.wrapping_add(group * ig));
-                            let w = w.add(k * p.packed_row() * PANEL);
+                            let w = w.add(k * p.packed_row() * WIDTH);
                             if let (true, Some(row)) = (inside, row) {
                                 let x = xs.map(|x| row.add(t.column(x) as usize * p.in_channels));
-                                P::dense::<SIGNED>(&mut sums, columns, x, w, run);
+                                P::dense::<SIGNED>(&mut sums, columns, x, w, pair, run);
                                 continue;
                             }
                             for from in (0..run).step_by(CHUNK) {
@@ -223,8 +230,8 @@ pub(super) unsafe fn dense<P: Products, const SIGNED: bool>(t: &Task) {
                                     t.gather(row, x, from, &mut to[..n]);
                                 }
                                 let sources = gathered.each_ref().map(|g| g.as_ptr());
-                                let w = w.add(from * PANEL);
-                                P::dense::<SIGNED>(&mut sums, columns, sources, w, n);
+                                let w = w.add(from * WIDTH);
+                                P::dense::<SIGNED>(&mut sums, columns, sources, w, pair, n);
                             }
                         }
                     }

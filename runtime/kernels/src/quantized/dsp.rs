@@ -4,7 +4,7 @@
 //! whatever order, as long as weights and inputs share it. Bytes without a sign are widened by UXTB16 in place of it.
 use super::blocks::{self, CHANNELS, PIXELS, Products};
 use super::scalar::{self, channels, finish};
-use super::{GROUP, Task};
+use super::{GROUP, Task, WIDTH};
 use crate::gemm::PANEL;
 use core::arch::asm;
 
@@ -88,10 +88,11 @@ impl Products for Dsp {
         columns: usize,
         x: [*const u8; PIXELS],
         w: *const i8,
+        pair: usize,
         n: usize,
     ) {
         // SAFETY: the contract of the trait.
-        unsafe { panel::<SIGNED>(sums, columns, x, w.cast(), n) }
+        unsafe { panel::<SIGNED>(sums, columns, x, w.cast(), pair, n) }
     }
 
     #[inline(always)]
@@ -127,7 +128,7 @@ macro_rules! groups {
             "smlad r9, r7, lr, r9",
             "smlad r5, r10, r12, r5",
             "smlad r9, r11, r12, r9",
-            "ldr r12, [r2], #64",
+            "ldr r12, [r2], {step}",
             "sxtb16 lr, r12",
             "sxtb16 r12, r12, ror #8",
             "smlad r4, r6, lr, r4",
@@ -140,6 +141,7 @@ macro_rules! groups {
             inout("r0") $x => _, inout("r1") $y => _, inout("r2") $w, inout("r3") $n => _,
             inout("r4") $s[0], inout("r5") $s[1], inout("r8") $s[2], inout("r9") $s[3],
             out("r10") _, out("r11") _, out("r12") _, out("lr") _,
+            step = const WIDTH * GROUP,
         )
     };
 }
@@ -154,6 +156,7 @@ unsafe fn panel<const SIGNED: bool>(
     columns: usize,
     x: [*const u8; PIXELS],
     w: *const u8,
+    pair: usize,
     n: usize,
 ) {
     let (groups, rest) = (n / GROUP, n % GROUP);
@@ -166,7 +169,7 @@ unsafe fn panel<const SIGNED: bool>(
     }
     let [a, b] = sums;
     for column in (0..columns.min(PANEL - 1)).step_by(2) {
-        let mut w = w.wrapping_add(column * GROUP);
+        let mut w = w.wrapping_add(column / 2 * pair);
         let mut s = [a[column], a[column + 1], b[column], b[column + 1]];
         if groups > 0 {
             // SAFETY: the caller's contract. The loop reads memory and changes registers and flags alone.
@@ -198,7 +201,7 @@ unsafe fn panel<const SIGNED: bool>(
 pub(super) unsafe fn dense(t: &Task) {
     // SAFETY: the same contract.
     unsafe {
-        if t.p.signed {
+        if t.p.is_signed() {
             blocks::dense::<Dsp, true>(t);
         } else {
             blocks::dense::<Dsp, false>(t);
@@ -337,7 +340,7 @@ pub(super) unsafe fn depthwise(t: &Task) {
     unsafe {
         if taps > 2 * PAIRS {
             scalar::depthwise(t);
-        } else if t.p.signed {
+        } else if t.p.is_signed() {
             pairs::<true>(t);
         } else {
             pairs::<false>(t);

@@ -4,27 +4,33 @@
 //! Instruction sets multiply different kinds of bytes: a body may read the input as signed or as unsigned values, which
 //! differ by 128, and starts its sums from the row of `start` that belongs to its reading. So every body gives the same
 //! bits, whatever the element type of the input.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(feature = "narrow")))]
 mod avx2;
 mod blocks;
 #[cfg(arm_dsp)]
 mod dsp;
+#[cfg(not(feature = "narrow"))]
 pub mod dynamic;
-#[cfg(target_arch = "aarch64")]
+mod fixed;
+#[cfg(all(target_arch = "aarch64", not(feature = "narrow")))]
 mod neon;
 mod scalar;
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", not(feature = "narrow")))]
 mod simd128;
 #[cfg(test)]
 mod tests;
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(feature = "narrow")))]
 mod vnni;
 
-use crate::conv::Conv;
-use crate::error::{KernelError, at_least, exactly, product};
+use crate::conv::{Conv, Weights};
+use crate::error::{KernelError, at_least, exactly, need, product};
 use crate::gemm::PANEL;
 use crate::isa::Row;
 use core::ops::Range;
+pub use fixed::{Fixed, Layer};
+
+/// Columns of packed weights that lie together.
+pub const WIDTH: usize = if cfg!(feature = "narrow") { 2 } else { PANEL };
 
 /// Products that one step of a dot-product instruction adds to a sum: weights are packed in groups of so many.
 pub const GROUP: usize = 4;
@@ -85,12 +91,12 @@ impl Conv {
         (self.kernel[2] * (self.in_channels / self.groups)).next_multiple_of(GROUP)
     }
 
-    /// Bytes of the packed 8-bit weights `[groups][ceil(Og / 16)][kd * kh][ceil(kw * Ig / 4)][16][4]`: a kernel row's
-    /// taps and input channels are one run, filled up with zeros to whole groups.
+    /// Bytes of the packed 8-bit weights `[groups][ceil(Og / 16)][kd * kh][ceil(kw * Ig / 4)][16][4]`, where 16 stands for
+    /// [`WIDTH`]: a kernel row's taps and input channels are one run, filled up with zeros to whole groups.
     pub const fn quantized_len(&self) -> usize {
         let rows = self.kernel[0] * self.kernel[1];
         let og = self.out_channels / self.groups;
-        self.groups * og.div_ceil(PANEL) * PANEL * rows * self.packed_row()
+        self.groups * og.div_ceil(WIDTH) * WIDTH * rows * self.packed_row()
     }
 }
 
@@ -108,17 +114,17 @@ pub fn pack_weights(
     exactly(out.len(), p.quantized_len())?;
     let (ig, og) = (p.in_channels / p.groups, p.out_channels / p.groups);
     let (rows, run) = (p.kernel[0] * p.kernel[1], p.kernel[2] * ig);
-    let panels = og.div_ceil(PANEL);
+    let panels = og.div_ceil(WIDTH);
     for (panel, out) in out
-        .chunks_exact_mut((rows * p.packed_row() * PANEL).max(1))
+        .chunks_exact_mut((rows * p.packed_row() * WIDTH).max(1))
         .enumerate()
     {
-        let (group, first) = (panel / panels, panel % panels * PANEL);
+        let (group, first) = (panel / panels, panel % panels * WIDTH);
         for (at, out) in out.iter_mut().enumerate() {
-            let (row, at) = (at / (p.packed_row() * PANEL), at % (p.packed_row() * PANEL));
+            let (row, at) = (at / (p.packed_row() * WIDTH), at % (p.packed_row() * WIDTH));
             let (k, column) = (
-                at / (PANEL * GROUP) * GROUP + at % GROUP,
-                at / GROUP % PANEL,
+                at / (WIDTH * GROUP) * GROUP + at % GROUP,
+                at / GROUP % WIDTH,
             );
             *out = if k < run && first + column < og {
                 let tap = row * p.kernel[2] + k / ig;
@@ -162,7 +168,7 @@ pub(crate) struct Task {
 
 /// Dense convolutions, best first.
 pub(crate) const ROWS: &[Row<unsafe fn(&Task)>] = &[
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(feature = "narrow")))]
     Row {
         name: "avx512vnni",
         needs: crate::Features::AVX2_FMA
@@ -170,25 +176,25 @@ pub(crate) const ROWS: &[Row<unsafe fn(&Task)>] = &[
             .union(crate::Features::AVX512_VNNI),
         run: vnni::dense,
     },
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(feature = "narrow")))]
     Row {
         name: "avx2",
         needs: crate::Features::AVX2_FMA,
         run: avx2::dense,
     },
-    #[cfg(target_arch = "aarch64")]
+    #[cfg(all(target_arch = "aarch64", not(feature = "narrow")))]
     Row {
         name: "i8mm",
         needs: crate::Features::NEON.union(crate::Features::I8MM),
         run: neon::i8mm_dense,
     },
-    #[cfg(target_arch = "aarch64")]
+    #[cfg(all(target_arch = "aarch64", not(feature = "narrow")))]
     Row {
         name: "dotprod",
         needs: crate::Features::NEON.union(crate::Features::DOTPROD),
         run: neon::dotprod_dense,
     },
-    #[cfg(target_arch = "wasm32")]
+    #[cfg(all(target_arch = "wasm32", not(feature = "narrow")))]
     Row {
         name: "simd128",
         needs: crate::Features::SIMD128,
@@ -200,7 +206,7 @@ pub(crate) const ROWS: &[Row<unsafe fn(&Task)>] = &[
         needs: crate::Features::DSP,
         run: dsp::dense,
     },
-    #[cfg(target_arch = "aarch64")]
+    #[cfg(all(target_arch = "aarch64", not(feature = "narrow")))]
     Row {
         name: "neon",
         needs: crate::Features::NEON,
@@ -216,7 +222,7 @@ pub(crate) const ROWS: &[Row<unsafe fn(&Task)>] = &[
 
 /// Depthwise convolutions, best first.
 pub(crate) const DEPTHWISE_ROWS: &[Row<unsafe fn(&Task)>] = &[
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(feature = "narrow")))]
     Row {
         name: "avx512vnni",
         needs: crate::Features::AVX2_FMA
@@ -224,25 +230,25 @@ pub(crate) const DEPTHWISE_ROWS: &[Row<unsafe fn(&Task)>] = &[
             .union(crate::Features::AVX512_VNNI),
         run: vnni::depthwise,
     },
-    #[cfg(target_arch = "aarch64")]
+    #[cfg(all(target_arch = "aarch64", not(feature = "narrow")))]
     Row {
         name: "dotprod",
         needs: crate::Features::NEON.union(crate::Features::DOTPROD),
         run: neon::dotprod_depthwise,
     },
-    #[cfg(target_arch = "aarch64")]
+    #[cfg(all(target_arch = "aarch64", not(feature = "narrow")))]
     Row {
         name: "neon",
         needs: crate::Features::NEON,
         run: neon::depthwise,
     },
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(feature = "narrow")))]
     Row {
         name: "avx2",
         needs: crate::Features::AVX2_FMA,
         run: avx2::depthwise,
     },
-    #[cfg(target_arch = "wasm32")]
+    #[cfg(all(target_arch = "wasm32", not(feature = "narrow")))]
     Row {
         name: "simd128",
         needs: crate::Features::SIMD128,
@@ -291,9 +297,13 @@ impl Sum {
 }
 
 impl Requantize {
-    fn check(&self, residual: bool) -> Result<(), KernelError> {
-        let zero = |z: i32| (-255..=255).contains(&z);
-        let range = |low: i32, high: i32| low <= high && low >= -128 && high <= 255;
+    const fn check(&self, residual: bool) -> Result<(), KernelError> {
+        const fn zero(z: i32) -> bool {
+            z >= -255 && z <= 255
+        }
+        const fn range(low: i32, high: i32) -> bool {
+            low <= high && low >= -128 && high <= 255
+        }
         let sum = &self.sum;
         let added = zero(sum.zero) && zero(sum.residual_zero) && range(sum.low, sum.high);
         if zero(self.zero) && range(self.low, self.high) && (!residual || added) {
@@ -304,20 +314,47 @@ impl Requantize {
     }
 }
 
+/// Lengths of a quantised convolution's operands and result.
+#[derive(Clone, Copy)]
+pub(crate) struct Lengths {
+    pub x: usize,
+    pub weights: usize,
+    pub start: usize,
+    pub multiplier: usize,
+    pub residual: Option<usize>,
+    pub y: usize,
+}
+
 impl QuantizedConv {
-    fn check(
+    /// Whether the bytes of `x` are signed; a constant where the build takes no others.
+    #[inline(always)]
+    const fn is_signed(&self) -> bool {
+        cfg!(feature = "signed") || self.signed
+    }
+
+    pub(crate) const fn check(
         &self,
-        o: &Operands<'_>,
-        weights: impl Fn(&Conv) -> usize,
-        y: usize,
+        depthwise: bool,
+        n: &Lengths,
         rows: &Range<usize>,
     ) -> Result<(), KernelError> {
         let p = &self.conv;
-        self.requantize.check(o.residual.is_some())?;
-        let residual = o.residual.map(<[u8]>::len);
-        p.check(o.x.len(), o.weights.len(), weights, None, residual, y, rows)?;
-        at_least(o.start.len(), product(&[2, p.out_channels])?)?;
-        at_least(o.multiplier.len(), p.out_channels)
+        if depthwise && (p.in_channels != p.out_channels || p.groups != p.in_channels)
+            || self.is_signed() != self.signed
+        {
+            return Err(KernelError::Parameter);
+        }
+        need!(self.requantize.check(n.residual.is_some()));
+        let weights = if depthwise {
+            Weights::Depthwise
+        } else {
+            Weights::Quantized
+        };
+        need!(p.check(n.x, (n.weights, weights), None, n.residual, n.y, rows));
+        // Readers of signed bytes take the first row.
+        let starts = if cfg!(feature = "signed") { 1 } else { 2 };
+        need!(at_least(n.start, need!(product(&[starts, p.out_channels]))));
+        at_least(n.multiplier, p.out_channels)
     }
 
     fn task(&self, o: &Operands<'_>, y: &mut [u8], rows: Range<usize>) -> Task {
@@ -330,6 +367,19 @@ impl QuantizedConv {
             residual: o.residual.map_or(core::ptr::null(), <[u8]>::as_ptr),
             y: y.as_mut_ptr(),
             rows: (rows.start, rows.end),
+        }
+    }
+}
+
+impl Operands<'_> {
+    fn lengths(&self, y: usize) -> Lengths {
+        Lengths {
+            x: self.x.len(),
+            weights: self.weights.len(),
+            start: self.start.len(),
+            multiplier: self.multiplier.len(),
+            residual: self.residual.map(<[u8]>::len),
+            y,
         }
     }
 }
@@ -347,7 +397,7 @@ impl crate::Kernels {
         y: &mut [u8],
         rows: Range<usize>,
     ) -> Result<(), KernelError> {
-        p.check(o, Conv::quantized_len, y.len(), &rows)?;
+        p.check(false, &o.lengths(y.len()), &rows)?;
         // SAFETY: checked above; `y` is exclusive.
         unsafe { self.row(ROWS)(&p.task(o, y, rows)) };
         Ok(())
@@ -365,11 +415,7 @@ impl crate::Kernels {
         y: &mut [u8],
         rows: Range<usize>,
     ) -> Result<(), KernelError> {
-        if p.conv.in_channels != p.conv.out_channels || p.conv.groups != p.conv.in_channels {
-            return Err(KernelError::Parameter);
-        }
-        let weights = |p: &Conv| p.kernel[0] * p.kernel[1] * p.kernel[2] * p.in_channels;
-        p.check(o, weights, y.len(), &rows)?;
+        p.check(true, &o.lengths(y.len()), &rows)?;
         // SAFETY: checked above; `y` is exclusive.
         unsafe { self.row(DEPTHWISE_ROWS)(&p.task(o, y, rows)) };
         Ok(())

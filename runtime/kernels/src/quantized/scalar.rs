@@ -1,6 +1,6 @@
 //! Plain Rust: the definition that every other body repeats bit for bit, and what machines without vectors run.
 use super::blocks::{self, CHANNELS, PIXELS, Products};
-use super::{GROUP, Requantize, Sum, Task};
+use super::{GROUP, Requantize, Sum, Task, WIDTH};
 use crate::gemm::PANEL;
 
 /// `clamp(round_half_even(v), low - zero..=high - zero) + zero`; the lower bound of a NaN.
@@ -154,6 +154,7 @@ impl Products for Plain {
         columns: usize,
         x: [*const u8; PIXELS],
         w: *const i8,
+        pair: usize,
         n: usize,
     ) {
         for column in (0..columns).step_by(2) {
@@ -161,7 +162,7 @@ impl Products for Plain {
             unsafe {
                 let [a, b] = sums;
                 let (a, b) = (&mut a[column..column + 2], &mut b[column..column + 2]);
-                pair::<SIGNED>(a, b, x[0], x[1], w.add(column * GROUP), n);
+                products::<SIGNED>(a, b, x[0], x[1], w.add(column / 2 * pair), n);
             }
         }
     }
@@ -184,7 +185,7 @@ impl Products for Plain {
 /// # Safety
 /// `x` and `y` are valid for `n` bytes, `w` for their groups.
 #[inline(never)]
-unsafe fn pair<const SIGNED: bool>(
+unsafe fn products<const SIGNED: bool>(
     a: &mut [i32],
     b: &mut [i32],
     mut x: *const u8,
@@ -211,7 +212,7 @@ unsafe fn pair<const SIGNED: bool>(
             step(x, y, w, 3);
             x = x.add(GROUP);
             y = y.add(GROUP);
-            w = w.wrapping_add(PANEL * GROUP);
+            w = w.wrapping_add(WIDTH * GROUP);
         }
         for k in 0..n % GROUP {
             step(x, y, w, k);
@@ -266,7 +267,7 @@ pub(super) unsafe fn channels<const SIGNED: bool>(
 pub(super) unsafe fn dense(t: &Task) {
     // SAFETY: the same contract.
     unsafe {
-        if t.p.signed {
+        if t.p.is_signed() {
             blocks::dense::<Plain, true>(t);
         } else {
             blocks::dense::<Plain, false>(t);
@@ -279,7 +280,7 @@ pub(super) unsafe fn dense(t: &Task) {
 pub(super) unsafe fn depthwise(t: &Task) {
     // SAFETY: the same contract.
     unsafe {
-        if t.p.signed {
+        if t.p.is_signed() {
             blocks::depthwise::<Plain, true>(t);
         } else {
             blocks::depthwise::<Plain, false>(t);

@@ -52,6 +52,7 @@ impl Products for Simd128 {
         columns: usize,
         x: [*const u8; PIXELS],
         w: *const i8,
+        _pair: usize,
         n: usize,
     ) {
         for column in (0..columns).step_by(8) {

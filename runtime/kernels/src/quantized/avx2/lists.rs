@@ -164,6 +164,7 @@ impl Products for Pairs {
         _columns: usize,
         x: [*const u8; PIXELS],
         w: *const i8,
+        _pair: usize,
         n: usize,
     ) {
         // SAFETY: the contract of the trait.

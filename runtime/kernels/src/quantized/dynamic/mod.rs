@@ -315,7 +315,7 @@ impl<P: blocks::Products> Tile for Pairs<P> {
         let [a, b, ..] = sums;
         let mut two = [*a, *b];
         // SAFETY: the contract of the trait.
-        unsafe { P::dense::<true>(&mut two, PANEL, [x[0], x[1]], w, k) };
+        unsafe { P::dense::<true>(&mut two, PANEL, [x[0], x[1]], w, 2 * GROUP, k) };
         [*a, *b] = two;
     }
 }
