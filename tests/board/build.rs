@@ -1,14 +1,13 @@
-//! Hands the board's memory map to the linker. `BOARD_MEMORY` names the script's folder.
+//! Hands the board's memory map to the linker: the folder `BOARD_MEMORY` below `memory`.
 
 fn main() {
     println!("cargo:rerun-if-env-changed=BOARD_MEMORY");
-    println!("cargo:rerun-if-env-changed=BOARD_CASES");
-    if let Ok(folder) = std::env::var("BOARD_MEMORY") {
-        println!("cargo:rerun-if-changed={folder}");
-        println!("cargo:rustc-link-search={folder}");
-        println!("cargo:rustc-link-arg=-Tlink.x");
+    let board = std::env::var("BOARD_MEMORY").unwrap_or_else(|_| "mps2".into());
+    let folder = format!("{}/memory/{board}", env!("CARGO_MANIFEST_DIR"));
+    println!("cargo:rerun-if-changed={folder}");
+    println!("cargo:rustc-link-search={folder}");
+    if std::env::var("CARGO_CFG_TARGET_ARCH").as_deref() == Ok("riscv32") {
+        println!("cargo:rustc-link-arg=-Tmemory.x");
     }
-    if let Ok(folder) = std::env::var("BOARD_CASES") {
-        println!("cargo:rerun-if-changed={folder}");
-    }
+    println!("cargo:rustc-link-arg=-Tlink.x");
 }

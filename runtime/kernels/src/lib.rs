@@ -7,7 +7,7 @@
 #![cfg_attr(
     all(
         feature = "baseline",
-        any(target_arch = "aarch64", target_arch = "wasm32")
+        any(target_arch = "aarch64", target_arch = "wasm32", arm_dsp)
     ),
     allow(dead_code)
 )]

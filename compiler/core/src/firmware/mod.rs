@@ -9,8 +9,9 @@ mod step;
 
 pub use package::{Names, crate_files, identifier};
 
-use cygnet_format::program::{Place, TensorId};
-use cygnet_format::{BlockId, DType, Program};
+use cygnet_format::program::{Place, StepInfo, TensorId};
+use cygnet_format::{BlockId, DType, OpCode, Program};
+use cygnet_kernels::quantized::GROUP;
 use cygnet_runtime::{Shape, TensorType};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,6 +25,8 @@ pub struct Source {
     pub outputs: Vec<Port>,
     /// Every step in order; those that do nothing are left out.
     pub steps: Vec<Step>,
+    /// Whether the inputs of all 8-bit convolutions are signed.
+    pub signed: bool,
     /// Constants that steps read, each at a multiple of 8.
     pub weights: Vec<u8>,
     /// Bytes of the arena.
@@ -62,7 +65,7 @@ impl Port {
 }
 
 /// A step of the source.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Step {
     /// Position in the program.
     pub index: u32,
@@ -76,6 +79,8 @@ pub struct Step {
     pub body: String,
     /// What the statements name from `cygnet_kernels`.
     pub uses: Vec<&'static str>,
+    /// Whether the statements end in a result that may be an error.
+    pub fallible: bool,
 }
 
 /// Why a program cannot be written as source.
@@ -141,11 +146,26 @@ impl Operand {
     fn bytes(&self) -> u64 {
         (self.len() * self.kind.dtype.size()) as u64
     }
+
+    /// The same memory as bytes.
+    fn as_bytes(&self) -> Operand {
+        let mut kind = TensorType {
+            dtype: DType::U8,
+            shape: self.kind.shape,
+        };
+        // One axis fits whatever several did.
+        if let Ok(shape) = Shape::new(&[self.bytes() as usize]) {
+            kind.shape = shape;
+        }
+        Operand { kind, at: self.at }
+    }
 }
 
 /// Collects the constants that steps read.
 struct Weights<'a> {
     program: Program<'a>,
+    /// Whether the inputs of all 8-bit convolutions are signed.
+    signed: bool,
     /// Place in the source by place in the program.
     places: BTreeMap<u64, u64>,
     bytes: Vec<u8>,
@@ -156,11 +176,41 @@ impl Weights<'_> {
         if let Some(&place) = self.places.get(&offset) {
             return place;
         }
+        let constants = self.program.constants();
+        let bytes = &constants[offset as usize..][..len as usize];
+        self.append(offset, bytes)
+    }
+
+    /// 8-bit weights of a dense convolution, from panels of 16 columns `[groups][panels][window][16][4]` to panels of two
+    /// `[groups][columns / 2][window][2][4]`: place and length.
+    fn narrow(&mut self, offset: u64, groups: usize, columns: usize, window: usize) -> (u64, u64) {
+        const WIDE: usize = 16;
+        const NARROW: usize = 2;
+        let pairs = columns.div_ceil(NARROW);
+        let len = groups * pairs * window * NARROW * GROUP;
+        if let Some(&place) = self.places.get(&offset) {
+            return (place, len as u64);
+        }
+        let constants = &self.program.constants()[offset as usize..];
+        let mut out = Vec::with_capacity(len);
+        for group in 0..groups {
+            for pair in 0..pairs {
+                let column = pair * NARROW;
+                let panel = group * columns.div_ceil(WIDE) + column / WIDE;
+                for at in 0..window {
+                    let first = (panel * window + at) * WIDE + column % WIDE;
+                    out.extend_from_slice(&constants[first * GROUP..][..NARROW * GROUP]);
+                }
+            }
+        }
+        (self.append(offset, &out), len as u64)
+    }
+
+    fn append(&mut self, offset: u64, bytes: &[u8]) -> u64 {
+        // No instruction set of generated code asks for more.
         let first = self.bytes.len().next_multiple_of(8);
         self.bytes.resize(first, 0);
-        let from = offset as usize;
-        self.bytes
-            .extend_from_slice(&self.program.constants()[from..from + len as usize]);
+        self.bytes.extend_from_slice(bytes);
         self.places.insert(offset, first as u64);
         first as u64
     }
@@ -178,6 +228,14 @@ fn kind(program: &Program<'_>, id: TensorId) -> Option<TensorType> {
         dtype: t.dtype,
         shape: Shape::new(&dims?).ok()?,
     })
+}
+
+/// The steps of the main block, with their positions in the program.
+fn steps_of<'a>(program: &Program<'a>) -> impl Iterator<Item = (u32, StepInfo<'a>)> {
+    let block = program.block(BlockId(0));
+    let program = *program;
+    (block.first_step..block.first_step + block.steps)
+        .filter_map(move |i| Some((i, program.step(i)?)))
 }
 
 /// Turns a program into source.
@@ -198,26 +256,28 @@ pub fn source(program: &Program<'_>) -> Result<Source, Problems> {
             "the model has free dimensions; compile it with fixed ones (--input NAME=SHAPE), or package the interpreter (--interpreter)",
         ));
     }
+    let signed = steps_of(program).all(|(_, info)| {
+        let reads = |id| program.tensor(id).dtype == DType::I8;
+        !matches!(
+            info.code,
+            OpCode::QuantizedConv | OpCode::QuantizedDepthwise
+        ) || info.inputs.get(0).is_some_and(reads)
+    });
     let mut weights = Weights {
         program: *program,
+        signed,
         places: BTreeMap::new(),
         bytes: Vec::new(),
     };
     let (mut steps, mut problems) = (Vec::new(), Vec::new());
-    let block = program.block(BlockId(0));
-    for index in block.first_step..block.first_step + block.steps {
-        let Some(info) = program.step(index) else {
-            return Err(whole("the program is damaged"));
-        };
+    for (index, info) in steps_of(program) {
         match step::step(program, &info, &mut weights) {
             Ok(None) => {}
-            Ok(Some((shapes, body, uses))) => steps.push(Step {
+            Ok(Some(written)) => steps.push(Step {
                 index,
                 operator: info.code.name(),
                 node: info.name.to_owned(),
-                shapes,
-                body,
-                uses,
+                ..written
             }),
             Err(reason) => problems.push(Problem {
                 step: Some(index),
@@ -270,6 +330,7 @@ pub fn source(program: &Program<'_>) -> Result<Source, Problems> {
         inputs: ports(program.inputs())?,
         outputs: ports(program.outputs())?,
         steps,
+        signed,
         weights: weights.bytes,
         arena_bytes: program.planned_bytes(),
         state_bytes: program.state_bytes(),

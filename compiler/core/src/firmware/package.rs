@@ -25,16 +25,17 @@ pub struct Names<'a> {
 /// Files by their path in the crate's folder, without the runtime's.
 pub fn crate_files(source: &Source, names: &Names<'_>) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
-    files.insert("Cargo.toml".into(), manifest(names).into_bytes());
+    files.insert("Cargo.toml".into(), manifest(source, names).into_bytes());
     files.insert("src/lib.rs".into(), library(source, names).into_bytes());
     files.insert("src/weights.bin".into(), source.weights.clone());
     if let Some(text) = self_test(source, names, &mut files) {
         files.insert("src/self_test.rs".into(), text.into_bytes());
+        files.insert("tests/self_test.rs".into(), test(names).into_bytes());
     }
     files
 }
 
-fn manifest(names: &Names<'_>) -> String {
+fn manifest(source: &Source, names: &Names<'_>) -> String {
     format!(
         r#"# Written by {compiler} from {bundle}.
 [package]
@@ -49,11 +50,12 @@ publish = false
 self-test = []
 
 [dependencies]
-cygnet-kernels = {{ path = "cygnet-kernels", default-features = false, features = ["baseline"] }}
+cygnet-kernels = {{ path = "cygnet-kernels", default-features = false, features = ["baseline", "narrow"{signed}] }}
 "#,
         compiler = names.compiler,
         bundle = names.bundle,
         package = names.package,
+        signed = if source.signed { ", \"signed\"" } else { "" },
     )
 }
 
@@ -107,9 +109,11 @@ fn shape(port: &Port) -> String {
 
 /// The lines of `use` for names of `cygnet_kernels`, each once.
 fn uses(source: &Source) -> String {
-    let mut root: BTreeSet<String> = ["Aligned", "KernelError", "Kernels"]
-        .map(String::from)
-        .into();
+    let mut root: BTreeSet<String> = ["Aligned".to_owned()].into();
+    if source.steps.iter().any(|s| s.body.contains("KERNELS.")) {
+        root.insert("Kernels".into());
+    }
+
     let mut modules: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for name in source.steps.iter().flat_map(|s| &s.uses) {
         match name.split_once("::") {
@@ -189,7 +193,7 @@ fn write_library(out: &mut String, source: &Source, names: &Names<'_>) -> std::f
         writeln!(out, "#[cfg(feature = \"self-test\")]\nmod self_test;\n")?;
     }
     writeln!(out, "pub use cygnet_kernels::KernelError;")?;
-    let lines = uses(source).replace("    KernelError,\n", "");
+    let lines = uses(source);
     writeln!(out, "{lines}")?;
     writeln!(
         out,
@@ -218,7 +222,9 @@ fn write_library(out: &mut String, source: &Source, names: &Names<'_>) -> std::f
         out,
         "static WEIGHTS: Aligned<WEIGHT_BYTES> = Aligned::new(*include_bytes!(\"weights.bin\"));\n"
     )?;
-    writeln!(out, "const KERNELS: Kernels = Kernels::COMPILED;\n")?;
+    if source.steps.iter().any(|s| s.body.contains("KERNELS.")) {
+        writeln!(out, "const KERNELS: Kernels = Kernels::COMPILED;\n")?;
+    }
     out.push_str(
         "/// Working memory. Zeros, so that a static one costs no flash.\npub struct Arena(Aligned<ARENA_BYTES>);\n\nimpl Arena {\n    /// Memory of a model that has not run.\n    #[allow(clippy::new_without_default)]\n    pub const fn new() -> Self {\n        Arena(Aligned::ZERO)\n    }\n}\n\n/// The model with its working memory.\npub struct Model<'a> {\n    arena: &'a mut Arena,\n}\n\nimpl<'a> Model<'a> {\n",
     );
@@ -287,7 +293,8 @@ fn write_library(out: &mut String, source: &Source, names: &Names<'_>) -> std::f
         "    pub fn run(&mut self) -> Result<(), KernelError> {{"
     )?;
     for step in &source.steps {
-        writeln!(out, "        self.{}()?;", method(step))?;
+        let end = if step.fallible { "?" } else { "" };
+        writeln!(out, "        self.{}(){end};", method(step))?;
     }
     for (from, to, bytes) in &source.state_moves {
         writeln!(
@@ -307,11 +314,12 @@ fn write_library(out: &mut String, source: &Source, names: &Names<'_>) -> std::f
             node => format!("`{node}`: "),
         };
         writeln!(out, "\n    /// {node}{}, {}.", step.operator, step.shapes)?;
-        writeln!(
-            out,
-            "    fn {}(&mut self) -> Result<(), KernelError> {{",
-            method(step)
-        )?;
+        let result = if step.fallible {
+            " -> Result<(), KernelError>"
+        } else {
+            ""
+        };
+        writeln!(out, "    fn {}(&mut self){result} {{", method(step))?;
         out.push_str(&step.body);
         writeln!(out, "    }}")?;
     }
@@ -320,6 +328,22 @@ fn write_library(out: &mut String, source: &Source, names: &Names<'_>) -> std::f
 
 fn method(step: &super::Step) -> String {
     format!("step_{}_{}", step.index, step.operator)
+}
+
+/// The golden examples as a test of this machine.
+fn test(names: &Names<'_>) -> String {
+    let name = names.package;
+    format!(
+        r#"//! The golden examples on the machine that builds: `cargo test --features self-test`.
+#![cfg(feature = "self-test")]
+
+#[test]
+fn golden_examples_agree() {{
+    let mut arena = {name}::Arena::new();
+    assert_eq!({name}::Model::new(&mut arena).self_test(), Ok(true));
+}}
+"#
+    )
 }
 
 /// `Model::self_test` and the bytes of its examples; `None` without examples that fit.

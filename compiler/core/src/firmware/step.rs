@@ -1,14 +1,11 @@
 //! One step as statements: the kernel's parameters, its operands, the call.
 
-use super::{At, Operand, Weights, kind, literal};
+use super::{At, Operand, Step, Weights, kind, literal};
 use cygnet_format::op::SoftmaxKind;
 use cygnet_format::program::{Operands, Place, StepInfo, TensorId};
 use cygnet_format::{DType, Op, Program};
 use cygnet_runtime::{RunError, TensorType, prepare};
 use std::fmt::Write;
-
-/// Shapes in words, statements, and what they name from `cygnet_kernels`.
-type Written = (String, String, Vec<&'static str>);
 
 const INDENT: &str = "        ";
 
@@ -19,6 +16,7 @@ struct Writer<'a, 'w> {
     weights: &'w mut Weights<'a>,
     body: String,
     uses: Vec<&'static str>,
+    fallible: bool,
 }
 
 /// Writes a step; `None` when it does nothing.
@@ -29,26 +27,31 @@ pub(super) fn step<'a>(
     program: &Program<'a>,
     info: &StepInfo<'a>,
     weights: &mut Weights<'a>,
-) -> Result<Option<Written>, String> {
+) -> Result<Option<Step>, String> {
     let op = info.op().ok_or("the step is damaged")?;
     let mut w = Writer {
         program,
         info,
         weights,
         body: String::new(),
-        uses: vec!["KernelError"],
+        uses: Vec::new(),
+        fallible: true,
     };
     match &op {
         Op::Reshape(_) => w.reshape()?,
+        Op::Transpose(op) => w.transpose(op)?,
+        Op::Slice(op) => w.slice(op)?,
+        Op::Concat(op) => w.concat(op)?,
+        Op::Pad(op) => w.pad(op)?,
         Op::QuantizedConv(op) => {
             let (operands, residual, y) = w.quantized_operands()?;
             let p = prepare::quantized_conv(op, operands, residual, y).map_err(wrong)?;
-            w.quantized_conv(&p, "quantized_conv")?;
+            w.quantized_conv(&p, false)?;
         }
         Op::QuantizedDepthwise(op) => {
             let (operands, residual, y) = w.quantized_operands()?;
             let p = prepare::quantized_depthwise(op, operands, residual, y).map_err(wrong)?;
-            w.quantized_conv(&p, "quantized_depthwise")?;
+            w.quantized_conv(&p, true)?;
         }
         Op::QuantizedAveragePool(op) => w.quantized_average_pool(op)?,
         Op::QuantizeLinear(op) => w.quantize_linear(op)?,
@@ -85,7 +88,13 @@ pub(super) fn step<'a>(
         return Ok(None);
     }
     let shapes = w.shapes()?;
-    Ok(Some((shapes, w.body, w.uses)))
+    Ok(Some(Step {
+        shapes,
+        body: w.body,
+        uses: w.uses,
+        fallible: w.fallible,
+        ..Step::default()
+    }))
 }
 
 fn wrong(error: RunError) -> String {
@@ -135,6 +144,44 @@ impl<'a> Writer<'a, '_> {
 
     fn opt_input(&mut self, i: usize) -> Result<Option<Operand>, String> {
         self.operand_of(self.info.inputs, i)
+    }
+
+    /// Packed 8-bit weights in panels of two columns, as bytes of a length of their own.
+    fn narrow_input(&mut self, i: usize, groups: usize, columns: usize) -> Result<Operand, String> {
+        let id = self.info.inputs.get(i).ok_or("the weights are missing")?;
+        let (Some(kind), Place::Const(offset)) =
+            (kind(self.program, id), self.program.tensor(id).place)
+        else {
+            return Err("weights that are computed have no source form".into());
+        };
+        let [_, _, rows, blocks, ..] = kind.shape[..] else {
+            return Err("the weights are not packed".into());
+        };
+        let (at, len) = self.weights.narrow(offset, groups, columns, rows * blocks);
+        Ok(Operand {
+            kind: TensorType {
+                dtype: kind.dtype,
+                shape: cygnet_runtime::Shape::new(&[len as usize]).map_err(wrong)?,
+            },
+            at: At::Weights(at),
+        })
+    }
+
+    /// The first elements of a constant.
+    fn first_of(&mut self, i: usize, len: usize) -> Result<Operand, String> {
+        let id = self.info.inputs.get(i).ok_or("an operand is missing")?;
+        let t = self.program.tensor(id);
+        let Place::Const(offset) = t.place else {
+            return Err("a bias that is computed has no source form".into());
+        };
+        let bytes = (len * t.dtype.size()) as u64;
+        Ok(Operand {
+            kind: TensorType {
+                dtype: t.dtype,
+                shape: cygnet_runtime::Shape::new(&[len]).map_err(wrong)?,
+            },
+            at: At::Weights(self.weights.place(offset, bytes)),
+        })
     }
 
     fn output(&mut self) -> Result<Operand, String> {
@@ -216,59 +263,173 @@ impl<'a> Writer<'a, '_> {
         self.write_to(&y, true, Self::beside(&[Some(&x)]))?;
         let x = self.read(&x, true)?;
         self.line(format!("y.copy_from_slice({x});"));
-        self.line("Ok(())");
+        self.fallible = false;
+        Ok(())
+    }
+
+    /// `y` and `x` as the bytes of their elements.
+    fn bytes(&mut self, x: &Operand, y: &Operand) -> Result<String, String> {
+        self.write_to(&y.as_bytes(), true, Self::beside(&[Some(x)]))?;
+        self.read(&x.as_bytes(), true)
+    }
+
+    fn transpose(&mut self, op: &cygnet_format::op::Transpose) -> Result<(), String> {
+        let (x, y) = (self.input(0)?, self.output()?);
+        self.uses(&["movement"]);
+        let from = self.bytes(&x, &y)?;
+        self.line(format!("let x = {from};"));
+        self.line(format!(
+            "movement::transpose({}, &{:?}, &{:?}, x, y)",
+            x.kind.dtype.size(),
+            &x.kind.shape[..],
+            &op.perm[..]
+        ));
+        Ok(())
+    }
+
+    fn slice(&mut self, op: &cygnet_format::op::Slice) -> Result<(), String> {
+        let (x, y) = (self.input(0)?, self.output()?);
+        let strides = x.kind.shape.strides();
+        let (mut offset, mut from) = (0, Vec::new());
+        for (axis, (start, &step)) in op.starts.iter().zip(op.steps.iter()).enumerate() {
+            if start.as_expr().is_some() {
+                return Err("a slice that starts where the data say has no source form".into());
+            }
+            offset += start.0 as usize * strides[axis];
+            from.push(step as isize * strides[axis] as isize);
+        }
+        self.uses(&["movement"]);
+        let source = self.bytes(&x, &y)?;
+        self.line(format!("let x = {source};"));
+        self.line(format!(
+            "let from = movement::Side {{ offset: {offset}, strides: &{from:?} }};"
+        ));
+        self.line(format!(
+            "movement::dense_copy({}, &{:?}, x, from, y)",
+            x.kind.dtype.size(),
+            &y.kind.shape[..]
+        ));
+        Ok(())
+    }
+
+    fn concat(&mut self, op: &cygnet_format::op::Concat) -> Result<(), String> {
+        let y = self.output()?;
+        let (_, total, inner) = y
+            .kind
+            .shape
+            .split(op.axis)
+            .ok_or("the axis is out of range")?;
+        let size = y.kind.dtype.size();
+        let row = total * inner * size;
+        self.write_to(&y.as_bytes(), true, true)?;
+        let mut at = 0;
+        for i in 0..self.info.inputs.len() {
+            let x = self.input(i)?;
+            let run = x.kind.shape[op.axis as usize] * inner * size;
+            let x = self.read(&x.as_bytes(), true)?;
+            if run > 0 {
+                self.line(format!(
+                    "for (y, x) in y.chunks_exact_mut({row}).zip({x}.chunks_exact({run})) {{"
+                ));
+                self.line(format!("    y[{at}..{}].copy_from_slice(x);", at + run));
+                self.line("}");
+            }
+            at += run;
+        }
+        self.fallible = false;
+        Ok(())
+    }
+
+    fn pad(&mut self, op: &cygnet_format::op::Pad) -> Result<(), String> {
+        let (x, value, y) = (self.input(0)?, self.opt_input(1)?, self.output()?);
+        let mut before = Vec::new();
+        for start in op.before.iter() {
+            if start.as_expr().is_some() {
+                return Err("padding that depends on the data has no source form".into());
+            }
+            before.push(start.0);
+        }
+        self.uses(&["movement"]);
+        let source = self.bytes(&x, &y)?;
+        let fill = match value {
+            Some(value) => self.read(&value.as_bytes(), true)?,
+            None => "&[0; 8]".into(),
+        };
+        self.line(format!("let (x, fill) = ({source}, {fill});"));
+        self.line(format!(
+            "movement::pad({}, &{:?}, &{:?}, &{before:?}, movement::PadSource::{:?}, fill, x, y)",
+            x.kind.dtype.size(),
+            &x.kind.shape[..],
+            &y.kind.shape[..],
+            op.mode
+        ));
         Ok(())
     }
 
     fn quantized_operands(
         &mut self,
     ) -> Result<([TensorType; 4], Option<TensorType>, TensorType), String> {
-        let kinds = [
-            self.input(0)?.kind,
-            self.input(1)?.kind,
-            self.input(2)?.kind,
-            self.input(3)?.kind,
-        ];
-        let residual = self.opt_input(4)?.map(|r| r.kind);
+        let kind = |i: usize| {
+            let id = self.info.inputs.get(i)?;
+            kind(self.program, id)
+        };
+        let missing = "an operand is missing, or a dimension depends on the data";
+        let mut kinds = [self.output()?.kind; 4];
+        for (i, k) in kinds.iter_mut().enumerate() {
+            *k = kind(i).ok_or(missing)?;
+        }
+        let residual = self.info.inputs.get(4).and_then(|_| kind(4));
         Ok((kinds, residual, self.output()?.kind))
     }
 
     fn quantized_conv(
         &mut self,
         p: &cygnet_kernels::quantized::QuantizedConv,
-        kernel: &str,
+        depthwise: bool,
     ) -> Result<(), String> {
-        let [x, w, start, multiplier] = [
-            self.input(0)?,
-            self.input(1)?,
-            self.input(2)?,
-            self.input(3)?,
-        ];
+        let x = self.input(0)?;
+        let w = if depthwise {
+            self.input(1)?
+        } else {
+            let og = p.conv.out_channels / p.conv.groups;
+            self.narrow_input(1, p.conv.groups, og)?
+        };
+        // Readers of signed bytes take the first row alone.
+        let rows = if self.weights.signed { 1 } else { 2 };
+        let start = self.first_of(2, rows * p.conv.out_channels)?;
+        let multiplier = self.input(3)?;
         let (residual, y) = (self.opt_input(4)?, self.output()?);
         self.uses(&[
-            "quantized::{Operands, QuantizedConv, Requantize, Sum}",
+            "quantized::{Fixed, Layer, QuantizedConv, Requantize, Sum}",
             "Activation",
             "Conv",
         ]);
-        let literal = literal::quantized_conv(p, residual.is_some(), INDENT);
-        self.line(format!("const P: QuantizedConv = {literal};"));
+        let deep = format!("{INDENT}    ");
+        let literal = literal::quantized_conv(p, residual.is_some(), &deep);
+        self.line("struct L;");
+        self.line("impl Layer for L {");
+        self.line(format!("    const DEPTHWISE: bool = {depthwise};"));
+        self.line(format!("    const P: QuantizedConv = {literal};"));
+        self.line("}");
         self.write_to(&y, true, true)?;
-        let fields = [
-            ("x", self.read(&x, true)?),
-            ("weights", self.read(&w, false)?),
-            ("start", self.read(&start, false)?),
-            ("multiplier", self.read(&multiplier, false)?),
-            ("residual", self.option(residual.as_ref(), true)?),
-        ];
-        self.line("let operands = Operands {");
-        for (name, value) in fields {
-            self.line(format!("    {name}: {value},"));
-        }
-        self.line("};");
-        self.line(format!(
-            "KERNELS.{kernel}(&P, &operands, y, 0..{})",
-            p.conv.rows()
-        ));
+        let (x, residual) = (
+            self.read(&x, true)?,
+            residual.map(|r| self.read(&r, true)).transpose()?,
+        );
+        let (weights, start, multiplier) = (
+            self.read(&w, false)?,
+            self.read(&start, false)?,
+            self.read(&multiplier, false)?,
+        );
+        self.line(format!("let x = {x};"));
+        self.line(format!("let weights = {weights};"));
+        self.line(format!("let start = {start};"));
+        self.line(format!("let multiplier = {multiplier};"));
+        self.line(match residual {
+            Some(r) => format!("Fixed::<L>::run_add(x, weights, start, multiplier, {r}, y);"),
+            None => "Fixed::<L>::run(x, weights, start, multiplier, y);".into(),
+        });
+        self.fallible = false;
         Ok(())
     }
 
@@ -512,7 +673,7 @@ impl<'a> Writer<'a, '_> {
             self.option(residual.as_ref(), false)?,
         );
         self.line(format!("let (x, weights) = ({x}, {w});"));
-        self.line(format!("let (bias, residual) = ({bias}, {residual});"));
+        self.line(format!("let (bias, residual): (Option<&[f32]>, Option<&[f32]>) = ({bias}, {residual});"));
         self.line(format!(
             "KERNELS.{kernel}(&P, x, weights, bias, residual, y, 0..{})",
             p.rows()
@@ -547,7 +708,7 @@ impl<'a> Writer<'a, '_> {
             self.option(residual.as_ref(), false)?,
         );
         self.line(format!("let (a, b) = ({x}, {w});"));
-        self.line(format!("let (bias, residual) = ({bias}, {residual});"));
+        self.line(format!("let (bias, residual): (Option<&[f32]>, Option<&[f32]>) = ({bias}, {residual});"));
         self.line("KERNELS.gemm(&P, a, b, bias, residual, y)");
         Ok(())
     }

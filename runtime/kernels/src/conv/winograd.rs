@@ -221,8 +221,7 @@ impl Kernels {
             let task = Shared(Task { first, ..all });
             let claimed = AtomicU32::new(0);
             // A part is worked on once, whatever `spread` does.
-            let claim =
-                |i: usize| i < PARTS && claimed.fetch_or(1 << i, Ordering::Relaxed) & (1 << i) == 0;
+            let claim = |i: usize| i < PARTS && set(&claimed, 1 << i) & (1 << i) == 0;
             spread(parts, &|i| {
                 if i < parts && claim(i) {
                     let t = Task {
@@ -384,6 +383,19 @@ unsafe fn outputs<I: Isa>(t: &Task) {
             }
             panel += width;
         }
+    }
+}
+
+/// Sets bits; what was set before.
+fn set(bits: &AtomicU32, new: u32) -> u32 {
+    #[cfg(target_has_atomic = "32")]
+    return bits.fetch_or(new, Ordering::Relaxed);
+    // Processors without the instruction have one core, and parts run in turn.
+    #[cfg(not(target_has_atomic = "32"))]
+    {
+        let old = bits.load(Ordering::Relaxed);
+        bits.store(old | new, Ordering::Relaxed);
+        old
     }
 }
 

@@ -1,0 +1,74 @@
+//! Cortex-M: semihosting, the system timer, a painted stack.
+
+use ::cortex_m::peripheral::{Peripherals, SYST, syst::SystClkSource};
+use cortex_m_semihosting::debug;
+use model::Arena;
+
+/// Writes a line.
+#[macro_export]
+macro_rules! say {
+    ($($arg:tt)*) => { cortex_m_semihosting::hprintln!($($arg)*) };
+}
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    let arena = ::cortex_m::singleton!(: Arena = Arena::new());
+    end(arena.is_some_and(crate::run))
+}
+
+/// Leaves the emulator.
+pub fn end(good: bool) -> ! {
+    loop {
+        debug::exit(if good {
+            debug::EXIT_SUCCESS
+        } else {
+            debug::EXIT_FAILURE
+        });
+    }
+}
+
+/// Starts the clock.
+#[allow(dead_code)]
+pub fn start() {
+    if let Some(core) = Peripherals::take() {
+        let mut clock = core.SYST;
+        clock.set_clock_source(SystClkSource::Core);
+        clock.set_reload(0x00ff_ffff);
+        clock.clear_current();
+        clock.enable_counter();
+    }
+}
+
+/// What [`count`] counts: ticks of the board's clock. With QEMU's `-icount shift=4` an instruction takes 16 ns of it.
+#[allow(dead_code)]
+pub const COUNTED: &str = "ticks";
+
+/// The clock, which runs downwards.
+#[allow(dead_code)]
+pub fn now() -> u32 {
+    SYST::get_current()
+}
+
+/// Ticks since `begin`, less than 2^24.
+#[allow(dead_code)]
+pub fn count(begin: u32) -> u32 {
+    begin.wrapping_sub(now()) & 0x00ff_ffff
+}
+
+/// Bytes of the stack that were ever used: cortex-m-rt has painted it.
+#[allow(dead_code)]
+pub fn stack() -> usize {
+    unsafe extern "C" {
+        static _stack_end: u32;
+        static _stack_start: u32;
+    }
+    const PAINT: u32 = 0xcccc_cccc;
+    let (mut at, top) = (&raw const _stack_end, &raw const _stack_start);
+    // SAFETY: the linker script's bounds of the stack, whose painted part nothing else touches.
+    unsafe {
+        while at < top && at.read_volatile() == PAINT {
+            at = at.add(1);
+        }
+        top.byte_offset_from(at) as usize
+    }
+}

@@ -1,0 +1,113 @@
+//! RISC-V, QEMU's `virt`: a serial port, the counter of retired instructions, a painted stack.
+
+use core::arch::asm;
+use core::fmt;
+use model::Arena;
+
+/// The serial port.
+pub struct Serial;
+
+impl fmt::Write for Serial {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            // SAFETY: the data register of the machine's UART.
+            unsafe { (0x1000_0000 as *mut u8).write_volatile(byte) };
+        }
+        Ok(())
+    }
+}
+
+/// Writes a line.
+#[macro_export]
+macro_rules! say {
+    ($($arg:tt)*) => {{
+        use core::fmt::Write;
+        // The port takes everything.
+        let _ = writeln!($crate::riscv::Serial, $($arg)*);
+    }};
+}
+
+/// The model's memory.
+static mut ARENA: Arena = Arena::new();
+
+#[riscv_rt::entry]
+fn main() -> ! {
+    paint();
+    // SAFETY: the program's only use of it.
+    let arena = unsafe { &mut *(&raw mut ARENA) };
+    end(crate::run(arena))
+}
+
+/// Leaves the emulator through its test device.
+pub fn end(good: bool) -> ! {
+    let code = if good { 0x5555 } else { 0x1_3333 };
+    loop {
+        // SAFETY: the device's only register.
+        unsafe { (0x10_0000 as *mut u32).write_volatile(code) };
+    }
+}
+
+/// Nothing: the counter runs.
+#[allow(dead_code)]
+pub fn start() {}
+
+/// What [`count`] counts.
+#[allow(dead_code)]
+pub const COUNTED: &str = "instructions";
+
+/// Retired instructions.
+#[allow(dead_code)]
+pub fn now() -> u32 {
+    let count: u32;
+    // SAFETY: reads a counter.
+    unsafe { asm!("csrr {}, minstret", out(reg) count, options(nomem, nostack)) };
+    count
+}
+
+/// Instructions since `begin`.
+#[allow(dead_code)]
+pub fn count(begin: u32) -> u32 {
+    now().wrapping_sub(begin)
+}
+
+const PAINT: u32 = 0xcccc_cccc;
+
+/// Bytes of the stack that are watched.
+const WATCHED: usize = 32 * 1024;
+
+/// The stack's top, and the lowest word of it that is watched.
+fn bounds() -> (*mut u32, *mut u32) {
+    unsafe extern "C" {
+        static mut _stack_start: u32;
+    }
+    let top = &raw mut _stack_start;
+    (top, top.wrapping_byte_sub(WATCHED))
+}
+
+/// Fills what lies below the present end of the stack.
+fn paint() {
+    let (_, mut at) = bounds();
+    let end: *mut u32;
+    // SAFETY: reads the stack pointer; what lies below it by a margin is free.
+    unsafe {
+        asm!("mv {}, sp", out(reg) end, options(nomem, nostack));
+        let end = end.wrapping_byte_sub(256);
+        while at < end {
+            at.write_volatile(PAINT);
+            at = at.add(1);
+        }
+    }
+}
+
+/// Bytes of the stack that were used since it was painted.
+#[allow(dead_code)]
+pub fn stack() -> usize {
+    let (top, mut at) = bounds();
+    // SAFETY: inside the stack.
+    unsafe {
+        while at < top && at.read_volatile() == PAINT {
+            at = at.add(1);
+        }
+        top.byte_offset_from(at) as usize
+    }
+}

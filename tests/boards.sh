@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# Packages models as firmware and runs them on boards in QEMU: golden examples bit by bit, executed instructions, flash,
+# RAM and stack. Usage: tests/boards.sh [BUNDLE]...   (default: the digits of tests/data, as floats and as 8-bit integers,
+# and the models of the folder CYGNET_MODELS)
+#
+# A table goes to target/boards/table.tsv. Counts are instructions, not cycles.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+source tests/install.sh
+source tests/toolchain.sh
+
+cygnet() {
+    env -u RUSTC -u RUSTDOC -u RUSTC_BOOTSTRAP -u CARGO_TARGET_DIR "${CYGNET:?}" "$@"
+}
+
+# find_cygnet: the command line, built with the ordinary toolchain unless CYGNET names it.
+find_cygnet() {
+    if [ -z "${CYGNET:-}" ]; then
+        cargo build -q -p cygnet
+        CYGNET=$root/target/debug/cygnet
+    fi
+}
+
+# bundles: compiles the models.
+bundles() {
+    local folder=$1 model name
+    mkdir -p "$folder"
+    cygnet -q compile tests/data/digits.onnx -o "$folder/digits_f32.cygnet" --target cortex-m4
+    mkdir -p target/boards/pictures
+    cp tests/data/digit_?.png target/boards/pictures
+    cygnet -q compile tests/data/digits.onnx -o "$folder/digits_int8.cygnet" --target cortex-m4 \
+        --quantize int8 --calibrate target/boards/pictures
+    [ -n "${CYGNET_MODELS:-}" ] || { echo "note: CYGNET_MODELS names no folder: MLPerf Tiny's models are left out" >&2; return; }
+    for model in "$CYGNET_MODELS"/*/*.tflite; do
+        name=$(basename "$model" .tflite)
+        cygnet -q compile "$model" -o "$folder/$name.cygnet" --target cortex-m4
+    done
+}
+
+# size_of ELF: bytes of flash and of static RAM.
+size_of() {
+    size -A "$1" | awk '
+        $1 ~ /^\.(vector_table|text|rodata|init|init\.rust|trap)/ { flash += $2 }
+        $1 == ".data" { flash += $2; ram += $2 }
+        $1 == ".bss" || $1 == ".uninit" { ram += $2 }
+        END { print flash + 0, ram + 0 }'
+}
+
+passed=0 failed=0 left_out=0
+
+# board NAME MACHINE CLOCK TARGET MEMORY MODEL: builds and runs the packaged model. CLOCK is the nanoseconds of a tick of
+# the board's timer, or - where the processor counts instructions.
+board() {
+    local name=$1 machine=$2 clock=$3 target=$4 memory=$5 model=$6 elf log status=0 flash ram arena instructions
+    local qemu=(qemu-system-arm -M "$machine" -nographic -monitor none -serial none -icount shift=4
+        -semihosting-config enable=on,target=native -kernel)
+    [ "$machine" = virt ] && qemu=(qemu-system-riscv32 -M virt -cpu "rv32,a=false,f=false,d=false" -bios none
+        -nographic -monitor none -icount shift=0 -kernel)
+    export BOARD_MEMORY=$memory
+    local variable=CARGO_TARGET_${target^^}_LINKER
+    export "${variable//-/_}=$lld"
+    elf=$CARGO_TARGET_DIR/$target/release/cygnet-board-test
+    log=$root/target/boards/$model-$name.log
+    build() { (cd tests/board && /usr/bin/cargo build -q --release -Zbuild-std=core --target "$target" --features "$1"); }
+    # What does not fit the board is told by the linker.
+    if ! build bare 2>"$log"; then
+        if grep -q "will not fit in region" "$log"; then
+            left_out=$((left_out + 1))
+            printf '%-24s %-10s does not fit\n' "$model" "$name"
+            return
+        fi
+        cat "$log" >&2
+        failed=$((failed + 1))
+        return
+    fi
+    read -r flash ram < <(size_of "$elf")
+    if ! build checked 2>"$log"; then
+        grep -q "will not fit in region" "$log" && { left_out=$((left_out + 1)); return; }
+        cat "$log" >&2
+        failed=$((failed + 1))
+        return
+    fi
+    timeout 120 "${qemu[@]}" "$elf" >"$log" 2>&1 </dev/null || status=$?
+    if [ $status -ne 0 ] || ! grep -q "test result: ok" "$log"; then
+        failed=$((failed + 1))
+        echo "error: $model on $name: exit code $status" >&2
+        cat "$log" >&2
+        return
+    fi
+    passed=$((passed + 1))
+    field() { awk -v name="$1" '$1 == name { print $2 }' "$log"; }
+    arena=$(field arena)
+    if [ "$clock" = - ]; then
+        instructions=$(field instructions)
+    else
+        instructions=$(awk -v ticks="$(field ticks)" -v ns="$clock" 'BEGIN { printf "%d", ticks * ns / 16 }')
+    fi
+    printf '%-24s %-10s flash %7d  ram %7d  arena %7d  stack %5d  instructions %9d\n' \
+        "$model" "$name" "$flash" "$ram" "$arena" "$(field stack)" "$instructions"
+    printf '%s\t%s\t%d\t%d\t%d\t%d\t%d\n' \
+        "$model" "$name" "$flash" "$ram" "$arena" "$(field stack)" "$instructions" >>target/boards/table.tsv
+}
+
+need qemu-system-arm qemu-system-misc
+mkdir -p target/boards
+find_cygnet
+toolchain
+if [ $# -eq 0 ]; then
+    bundles target/boards/bundles
+    set -- target/boards/bundles/*.cygnet
+fi
+printf 'model\tboard\tflash\tram\tarena\tstack\tinstructions\n' >target/boards/table.tsv
+for bundle in "$@"; do
+    model=$(basename "$bundle" .cygnet)
+    cygnet -q package "$bundle" --target firmware -o target/boards/model --name model >/dev/null
+    board cortex-m4 mps2-an386 40 thumbv7em-none-eabihf mps2 "$model"
+    board cortex-m7 mps2-an500 40 thumbv7em-none-eabihf mps2 "$model"
+    board cortex-m55 mps3-an547 31.25 thumbv7em-none-eabihf mps2 "$model"
+    board cortex-m3 mps2-an385 40 thumbv7m-none-eabi mps2 "$model"
+    board lm3s6965 lm3s6965evb 80 thumbv7m-none-eabi lm3s6965 "$model"
+    board rv32imc virt - riscv32imc-unknown-none-elf virt "$model"
+done
+echo "test result: $([ $failed -eq 0 ] && echo ok || echo FAILED). $passed passed; $failed failed; $left_out too large for a board"
+[ $((failed == 0 && passed > 0)) -eq 1 ]
