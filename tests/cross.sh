@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs tests on other machines: aarch64 under QEMU with every and with no extension, WebAssembly in node, and
-# Cortex-M boards without heap. Usage: tests/cross.sh [host|aarch64|wasm|cortex_m|bits|layers]...   (default: all)
+# Cortex-M and RISC-V boards without heap. Usage: tests/cross.sh [host|aarch64|wasm|cortex_m|boards|bits|layers]...   (default: all)
 #
 # tests/bits compares the bits of the integer kernels on all of them, and here, with one recorded table; `bits` runs
 # that alone. `layers`, which is not part of all, counts the executed instructions of layers on the boards.
@@ -161,13 +161,22 @@ cortex_m() {
     bits_boards
 }
 
+# boards: packaged models on Cortex-M and RISC-V boards.
+boards() {
+    local log=$root/target/cross/boards.log status=0
+    mkdir -p target/cross
+    note "packaged models on boards"
+    env -u RUSTC -u RUSTDOC -u RUSTC_BOOTSTRAP -u CARGO_TARGET_DIR tests/boards.sh 2>&1 | tee "$log" || status=$?
+    result boards "$log" "$status"
+}
+
 toolchain
 for part in "${@:-all}"; do
     case $part in
-        all) host; aarch64; wasm; cortex_m ;;
+        all) host; aarch64; wasm; cortex_m; boards ;;
         bits) host; bits_aarch64; bits_wasm; bits_boards ;;
-        host | aarch64 | wasm | cortex_m | layers | bits_aarch64 | bits_wasm | bits_boards) "$part" ;;
-        *) echo "error: unknown part $part; known are host, aarch64, wasm, cortex_m, bits, layers" >&2; exit 2 ;;
+        host | aarch64 | wasm | cortex_m | boards | layers | bits_aarch64 | bits_wasm | bits_boards) "$part" ;;
+        *) echo "error: unknown part $part; known are host, aarch64, wasm, cortex_m, boards, bits, layers" >&2; exit 2 ;;
     esac
 done
 note "other machines"

@@ -673,7 +673,9 @@ impl<'a> Writer<'a, '_> {
             self.option(residual.as_ref(), false)?,
         );
         self.line(format!("let (x, weights) = ({x}, {w});"));
-        self.line(format!("let (bias, residual): (Option<&[f32]>, Option<&[f32]>) = ({bias}, {residual});"));
+        self.line(format!(
+            "let (bias, residual): (Option<&[f32]>, Option<&[f32]>) = ({bias}, {residual});"
+        ));
         self.line(format!(
             "KERNELS.{kernel}(&P, x, weights, bias, residual, y, 0..{})",
             p.rows()
@@ -708,7 +710,9 @@ impl<'a> Writer<'a, '_> {
             self.option(residual.as_ref(), false)?,
         );
         self.line(format!("let (a, b) = ({x}, {w});"));
-        self.line(format!("let (bias, residual): (Option<&[f32]>, Option<&[f32]>) = ({bias}, {residual});"));
+        self.line(format!(
+            "let (bias, residual): (Option<&[f32]>, Option<&[f32]>) = ({bias}, {residual});"
+        ));
         self.line("KERNELS.gemm(&P, a, b, bias, residual, y)");
         Ok(())
     }

@@ -5,6 +5,7 @@
 use super::scalar::{Line, finish};
 use super::{GROUP, Task, WIDTH};
 use crate::gemm::PANEL;
+use core::mem::MaybeUninit;
 
 /// Pixels at a time: each weight that is loaded serves them all.
 pub(super) const PIXELS: usize = 2;
@@ -84,7 +85,7 @@ impl Task {
     ///
     /// # Safety
     /// `channel` is the first of a group.
-    unsafe fn window(&self, line: &Line, x: usize, channel: usize, to: &mut [u8; CHUNK]) {
+    unsafe fn window(&self, line: &Line, x: usize, channel: usize, to: &mut [u8]) {
         let p = &self.p.conv;
         let mut at = 0;
         for kz in 0..p.kernel[0] {
@@ -105,23 +106,38 @@ impl Task {
     /// The range lies in the run, and `row` is an input row at the first channel of a group.
     unsafe fn gather(&self, row: Option<*const u8>, x: usize, from: usize, to: &mut [u8]) {
         let p = &self.p.conv;
-        let ig = p.in_channels / p.groups;
         let first = self.column(x);
+        let Some(row) = row else {
+            to.fill(self.p.x_zero);
+            return;
+        };
+        if p.dilation[2] == 1 && p.groups == 1 {
+            // Taps side by side are bytes side by side.
+            let c = p.in_channels as isize;
+            let (start, len) = (first as isize * c + from as isize, to.len() as isize);
+            let before = (-start).clamp(0, len) as usize;
+            let end = (p.input[2] as isize * c - start).clamp(0, len) as usize;
+            let (left, inside) = to.split_at_mut(before);
+            let (inside, right) = inside.split_at_mut(end.saturating_sub(before));
+            left.fill(self.p.x_zero);
+            let source = row.wrapping_offset(start + before as isize);
+            // SAFETY: bytes of the row. Rows are short, and few of the copies: a call would take longer.
+            unsafe { copy(source, inside) };
+            right.fill(self.p.x_zero);
+            return;
+        }
+        let ig = p.in_channels / p.groups;
         let mut done = 0;
         while done < to.len() {
             let (tap, i) = ((from + done) / ig, (from + done) % ig);
             let n = (ig - i).min(to.len() - done);
             let to = &mut to[done..done + n];
             let at = first + (tap * p.dilation[2]) as i32;
-            match row {
-                Some(row) if (at as u32 as usize) < p.input[2] => {
-                    // SAFETY: a pixel of the row.
-                    unsafe {
-                        let x = row.add(at as usize * p.in_channels + i);
-                        core::ptr::copy_nonoverlapping(x, to.as_mut_ptr(), n);
-                    }
-                }
-                _ => to.fill(self.p.x_zero),
+            if (at as u32 as usize) < p.input[2] {
+                // SAFETY: a pixel of the row.
+                unsafe { copy(row.add(at as usize * p.in_channels + i), to) };
+            } else {
+                to.fill(self.p.x_zero);
             }
             done += n;
         }
@@ -168,6 +184,25 @@ impl Task {
     }
 }
 
+/// Copies bytes, short runs without a call.
+///
+/// # Safety
+/// `from` is valid for as many bytes as `to` holds, and they do not overlap.
+#[inline(always)]
+unsafe fn copy(from: *const u8, to: &mut [u8]) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        if to.len() >= SHORT || !cfg!(any(target_arch = "arm", target_arch = "riscv32")) {
+            core::ptr::copy_nonoverlapping(from, to.as_mut_ptr(), to.len());
+            return;
+        }
+        for (i, to) in to.iter_mut().enumerate() {
+            // Volatile, or a compiler would make it a call again.
+            *to = from.add(i).read_volatile();
+        }
+    }
+}
+
 /// # Safety
 /// `t` passed [`super::QuantizedConv::check`], its bytes are as `SIGNED` says, and the CPU has the instructions.
 #[inline(always)]
@@ -184,7 +219,19 @@ pub(super) unsafe fn dense<P: Products, const SIGNED: bool>(t: &Task) {
     } else {
         window * WIDTH
     };
-    let mut gathered = [[0u8; CHUNK]; PIXELS];
+    // Where nothing is gathered, nothing is cleared: that takes longer than small layers.
+    let taken = (0..3).all(|d| {
+        let last = p.output[d].saturating_sub(1) * p.stride[d];
+        p.kernel[d] == 1 && p.pad_begin[d] == 0 && last < p.input[d]
+    });
+    let used = if taken { 0 } else { window.min(CHUNK) };
+    let mut room = [[MaybeUninit::<u8>::uninit(); CHUNK]; PIXELS];
+    let mut gathered = room.each_mut().map(|room| {
+        let room = &mut room[..used];
+        room.fill(MaybeUninit::new(0));
+        // SAFETY: initialised.
+        unsafe { room.assume_init_mut() }
+    });
     for row in t.rows.0..t.rows.1 {
         let line = t.line(row);
         for x in (0..p.output[2]).step_by(PIXELS) {

@@ -1,0 +1,115 @@
+//! `cygnet package --target firmware` as its users meet it.
+
+mod command;
+
+use command::{DATA, cygnet, path, text};
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// A bundle of the digits for microcontrollers.
+fn digits(folder: &Path, more: &[&str]) -> String {
+    let (model, bundle) = (format!("{DATA}/digits.onnx"), path(folder, "digits.cygnet"));
+    let mut arguments = vec!["compile", &model, "-o", &bundle, "--target", "cortex-m4"];
+    arguments.extend(more);
+    let out = cygnet(&arguments);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    bundle
+}
+
+fn package(bundle: &str, output: &str, more: &[&str]) -> Output {
+    let mut arguments = vec!["package", bundle, "--target", "firmware", "-o", output];
+    arguments.extend(more);
+    cygnet(&arguments)
+}
+
+/// Runs a package's own tests on this machine.
+fn golden_examples_agree(folder: &str) {
+    let out = Command::new(env!("CARGO"))
+        .args(["test", "--quiet", "--features", "self-test"])
+        .current_dir(folder)
+        .env(
+            "CARGO_TARGET_DIR",
+            concat!(env!("CARGO_TARGET_TMPDIR"), "/package"),
+        )
+        // What coverage and cross builds set is not for this machine.
+        .env_remove("RUSTFLAGS")
+        .output()
+        .unwrap();
+    let said = format!("{}{}", text(&out.stdout), text(&out.stderr));
+    assert!(out.status.success(), "{said}");
+    assert!(!said.contains("warning"), "{said}");
+    assert_eq!(said.matches("1 passed").count(), 2, "{said}");
+}
+
+#[test]
+fn a_package_is_a_crate_whose_golden_examples_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = path(folder.path(), "model");
+    let bundle = digits(folder.path(), &[]);
+    let json = path(folder.path(), "package.json");
+    let out = package(&bundle, &output, &["--json", &json]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let said = text(&out.stdout);
+    assert!(
+        said.contains("arena") && said.contains("cargo add digits --path"),
+        "{said}"
+    );
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    let library = std::fs::read_to_string(Path::new(&output).join("src/lib.rs")).unwrap();
+    let arena = format!("pub const ARENA_BYTES: usize = {};", json["arena_bytes"]);
+    assert!(library.contains(&arena), "no `{arena}`");
+    assert!(library.contains("#![forbid(unsafe_code)]"));
+    golden_examples_agree(&output);
+
+    // The 8-bit model in the same folder: what differs is replaced, what is left over goes.
+    let extra = Path::new(&output).join("src/weights.bin");
+    let before = std::fs::metadata(&extra).unwrap().len();
+    let pictures = folder.path().join("pictures");
+    std::fs::create_dir(&pictures).unwrap();
+    for digit in 0..10 {
+        let name = format!("digit_{digit}.png");
+        std::fs::copy(Path::new(DATA).join(&name), pictures.join(&name)).unwrap();
+    }
+    let pictures = path(folder.path(), "pictures");
+    let bundle = digits(
+        folder.path(),
+        &["--quantize", "int8", "--calibrate", &pictures],
+    );
+    let out = package(&bundle, &output, &[]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    assert!(std::fs::metadata(&extra).unwrap().len() < before / 2);
+    golden_examples_agree(&output);
+}
+
+#[test]
+fn packages_do_not_overwrite_what_is_not_theirs() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = digits(folder.path(), &[]);
+    let own = folder.path().join("own");
+    std::fs::create_dir(&own).unwrap();
+    std::fs::write(own.join("main.rs"), "fn main() {}").unwrap();
+    let out = package(&bundle, &path(folder.path(), "own"), &[]);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(text(&out.stderr).contains("is not empty and no package of an earlier run"));
+    assert_eq!(std::fs::read_dir(&own).unwrap().count(), 1);
+}
+
+#[test]
+fn names_and_models_that_cannot_be_packaged_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = digits(folder.path(), &[]);
+    let output = path(folder.path(), "model");
+    let out = package(&bundle, &output, &["--name", "1st-model"]);
+    assert_eq!(out.status.code(), Some(2), "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("cannot be the name of a package"));
+    // The same weights of 4 bits have no kernel that generated code calls.
+    let bundle = digits(folder.path(), &["--quantize", "int4"]);
+    let out = package(&bundle, &output, &[]);
+    assert_eq!(out.status.code(), Some(1));
+    let said = text(&out.stderr);
+    assert!(
+        said.contains("cannot become source") && said.contains("(compressed_"),
+        "{said}"
+    );
+    assert!(!Path::new(&output).exists());
+}
