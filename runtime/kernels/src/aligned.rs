@@ -22,7 +22,10 @@ plain!(i8 u8 i16 u16 i32 u32 i64 u64 f32 f64);
 pub struct Aligned<const N: usize>([u8; N]);
 
 const fn check<T>(at: usize, len: usize, bytes: usize) {
-    assert!(at % align_of::<T>() == 0, "the part is not aligned");
+    assert!(
+        at.is_multiple_of(align_of::<T>()),
+        "the part is not aligned"
+    );
     assert!(
         at + len * size_of::<T>() <= bytes,
         "the part leaves the memory"

@@ -253,7 +253,7 @@ pub fn source(program: &Program<'_>) -> Result<Source, Problems> {
     };
     if program.symbols() > 0 || program.exprs() > 0 {
         return Err(whole(
-            "the model has free dimensions; compile it with fixed ones (--input NAME=SHAPE), or package the interpreter (--interpreter)",
+            "the model has free dimensions; compile it with fixed ones (--input NAME=SHAPE), or run it with the interpreter (crate cygnet-runtime)",
         ));
     }
     let signed = steps_of(program).all(|(_, info)| {
@@ -316,7 +316,7 @@ pub fn source(program: &Program<'_>) -> Result<Source, Problems> {
             (to.arena_offset(), from.place)
         else {
             return Err(whole(
-                "the next value of a state is a constant; package the interpreter (--interpreter)",
+                "the next value of a state is a constant; run the model with the interpreter (crate cygnet-runtime)",
             ));
         };
         if state.init.iter().any(|&b| b != 0) {

@@ -79,7 +79,7 @@ pub(super) fn step<'a>(
         }
         _ => {
             return Err(
-                "the operator has no source form yet; package the interpreter (--interpreter)"
+                "the operator has no source form yet; run the model with the interpreter (crate cygnet-runtime)"
                     .into(),
             );
         }
