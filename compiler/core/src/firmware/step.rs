@@ -7,6 +7,9 @@ use cygnet_format::{DType, Op, Program};
 use cygnet_runtime::{RunError, TensorType, prepare};
 use std::fmt::Write;
 
+/// Types of `x, weights`, of the bias and the residual, and of the result.
+type FloatOperands = ([TensorType; 2], [Option<TensorType>; 2], TensorType);
+
 const INDENT: &str = "        ";
 
 /// What a step's statements are made from.
@@ -634,9 +637,7 @@ impl<'a> Writer<'a, '_> {
         Ok(())
     }
 
-    fn float_operands(
-        &mut self,
-    ) -> Result<([TensorType; 2], [Option<TensorType>; 2], TensorType), String> {
+    fn float_operands(&mut self) -> Result<FloatOperands, String> {
         let operands = [self.input(0)?.kind, self.input(1)?.kind];
         let epilogue = [
             self.opt_input(2)?.map(|b| b.kind),
