@@ -88,7 +88,10 @@ fn write_lines(out: &mut String, record: &Record, speed: Option<&Speed>) -> std:
         writeln!(
             out,
             "  {}{}: {}: {}; {}",
-            f.subject,
+            match f.subject.as_str() {
+                "" => "the whole model",
+                subject => subject,
+            },
             db.unwrap_or_default(),
             f.cause,
             f.evidence,

@@ -278,7 +278,8 @@ impl Attempt {
                 kept_back: kept(v),
                 saturated: chosen.saturated,
                 snr_db: finite_db(chosen.snr_db),
-                rms: seen.power().sqrt() as f32,
+                read_snr_db: chosen.read_snr_db.map(finite_db),
+                cut: chosen.cut,
                 softmax: self.softmax(*v),
                 histogram: seen.coarse(RECORDED_BINS),
             }

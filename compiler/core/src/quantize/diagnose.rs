@@ -1,6 +1,6 @@
 //! Why a quantisation loses what it loses, in words, from its record alone.
 
-use super::{LayerRecord, Record, TensorRecord};
+use super::{Agreement, Channels, LayerRecord, Record, TensorRecord};
 use serde::{Deserialize, Serialize};
 
 /// A layer whose result is further above its error than this, in decibels, is fine: one part in twenty.
@@ -23,6 +23,12 @@ const FEW_STEPS: f64 = 40.0;
 const LONG_TAIL: f64 = 24.0;
 /// Part of a tensor's noise below which a cause is none.
 const LEAST_PART: f64 = 0.1;
+/// How far below the median a layer with compressed weights stands out, in decibels.
+const FAR_DB: f64 = 6.0;
+/// Outputs with the same best class in so many rows are fine, whatever their error.
+const MOST_SAME: f64 = 0.98;
+/// Layers that are named where errors add up.
+const NAMED: usize = 3;
 /// Most that a step of a softmax's input may change an exponential.
 const COARSE_EXP: f64 = 0.25;
 /// Fewer samples than this say little about ranges.
@@ -53,6 +59,10 @@ pub enum Cause {
     SoftmaxResolution,
     /// Sums may become larger than the accumulator holds.
     AccumulatorOverflow,
+    /// The weights have too few bits.
+    CoarseWeights,
+    /// No layer loses much, all together do.
+    Accumulation,
 }
 
 impl std::fmt::Display for Cause {
@@ -68,6 +78,8 @@ impl std::fmt::Display for Cause {
             Cause::OutlierChannel => "outlier channel",
             Cause::SoftmaxResolution => "softmax resolution",
             Cause::AccumulatorOverflow => "accumulator overflow",
+            Cause::CoarseWeights => "few bits for the weights",
+            Cause::Accumulation => "errors add up",
         })
     }
 }
@@ -91,11 +103,13 @@ pub struct Finding {
 /// The findings of a record, the worst layer first, and of each layer the cause with the greatest noise first. A
 /// quantisation without fault has none.
 pub fn diagnose(record: &Record) -> Vec<Finding> {
-    let mut layers: Vec<&LayerRecord> = record.layers.iter().collect();
-    let db = |l: &LayerRecord| l.output_snr_db.unwrap_or(f64::INFINITY);
-    layers.sort_by(|a, b| db(a).total_cmp(&db(b)));
-    let of = |layer: &LayerRecord| of_layer(record, layer);
-    let mut findings: Vec<Finding> = layers.into_iter().flat_map(of).collect();
+    let layers = worst_first(record);
+    let limit = limit(&layers);
+    let of = |(layer, db): &(&LayerRecord, f64)| of_layer(record, layer, *db, limit);
+    let mut findings: Vec<Finding> = layers.iter().flat_map(of).collect();
+    if findings.is_empty() {
+        findings.extend(accumulation(record, &layers, limit));
+    }
     findings.extend(record.tensors.iter().filter_map(softmax));
     let calibrated = !record.tensors.is_empty();
     let samples = record.calibration.samples + record.calibration.held_back;
@@ -151,19 +165,63 @@ struct Blame {
     advice: String,
 }
 
-/// What is wrong with a layer, the greatest noise first.
-fn of_layer(record: &Record, layer: &LayerRecord) -> Vec<Finding> {
-    let input = layer.input.as_deref();
-    let tensor = record
-        .tensors
-        .iter()
-        .find(|t| Some(t.tensor.as_str()) == input);
+/// Layers with the decibels of their results, the worst first; infinite where they were not measured.
+fn worst_first(record: &Record) -> Vec<(&LayerRecord, f64)> {
+    let db = |l: &LayerRecord| record.result_db(l).unwrap_or(f64::INFINITY);
+    let mut layers: Vec<_> = record.layers.iter().map(|l| (l, db(l))).collect();
+    layers.sort_by(|a, b| a.1.total_cmp(&b.1));
+    layers
+}
+
+/// Decibels below which a layer stands out. Weights of few bits cost every layer something: among them it is one that
+/// loses far more than the median.
+fn limit(layers: &[(&LayerRecord, f64)]) -> f64 {
+    let measured: Vec<_> = layers.iter().filter(|(_, db)| db.is_finite()).collect();
+    let stored = measured.iter().all(|(l, _)| l.stored.is_some());
+    match measured.get(measured.len() / 2) {
+        Some((_, median)) if stored => FINE_DB.min(median - FAR_DB),
+        _ => FINE_DB,
+    }
+}
+
+/// Outputs that are lost although no layer is: errors of many layers add up.
+fn accumulation(record: &Record, layers: &[(&LayerRecord, f64)], limit: f64) -> Option<Finding> {
+    let differs = |a: &&Agreement| a.snr_db < FINE_DB && a.top1.is_none_or(|t| t < MOST_SAME);
+    let output = record.agreement.iter().find(differs)?;
+    let measured = layers.iter().filter(|(_, db)| db.is_finite());
+    let largest: Vec<String> = measured
+        .clone()
+        .take(NAMED)
+        .map(|(l, db)| format!("{} ({db:.1} dB)", l.node))
+        .collect();
+    (!largest.is_empty()).then(|| Finding {
+        cause: Cause::Accumulation,
+        subject: String::new(),
+        snr_db: None,
+        evidence: format!(
+            "output `{}` is {:.1} dB above its error although each of {} layers alone is more than {limit:.0} dB: their errors add up; the largest are those of {}",
+            output.output,
+            output.snr_db,
+            measured.count(),
+            largest.join(", ")
+        ),
+        advice: "--quantize auto keeps the layers float that cost most; --quantize dynamic gives each row of a product a range of its own"
+            .to_owned(),
+    })
+}
+
+/// What is wrong with a layer, whose result is so many decibels above its error, the greatest noise first.
+fn of_layer(record: &Record, layer: &LayerRecord, db: f64, limit: f64) -> Vec<Finding> {
+    let input = record.tensor(&layer.input);
+    let result = record.tensor(&layer.output);
     let mut found: Vec<Blame> = overflow(layer).into_iter().collect();
-    let db = layer.output_snr_db;
-    if db.is_some_and(|db| db < FINE_DB) {
+    if db < limit {
         let some = found.len();
-        if let Some(t) = tensor {
-            found.extend(of_tensor(record, layer, t));
+        if let Some(t) = input {
+            found.extend(of_tensor(record, t, "input", layer.input_channels.as_ref()));
+        }
+        if let Some(t) = result {
+            found.extend(of_tensor(record, t, "result", None));
         }
         found.extend(of_weights(layer));
         if found.len() == some {
@@ -172,7 +230,7 @@ fn of_layer(record: &Record, layer: &LayerRecord) -> Vec<Finding> {
                 noise: 0.0,
                 evidence: format!(
                     "its input ({}) and its weights ({:.1} dB) are near enough: its sums cancel, so that small errors of large terms remain",
-                    tensor.map_or_else(|| "float".to_owned(), |t| format!("{:.1} dB", t.snr_db)),
+                    input.map_or_else(|| "float".to_owned(), |t| format!("{:.1} dB", t.snr_db)),
                     layer.weight_snr_db
                 ),
                 advice: "--quantize auto keeps the layer float where the outputs need it".to_owned(),
@@ -183,7 +241,7 @@ fn of_layer(record: &Record, layer: &LayerRecord) -> Vec<Finding> {
     let finding = |b: Blame| Finding {
         cause: b.cause,
         subject: layer.node.clone(),
-        snr_db: db,
+        snr_db: db.is_finite().then_some(db),
         evidence: b.evidence,
         advice: b.advice,
     };
@@ -205,6 +263,17 @@ fn overflow(layer: &LayerRecord) -> Option<Blame> {
 }
 
 fn of_weights(layer: &LayerRecord) -> Option<Blame> {
+    if let Some(stored) = &layer.stored {
+        return (layer.weight_snr_db < CLEAN_DB).then(|| Blame {
+            cause: Cause::CoarseWeights,
+            noise: power(-layer.weight_snr_db),
+            evidence: format!(
+                "its weights, stored as {stored}, are {:.1} dB above their error",
+                layer.weight_snr_db
+            ),
+            advice: "smaller groups (--weight-group 16), --asymmetric or --quantize int8-weights lose less; --quantize auto gives more bits to the layers that need them".to_owned(),
+        });
+    }
     let noise = power(-layer.weight_snr_db);
     // The rounding errors of the median weight, whose channel's greatest has 127 steps.
     let tail = layer.weight_tail.unwrap_or(0.0);
@@ -232,27 +301,27 @@ fn power(db: f64) -> f64 {
     10f64.powf(db / 10.0)
 }
 
-fn of_tensor(record: &Record, layer: &LayerRecord, t: &TensorRecord) -> Vec<Blame> {
+/// What is wrong with the input or the result of a layer, and how far its channels reach where that is known.
+fn of_tensor(
+    record: &Record,
+    t: &TensorRecord,
+    role: &str,
+    channels: Option<&Channels>,
+) -> Vec<Blame> {
     let mut found = Vec::new();
     let applied = |name: &str| {
         let of = |x: &&super::Technique| x.applied && x.name.contains(name);
         record.techniques.iter().any(|x| of(&x))
     };
-    let all = power(-t.snr_db);
-    // Rounding to steps is uniform noise; the rest is what was cut off.
-    let signal = f64::from(t.rms).powi(2);
-    let steps = match signal > 0.0 {
-        true => (f64::from(t.scale).powi(2) / 12.0 / signal).min(all),
-        false if t.saturated > MOST_SATURATED => 0.0,
-        false => all,
-    };
-    let cut = all - steps;
-    if t.saturated > MOST_SATURATED && t.snr_db < CLEAN_DB && cut > all * LEAST_PART {
+    let all = power(-t.felt_db());
+    let cut = all * t.cut;
+    let steps = all - cut;
+    if t.saturated > MOST_SATURATED && cut > power(-CLEAN_DB) && t.cut > LEAST_PART {
         found.push(Blame {
             cause: Cause::SaturatedRange,
             noise: cut,
             evidence: format!(
-                "{:.2} % of the values of its input `{}` lie outside the range that {} chose",
+                "{:.2} % of the values of its {role} `{}` lie outside the range that {} chose",
                 t.saturated * 100.0,
                 t.tensor,
                 t.method
@@ -271,14 +340,14 @@ fn of_tensor(record: &Record, layer: &LayerRecord, t: &TensorRecord) -> Vec<Blam
             otherwise.to_owned()
         }
     };
-    if let Some(c) = &layer.input_channels {
+    if let Some(c) = channels {
         let left = 2.0 * f64::from(c.median) / f64::from(t.scale);
         if c.spread() > WIDE && left < FEW_STEPS {
             found.push(Blame {
                 cause: Cause::OutlierChannel,
                 noise: left.powi(-2).max(steps),
                 evidence: format!(
-                    "channel {} of its input `{}` reaches {:.3}, the median one of {} channels {:.3}: {:.0} of 256 steps for it",
+                    "channel {} of its {role} `{}` reaches {:.3}, the median one of {} channels {:.3}: {:.0} of 256 steps for it",
                     c.at,
                     t.tensor,
                     c.largest,
@@ -300,7 +369,7 @@ fn of_tensor(record: &Record, layer: &LayerRecord, t: &TensorRecord) -> Vec<Blam
             cause: Cause::OutlierRange,
             noise: steps,
             evidence: format!(
-                "its input `{}` reaches from {low:.3} to {high:.3}, and {:.1} % of its values lie between {from:.3} and {to:.3}: {:.0} of 256 steps for them",
+                "its {role} `{}` reaches from {low:.3} to {high:.3}, and {:.1} % of its values lie between {from:.3} and {to:.3}: {:.0} of 256 steps for them",
                 t.tensor,
                 BULK * 100.0,
                 (part * 256.0).max(1.0)
@@ -310,13 +379,15 @@ fn of_tensor(record: &Record, layer: &LayerRecord, t: &TensorRecord) -> Vec<Blam
             ),
         });
     }
-    if found.is_empty() && t.snr_db < CLEAN_DB {
+    if found.is_empty() && t.felt_db() < CLEAN_DB {
         found.push(Blame {
             cause: Cause::CoarseSteps,
             noise: all,
             evidence: format!(
-                "its input `{}` is {:.1} dB above its error: steps of {:.4} from {low:.3} to {high:.3}",
-                t.tensor, t.snr_db, t.scale
+                "its {role} `{}` is {:.1} dB above its error: steps of {:.4} from {low:.3} to {high:.3}",
+                t.tensor,
+                t.felt_db(),
+                t.scale
             ),
             advice: "--quantize auto keeps the layer float where the outputs need it".to_owned(),
         });
@@ -398,7 +469,8 @@ mod tests {
             kept_back: Some([0.5, 9.0]),
             saturated,
             snr_db,
-            rms: 0.0,
+            read_snr_db: None,
+            cut: if saturated > 0.0 { 1.0 } else { 0.0 },
             softmax: None,
             histogram: histogram.to_vec(),
         }
@@ -460,11 +532,38 @@ mod tests {
             cause(record(10.0, 12.0, tensor(22.0, 0.0, &EVEN))),
             [Cause::OutlierWeights, Cause::CoarseSteps]
         );
-        // Half of the noise is cut off, the other half are steps that outliers widen.
+        // A part of the noise is cut off, the greater part are steps that outliers widen.
         let mut both = record(10.0, 45.0, tensor(12.0, 0.02, &TAIL));
-        let noise = 2.0 * 0.01 / 12.0;
-        both.tensors[0].rms = (noise / power(-12.0)).sqrt() as f32;
-        assert_eq!(cause(both), [Cause::SaturatedRange, Cause::OutlierRange]);
+        both.tensors[0].cut = 0.4;
+        assert_eq!(
+            cause(both.clone()),
+            [Cause::OutlierRange, Cause::SaturatedRange]
+        );
+        // What is cut off is nothing to the function that reads the tensor.
+        both.tensors[0].read_snr_db = Some(45.0);
+        assert_eq!(cause(both), [Cause::Cancellation]);
+        // The result is rounded as well.
+        let mut result = record(40.0, 45.0, tensor(20.0, 0.0, &EVEN));
+        result.layers[0].input = None;
+        result.layers[0].output = Some("x".into());
+        assert_eq!(cause(result), [Cause::CoarseSteps]);
+        // Of weights of four bits, one loses far more than the others.
+        let mut four = record(18.0, 20.0, tensor(45.0, 0.0, &EVEN));
+        four.layers[0].stored = Some("int4".into());
+        four.layers[0].input = None;
+        four.layers = vec![four.layers[0].clone(); 5];
+        assert_eq!(cause(four.clone()), []);
+        four.layers[3].output_snr_db = Some(9.0);
+        assert_eq!(cause(four), [Cause::CoarseWeights]);
+        // No layer is to blame alone.
+        let mut sum = record(27.0, 45.0, tensor(45.0, 0.0, &EVEN));
+        sum.agreement = vec![Agreement {
+            snr_db: 12.0,
+            ..Agreement::default()
+        }];
+        assert_eq!(cause(sum.clone()), [Cause::Accumulation]);
+        sum.agreement[0].top1 = Some(1.0);
+        assert_eq!(cause(sum), []);
         let mut few = record(40.0, 45.0, tensor(45.0, 0.0, &EVEN));
         few.calibration.samples = 3;
         assert_eq!(cause(few), [Cause::FewSamples]);

@@ -58,6 +58,10 @@ pub struct Chosen {
     pub saturated: f64,
     /// Signal to noise in decibels; infinite when nothing is lost.
     pub snr_db: f64,
+    /// Signal to noise of what functions make of the values, where they alone read them.
+    pub read_snr_db: Option<f64>,
+    /// Part of the noise, of that of the functions where there are any, which lies outside the range.
+    pub cut: f64,
 }
 
 impl Parameters {
@@ -150,11 +154,23 @@ pub(super) fn choose(seen: &Histogram, method: Method, read: Option<&Tabulated>)
         _ => of(method),
     };
     let loss = parameters.loss(seen, None);
+    let through = read.map(|f| {
+        let squares = |(middle, n): (f64, u64)| n as f64 * f.at(middle) * f.at(middle);
+        let power = seen.bins().map(squares).sum::<f64>() / seen.count().max(1) as f64;
+        let loss = parameters.loss(seen, read);
+        (10.0 * (power / loss.noise).log10(), loss)
+    });
+    let felt = through.map_or(loss, |(_, loss)| loss);
     Chosen {
         parameters,
         method,
         saturated: loss.saturated,
         snr_db: 10.0 * (seen.power() / loss.noise).log10(),
+        read_snr_db: through.map(|(db, _)| db),
+        cut: match felt.noise > 0.0 {
+            true => felt.saturation / felt.noise,
+            false => 0.0,
+        },
     }
 }
 

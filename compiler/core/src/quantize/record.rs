@@ -30,6 +30,22 @@ pub struct Record {
 }
 
 impl Record {
+    /// The tensor of this name.
+    pub fn tensor(&self, name: &Option<String>) -> Option<&TensorRecord> {
+        let name = name.as_deref()?;
+        self.tensors.iter().find(|t| t.tensor == name)
+    }
+
+    /// Signal to noise of a layer's result in decibels, when nothing but the layer and its result are quantised; absent
+    /// where the layer was not measured.
+    pub fn result_db(&self, layer: &LayerRecord) -> Option<f64> {
+        let computed = layer.output_snr_db?;
+        let rounded = self.tensor(&layer.output).map(TensorRecord::felt_db);
+        let noise = |db: f64| 10f64.powf(-db / 10.0);
+        let all = noise(computed) + rounded.map_or(0.0, noise);
+        Some(finite_db(-10.0 * all.log10()))
+    }
+
     /// The record without its lists of layers and tensors.
     pub fn summary(&self) -> Record {
         Record {
@@ -164,14 +180,24 @@ pub struct TensorRecord {
     pub saturated: f64,
     /// Signal to noise of quantising it, in decibels; 200 when nothing is lost.
     pub snr_db: f64,
-    /// The root of the mean square of the values.
+    /// Signal to noise of what functions make of it, where they alone read it: a HardSwish needs few negative values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_snr_db: Option<f64>,
+    /// Part of the noise, of that of the functions where there are any, which lies outside the range; the rest are steps.
     #[serde(default)]
-    pub rms: f32,
+    pub cut: f64,
     /// A softmax that reads it, or whose result it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub softmax: Option<SoftmaxRecord>,
     /// Values seen, in equal bins from the least to the greatest.
     pub histogram: Vec<u64>,
+}
+
+impl TensorRecord {
+    /// Decibels of what reads it above what quantising it loses: of functions that alone read it, or of itself.
+    pub fn felt_db(&self) -> f64 {
+        self.read_snr_db.unwrap_or(self.snr_db)
+    }
 }
 
 /// A softmax at an 8-bit tensor.

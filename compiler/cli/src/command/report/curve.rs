@@ -35,6 +35,11 @@ pub fn part(q: &Quantisation<'_>) -> Result<Markup> {
         None => of_two(q),
     };
     let score = q.search.map_or("agreement, %", |_| "score");
+    let largest = marks.iter().map(|m| m.flash_bytes).max().unwrap_or(0);
+    let (unit, name) = match largest >= 10 << 20 {
+        true => (f64::from(1 << 20), "MiB"),
+        false => (1024.0, "KiB"),
+    };
     let speeds = marks.iter().all(|m| m.latency_ms.is_some());
     let note = match q.search {
         Some(_) => {
@@ -51,7 +56,7 @@ pub fn part(q: &Quantisation<'_>) -> Result<Markup> {
             @if let Some(search) = q.search { (searched(search)) }
             figure {
                 div.pair {
-                    (scatter(&marks, &|m| m.flash_bytes as f64 / 1024.0, score, "program in KiB")?)
+                    (scatter(&marks, &|m| m.flash_bytes as f64 / unit, score, &format!("program in {name}"))?)
                     @if speeds {
                         (scatter(&marks, &|m| m.latency_ms.unwrap_or_default(), score, "milliseconds a run on this machine")?)
                     }
@@ -125,13 +130,20 @@ fn scatter(
     let room = ((high - low) * 0.12).max(ROOM);
     // Scores that are percents have no ticks beyond 100.
     let most_score = if high <= 100.0 { 100.0 } else { f64::INFINITY };
+    let top = if high <= 100.0 {
+        high + room.min(0.3 * (100.0 - low) + 0.12)
+    } else {
+        high + room
+    };
     let most = marks.iter().map(cost).fold(0.0, f64::max) * 1.12;
+    // Three digits of the greatest.
+    let digits = (2.0 - most.max(1e-9).log10().floor()).clamp(0.0, 5.0) as usize;
     chart::picture(&format!("{score} over {words}"), SIZE, |area| {
         let mut plot = ChartBuilder::on(area)
             .margin(14)
             .x_label_area_size(44)
             .y_label_area_size(70)
-            .build_cartesian_2d(0.0..most.max(1e-9), low - room..high + room)?;
+            .build_cartesian_2d(0.0..most.max(1e-9), low - room..top)?;
         plot.configure_mesh()
             .light_line_style(TRANSPARENT)
             .bold_line_style(GRID)
@@ -139,6 +151,7 @@ fn scatter(
             .x_desc(words)
             .y_desc(score)
             .x_labels(6)
+            .x_label_formatter(&|x| format!("{x:.digits$}"))
             .y_labels(6)
             .y_label_formatter(&|y| match *y <= most_score + 1e-9 {
                 true => format!("{y:.1}"),

@@ -6,7 +6,7 @@ use crate::page::chart::{self, BAD, FONT, GOOD, GRID, INK, QUIET};
 use crate::page::{Sorted, head, number};
 use crate::sizes;
 use anyhow::Result;
-use cygnet_compiler::quantize::{Channels, FINE_DB, Finding, LayerRecord, Record};
+use cygnet_compiler::quantize::{Channels, FINE_DB, Finding, LayerRecord, Record, TensorRecord};
 use maud::{Markup, html};
 use plotters::prelude::*;
 
@@ -22,11 +22,12 @@ pub fn part(record: &Record, findings: &[Finding]) -> Result<Markup> {
         @if !record.layers.is_empty() {
             h2 { "Layers" }
             figure {
-                div.scroll { (picture(&record.layers, measured)?) }
+                div.scroll { (picture(record, findings, measured)?) }
                 figcaption {
                     @if measured {
-                        "Signal to noise of each layer's result when nothing but the layer is quantised, in execution order. "
-                        "Below " (FINE_DB) " dB, one part in twenty, a layer is marked."
+                        "Signal to noise of each layer's result when nothing but the layer and its result are quantised, in execution order. "
+                        "Layers that stand out are marked."
+                        @if !record.tensors.is_empty() { " The line is at " (FINE_DB) " dB, one part in twenty." }
                     } @else {
                         "Signal to noise of each layer's stored weights, in execution order."
                     }
@@ -55,9 +56,13 @@ pub fn part(record: &Record, findings: &[Finding]) -> Result<Markup> {
 
 /// A cell of decibels, marked where they are few.
 pub fn decibels(db: Option<f64>) -> Markup {
-    let shown = db.map_or_else(String::new, |db| format!("{db:.1} dB"));
+    marked(db, db.is_some_and(|db| db < FINE_DB))
+}
+
+fn marked(db: Option<f64>, mark: bool) -> Markup {
+    let shown = shown(db, |db| format!("{db:.1} dB"));
     match db {
-        Some(db) if db < FINE_DB => html! { td.n.bad data-value=(db) { (shown) } },
+        Some(db) if mark => html! { td.n.bad data-value=(db) { (shown) } },
         _ => number(db, &shown),
     }
 }
@@ -85,7 +90,7 @@ fn table(record: &Record, findings: &[Finding]) -> Markup {
             }
             tbody {
                 @for (i, l) in record.layers.iter().enumerate() {
-                    @let input = record.tensors.iter().find(|t| Some(&t.tensor) == l.input.as_ref());
+                    @let input = record.tensor(&l.input);
                     @let spread = l.input_channels.as_ref().map(Channels::spread);
                     @let outside = input.map(|t| t.saturated);
                     @let bits = l.bytes.map(|b| b as f64 * 8.0 / l.weights.max(1) as f64);
@@ -102,12 +107,12 @@ fn table(record: &Record, findings: &[Finding]) -> Markup {
                         @if l.stored.is_some() { (number(Some(l.weight_snr_db), &format!("{:.1} dB", l.weight_snr_db))) }
                         @else { (decibels(Some(l.weight_snr_db))) }
                         @if ranges {
-                            (decibels(input.map(|t| t.snr_db)))
+                            (decibels(input.map(TensorRecord::felt_db)))
                             (number(spread, &shown(spread, |s| format!("{s:.1} ×"))))
                             (number(outside, &shown(outside, |s| format!("{:.3} %", s * 100.0))))
                         }
                         @if measured {
-                            (decibels(l.output_snr_db))
+                            (marked(record.result_db(l), !found.is_empty()))
                             td.w { (found.iter().map(|f| f.cause.to_string()).collect::<Vec<_>>().join(", ")) }
                         }
                     }
@@ -125,13 +130,10 @@ fn shown(value: Option<f64>, words: impl Fn(f64) -> String) -> String {
 
 /// What is known of a layer.
 fn details(record: &Record, l: &LayerRecord, found: &[&Finding]) -> Markup {
-    let tensor = |name: &Option<String>| {
-        record
-            .tensors
-            .iter()
-            .find(|t| Some(&t.tensor) == name.as_ref())
-    };
-    let ends = [("Input", tensor(&l.input)), ("Result", tensor(&l.output))];
+    let ends = [
+        ("Input", record.tensor(&l.input)),
+        ("Result", record.tensor(&l.output)),
+    ];
     let reach = [
         ("Channels of the input", &l.input_channels),
         ("Weights of the output channels", &l.weight_channels),
@@ -196,15 +198,20 @@ fn techniques(record: &Record) -> Markup {
     }
 }
 
-fn picture(layers: &[LayerRecord], measured: bool) -> Result<Markup> {
+fn picture(record: &Record, findings: &[Finding], measured: bool) -> Result<Markup> {
+    let layers = &record.layers;
     let of = |l: &LayerRecord| {
         let db = if measured {
-            l.output_snr_db
+            record.result_db(l)
         } else {
             Some(l.weight_snr_db)
         };
         db.map(|db| db.clamp(0.0, MOST_DB))
     };
+    let named = |l: &LayerRecord, f: &Finding| f.snr_db.is_some() && f.subject == l.node;
+    let stands_out = |l: &LayerRecord| findings.iter().any(|f| named(l, f));
+    // Weights of few bits are judged by one another.
+    let judged = measured && !record.tensors.is_empty();
     let top = layers.iter().filter_map(of).fold(30.0, f64::max) + 5.0;
     chart::picture("signal to noise of each layer", SIZE, |area| {
         let mut plot = ChartBuilder::on(area)
@@ -226,7 +233,7 @@ fn picture(layers: &[LayerRecord], measured: bool) -> Result<Markup> {
             .draw()?;
         plot.draw_series(layers.iter().enumerate().filter_map(|(i, l)| {
             let db = of(l)?;
-            let colour = if measured && db < FINE_DB { BAD } else { GOOD };
+            let colour = if stands_out(l) { BAD } else { GOOD };
             let middle = i as f64 + 1.0;
             let corners = [(middle - 0.38, 0.0), (middle + 0.38, db)];
             Some(Rectangle::new(corners, colour.filled()))
@@ -237,7 +244,7 @@ fn picture(layers: &[LayerRecord], measured: bool) -> Result<Markup> {
             .enumerate()
             .filter_map(|(i, db)| Some((i, db?)))
             .collect();
-        worst.retain(|(_, db)| measured && *db < FINE_DB);
+        worst.retain(|(i, _)| stands_out(&layers[*i]));
         worst.sort_by(|a, b| a.1.total_cmp(&b.1));
         for (i, db) in worst.into_iter().take(WORST) {
             let (x, y) = plot.backend_coord(&(i as f64 + 1.0, db));
@@ -246,7 +253,7 @@ fn picture(layers: &[LayerRecord], measured: bool) -> Result<Markup> {
             let style = (FONT, 14).into_font().color(&BAD);
             area.draw(&Text::new(text, (left, y - 18), style))?;
         }
-        if measured {
+        if judged {
             let ends = [(0.5, FINE_DB), (layers.len() as f64 + 0.5, FINE_DB)];
             plot.draw_series(LineSeries::new(ends, QUIET))?;
         }

@@ -4,7 +4,7 @@ use super::Quantisation;
 use crate::page::{Tile, tiles};
 use crate::sizes as bytes;
 use cygnet_compiler::bundle::Manifest;
-use cygnet_compiler::quantize::{Agreement, FINE_DB, Finding};
+use cygnet_compiler::quantize::{Agreement, FINE_DB, Finding, LayerRecord, Record};
 use maud::{Markup, html};
 
 /// Layers that are told at the top.
@@ -39,12 +39,9 @@ pub fn summary(q: &Quantisation<'_>, findings: &[Finding]) -> Markup {
         (tiles(&figures(q)))
         h2 { "What costs accuracy" }
         @if findings.is_empty() && !measured {
-            p {
-                "Layers are not measured on their own in this arithmetic: the agreement of the outputs tells what it costs, \
-                 the table of layers how near the stored weights are."
-            }
+            p { "Layers were not measured on their own: the agreement of the outputs tells what quantising costs." }
         } @else if findings.is_empty() {
-            p { "Nothing stands out: every layer that was measured is more than " (FINE_DB) " dB above its error." }
+            p { (nothing(q.record)) }
         } @else {
             ol.findings {
                 @for of in worst.iter().take(WORST) {
@@ -66,6 +63,23 @@ pub fn summary(q: &Quantisation<'_>, findings: &[Finding]) -> Markup {
     }
 }
 
+/// That no layer stands out, and which lose most all the same.
+fn nothing(record: &Record) -> String {
+    let db = |l: &LayerRecord| record.result_db(l);
+    let mut all: Vec<(f64, &str)> = record
+        .layers
+        .iter()
+        .filter_map(|l| Some((db(l)?, l.node.as_str())))
+        .collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let named = |(db, node): &(f64, &str)| format!("{node} ({db:.1} dB)");
+    let named: Vec<String> = all.iter().take(WORST).map(named).collect();
+    format!(
+        "Nothing stands out. The layers that lose most are {}.",
+        named.join(", ")
+    )
+}
+
 /// The findings of layers, the worst layer first.
 pub fn by_layer(findings: &[Finding]) -> Vec<Vec<&Finding>> {
     let mut layers: Vec<Vec<&Finding>> = Vec::new();
@@ -82,7 +96,16 @@ pub fn by_layer(findings: &[Finding]) -> Vec<Vec<&Finding>> {
 pub fn causes(findings: &[&Finding]) -> Markup {
     html! {
         @for f in findings {
-            p { b { (capital(&f.cause.to_string())) ". " } (capital(&f.evidence)) "." br; span.advice { "→ " (f.advice) "." } }
+            p { b { (capital(&f.cause.to_string())) ". " } (coded(&capital(&f.evidence))) "." br; span.advice { "→ " (coded(&f.advice)) "." } }
+        }
+    }
+}
+
+/// Text in which what stands between backticks is code.
+fn coded(text: &str) -> Markup {
+    html! {
+        @for (i, part) in text.split('`').enumerate() {
+            @if i % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
 }
@@ -204,7 +227,7 @@ fn outputs(agreement: &[Agreement]) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cygnet_compiler::quantize::{Record, Speed};
+    use cygnet_compiler::quantize::Speed;
 
     fn verdict_of(snr_db: f64, top1: Option<f64>) -> String {
         let record = Record {
@@ -227,6 +250,14 @@ mod tests {
             quantised: [250, 500],
             search: None,
         })
+    }
+
+    #[test]
+    fn names_between_backticks_are_code() {
+        assert_eq!(
+            coded("its `a<b` and `c`").into_string(),
+            "its <code>a&lt;b</code> and <code>c</code>"
+        );
     }
 
     #[test]

@@ -51,7 +51,12 @@ pub fn spread(t: &TensorRecord) -> String {
         t.method,
         t.scale,
         t.saturated * 100.0
-    )
+    ) + &t.read_snr_db.map_or_else(String::new, |db| {
+        format!(
+            "; {:.1} dB above its error, {db:.1} dB after the function that reads it",
+            t.snr_db
+        )
+    })
 }
 
 /// The ends of a tensor's range.
@@ -67,19 +72,26 @@ fn span(t: &TensorRecord) -> (f64, f64) {
     (f64::from(low.min(a)), f64::from(high.max(b)))
 }
 
-/// Bars of the values seen, as left edge, width and height in parts of the drawing. Heights are square roots of counts.
-fn bars(t: &TensorRecord) -> Vec<[f64; 3]> {
+/// Bars of the values seen as two paths, within the range and outside of it, in a drawing of this size. Heights are square
+/// roots of counts.
+fn bars(t: &TensorRecord, width: f64, height: f64) -> [String; 2] {
     let most = t.histogram.iter().copied().max().unwrap_or(0).max(1) as f64;
     let (low, high) = span(t);
-    let width = (high - low).max(f64::MIN_POSITIVE);
+    let all = (high - low).max(f64::MIN_POSITIVE);
     let [a, b] = t.seen.map(f64::from);
     let bin = (b - a) / t.histogram.len().max(1) as f64;
-    let all = t.histogram.iter().enumerate().filter(|(_, n)| **n > 0);
-    all.map(|(i, n)| {
-        let left = (a + bin * i as f64 - low) / width;
-        [left, bin / width, (*n as f64 / most).sqrt()]
-    })
-    .collect()
+    let wide = (bin / all * width).max(0.3);
+    let inside = ends(t);
+    let mut paths = [String::new(), String::new()];
+    for (i, n) in t.histogram.iter().enumerate().filter(|(_, n)| **n > 0) {
+        let begin = a + bin * i as f64;
+        let left = (begin - low) / all * width;
+        let tall = (*n as f64 / most).sqrt() * height;
+        let middle = (begin + bin / 2.0) as f32;
+        let outside = usize::from(middle < inside.0 || middle > inside.1);
+        paths[outside] += &format!("M{left:.1} {height}v-{tall:.1}h{wide:.1}v{tall:.1}z");
+    }
+    paths
 }
 
 /// Where a value lies in the span of a histogram, in parts of it.
@@ -91,11 +103,11 @@ fn place(t: &TensorRecord, v: f32) -> f64 {
 /// A histogram in a row of a table: bars, and lines where the range ends.
 fn thumbnail(t: &TensorRecord) -> Markup {
     let (low, high) = ends(t);
+    let [inside, outside] = bars(t, 100.0, 20.0);
     html! {
         svg.histogram.small viewBox="0 0 100 20" preserveAspectRatio="none" role="img" aria-label=(format!("values of {}", t.tensor)) {
-            @for [left, width, height] in bars(t) {
-                rect x=(px(left * 100.0)) y=(px(20.0 - height * 20.0)) width=(px(width * 100.0)) height=(px(height * 20.0)) {}
-            }
+            path d=(inside) {}
+            @if !outside.is_empty() { path.outside d=(outside) {} }
             @for v in [low, high] {
                 @let x = px(place(t, v) * 100.0);
                 line x1=(x) x2=(x) y1="0" y2="20" {}
@@ -109,6 +121,7 @@ pub fn histogram(t: &TensorRecord) -> Markup {
     let (low, high) = ends(t);
     let (first, last) = span(t);
     let at = |v: f32| place(t, v) * WIDTH;
+    let [inside, outside] = bars(t, WIDTH, HEIGHT);
     let zero = (first < 0.0 && last > 0.0).then(|| at(0.0));
     let zero = zero.filter(|x| (70.0..WIDTH - 70.0).contains(x));
     html! {
@@ -116,12 +129,8 @@ pub fn histogram(t: &TensorRecord) -> Markup {
             svg.histogram viewBox=(format!("0 0 {WIDTH} {}", HEIGHT + LABELS)) role="img" {
                 title { "values of " (t.tensor) ", range " (format!("{low:.3} to {high:.3}")) }
                 rect.range x=(px(at(low))) y="0" width=(px(at(high) - at(low))) height=(px(HEIGHT)) {}
-                @for [left, width, height] in bars(t) {
-                    @let middle = left + width / 2.0;
-                    @let inside = middle >= place(t, low) && middle <= place(t, high);
-                    rect.outside[!inside] x=(px(left * WIDTH)) y=(px(HEIGHT - height * (HEIGHT - 6.0))) width=(px((width * WIDTH).max(0.5)))
-                        height=(px(height * (HEIGHT - 6.0))) {}
-                }
+                path d=(inside) {}
+                @if !outside.is_empty() { path.outside d=(outside) {} }
                 @for v in [low, high] {
                     @let x = px(at(v));
                     line x1=(x) x2=(x) y1="0" y2=(px(HEIGHT)) {}
@@ -182,13 +191,16 @@ mod tests {
             kept_back: None,
             saturated: 0.5,
             snr_db: 3.0,
-            rms: 1.0,
+            read_snr_db: None,
+            cut: 1.0,
             softmax: None,
             histogram: vec![4, 0, 0, 1],
         };
         assert_eq!(ends(&t), (0.0, 255.0));
         assert_eq!(place(&t, 255.0), 0.5);
-        assert_eq!(bars(&t), [[0.0, 0.25, 1.0], [0.75, 0.25, 0.5]]);
+        let [inside, outside] = bars(&t, 100.0, 20.0);
+        assert_eq!(inside, "M0.0 20v-20.0h25.0v20.0z");
+        assert_eq!(outside, "M75.0 20v-10.0h25.0v10.0z");
         let drawn = histogram(&t).into_string();
         assert_eq!(drawn.matches("class=\"outside\"").count(), 1, "{drawn}");
     }

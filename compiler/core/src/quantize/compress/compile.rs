@@ -1,5 +1,6 @@
 //! The whole way from a float graph to a program with compressed weights.
 
+use super::alone::alone;
 use super::{Format, Layer};
 use crate::bundle::golden_inputs;
 use crate::ir::Graph;
@@ -79,6 +80,14 @@ pub fn compress(
         .iter()
         .map(|p| p.name.clone())
         .collect();
+    let results = alone(&float.graph, &compiled.graph, samples)?;
+    let of_layer = |layer: &Layer| {
+        let record = layer_record(layer)?;
+        Some(LayerRecord {
+            output_snr_db: results.get(&record.node).copied(),
+            ..record
+        })
+    };
     let record = Record {
         precision: format.precision(),
         calibration: CalibrationRecord {
@@ -87,7 +96,7 @@ pub fn compress(
         },
         agreement: agreement(&names, &expected, &actual),
         float_layers: layers.iter().filter_map(float_layer).collect(),
-        layers: layers.iter().filter_map(layer_record).collect(),
+        layers: layers.iter().filter_map(of_layer).collect(),
         ..Record::default()
     };
     let speed = speed(&float.program.bytes, &compiled.program.bytes, &samples[0])?;

@@ -4,6 +4,7 @@
 //! `compressed_mat_mul` or `dynamic_mat_mul`; weights of other operators are expanded by a step before them; tables of
 //! rows are looked up in few bits.
 
+mod alone;
 mod codes;
 mod compile;
 mod palette;

@@ -230,3 +230,56 @@ fn weights_of_two_layers_are_stored_once() {
     let (names, _, _) = compressed(g, INT8);
     assert_eq!(names, ["expand_weights", "conv", "conv"]);
 }
+
+#[test]
+fn each_layer_is_measured_alone() {
+    // Two products: the second gets the exact result of the first, whatever its own weights lose.
+    let mut g = product(4, 64, 48);
+    let x = g.outputs.remove(0).value;
+    let mut weights = noise(48 * 64, 5);
+    // Half precision holds these without loss.
+    weights.iter_mut().for_each(|w| *w = (*w * 8.0).round());
+    let w = g.add_f32("w", &[48, 64], &weights);
+    let packed = Type::fixed(DType::F32, &[4, 48, 16]);
+    let packed = g.push(MAIN, "w", PackB { trans: false }, &[w], packed);
+    let op = MatMul {
+        alpha: 1.0,
+        ..MatMul::default()
+    };
+    let ty = Type::fixed(DType::F32, &[4, 64]);
+    let y = g.push(MAIN, "second", op, &[x, packed], ty);
+    output(&mut g, y);
+    let samples: Vec<crate::quantize::Sample> = (0..3)
+        .map(|i| crate::quantize::Sample {
+            name: format!("sample {i}"),
+            inputs: vec![crate::bundle::Array::from_f32(&[4, 64], &noise(256, 7 + i))],
+            continues: false,
+        })
+        .collect();
+    let choices = CompileOptions::default();
+    let of = |format: Format| {
+        let made = compress(g.clone(), &choices, format, &samples).unwrap();
+        let layers = made.record.layers;
+        assert_eq!(layers.len(), 2, "{layers:?}");
+        [0, 1].map(|i| layers[i].output_snr_db.expect("measured"))
+    };
+    let [first, second] = of(Format::Half);
+    assert!(
+        (60.0..90.0).contains(&first) && second > 120.0,
+        "{first} {second}"
+    );
+    let four = Format::Integers {
+        bits: 4,
+        group: 16,
+        asymmetric: false,
+    };
+    for db in of(four).into_iter().chain(of(Format::Table { bits: 4 })) {
+        assert!((12.0..40.0).contains(&db), "{db}");
+    }
+    // Rows of integers lose more than the weights alone.
+    let dynamic = of(Format::Dynamic);
+    assert!(
+        dynamic.iter().all(|db| (30.0..60.0).contains(db)),
+        "{dynamic:?}"
+    );
+}
