@@ -2,7 +2,7 @@
 # Runs the tests. On Debian and Ubuntu it installs what it needs, elsewhere it names what is missing.
 #
 #   ./test.sh                  everything: format, lints, unit tests, conformance, real models, other machines, size
-#   ./test.sh --quick          format, lints and unit tests; needs no downloads beyond crates
+#   ./test.sh --quick          format, lints and unit tests; needs no downloads beyond crates, a C compiler, node and Chromium
 #   ./test.sh --data           only fetch and make the test data (the tests need it; cargo test alone does not make it)
 #   ./test.sh --conformance    only the ONNX node tests
 #   ./test.sh --real           only the real models

@@ -85,6 +85,10 @@ async function look(browser, file, width, scheme, pictures, tell) {
   await page.resize(PAPER);
   for (const fault of await page.run(printed)) tell(fault);
   for (const fault of await page.run(layout)) tell(`printed: ${fault}`);
+  // As printed it is the same whatever the screen is.
+  if (scheme === SCHEMES[0] && width === WIDTHS[0]) {
+    writeFileSync(join(pictures, `${basename(file, ".html")}-printed.png`), await page.picture());
+  }
   for (const complaint of page.complaints) tell(complaint);
   await page.close();
   return `${drawn.count} charts, ${tables} sortable tables, ${openers} rows with details`;

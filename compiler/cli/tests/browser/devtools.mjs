@@ -100,6 +100,7 @@ class Connection {
     const { errorText } = await page.send("Page.navigate", { url });
     if (errorText) throw new Error(`${url}: ${errorText}`);
     await loaded;
+    await page.ready();
     return page;
   }
 }
@@ -134,6 +135,18 @@ class Page {
 
   media(media, scheme) {
     return this.send("Emulation.setEmulatedMedia", { media, features: [{ name: "prefers-color-scheme", value: scheme }] });
+  }
+
+  /// Waits until the page itself is there: the event may have been that of the empty page before.
+  async ready() {
+    const end = Date.now() + PATIENCE_MS;
+    while (Date.now() < end) {
+      // While one page gives way to the other there is nothing to ask.
+      const state = await this.run(() => `${document.readyState} ${location.href}`).catch(() => "");
+      if (state === `complete ${this.url}`) return;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    throw new Error(`${this.url} is not loaded after ${PATIENCE_MS / 1000} s`);
   }
 
   resize(size) {

@@ -205,8 +205,12 @@ fn accumulation(record: &Record, layers: &[(&LayerRecord, f64)], limit: f64) -> 
             measured.count(),
             largest.join(", ")
         ),
-        advice: "--quantize auto keeps the layers float that cost most; --quantize dynamic gives each row of a product a range of its own"
-            .to_owned(),
+        advice: if layers.iter().all(|(l, _)| l.stored.is_some()) {
+            "more bits or smaller groups (--weight-group 16) lose less everywhere; --quantize auto gives more bits to the layers that cost most"
+        } else {
+            "--quantize auto keeps the layers float that cost most; --quantize dynamic gives each row of a product a range of its own"
+        }
+        .to_owned(),
     })
 }
 
@@ -364,7 +368,9 @@ fn of_tensor(
     let [low, high] = t.seen;
     let (from, to) = bulk(t);
     let part = f64::from(to - from) / f64::from(high - low).max(f64::MIN_POSITIVE);
-    if steps > power(-CLEAN_DB) && part < NARROW {
+    // A channel that sets the range says it better.
+    let told = found.iter().any(|b| b.cause == Cause::OutlierChannel);
+    if !told && steps > power(-CLEAN_DB) && part < NARROW {
         found.push(Blame {
             cause: Cause::OutlierRange,
             noise: steps,
@@ -375,7 +381,7 @@ fn of_tensor(
                 (part * 256.0).max(1.0)
             ),
             advice: equalised(
-                "--calibration-method percentile-99.9 cuts the outliers if they carry nothing; --quantize auto keeps the layer float if they do",
+                "--calibration-method percentile-99.9 cuts the outliers if they carry nothing; --quantize auto keeps the layer float if they do, --quantize dynamic gives each row of a product a range of its own",
             ),
         });
     }

@@ -25,7 +25,9 @@ pub fn part(record: &Record, findings: &[Finding]) -> Result<Markup> {
                 div.scroll { (picture(record, findings, measured)?) }
                 figcaption {
                     @if measured {
-                        "Signal to noise of each layer's result when nothing but the layer and its result are quantised, in execution order. "
+                        "Signal to noise of each layer's result when nothing but "
+                        @if record.tensors.is_empty() { "the layer is" } @else { "the layer and its result are" }
+                        " quantised, in execution order. "
                         "Layers that stand out are marked."
                         @if !record.tensors.is_empty() { " The line is at " (FINE_DB) " dB, one part in twenty." }
                     } @else {

@@ -6,8 +6,8 @@ use cygnet_compiler::quantize::{Channels, TensorRecord};
 use maud::{Markup, html};
 
 /// Width and height of the drawing of a histogram or of bars, without labels.
-const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 110.0;
+const WIDTH: f64 = 480.0;
+const HEIGHT: f64 = 90.0;
 /// Room for labels below.
 const LABELS: f64 = 22.0;
 
