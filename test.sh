@@ -116,8 +116,8 @@ if [ $quick -eq 1 ]; then
         cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
     done
     step format check_format
-    # Tests of the C interface compile programs; those of pages look at them in a browser.
-    need gcc g++ nodejs chromium
+    # Tests of the C interface and of packages compile programs; those of pages look at them in a browser.
+    need gcc g++ cmake nodejs chromium
     step lints cargo clippy --workspace --all-targets -- -D warnings
     step units cargo test --workspace --exclude cygnet-tests
     step harness cargo test -p cygnet-tests --lib --test hostile

@@ -102,7 +102,30 @@ board() {
         "$model" "$name" "$flash" "$ram" "$arena" "$(field stack)" "$instructions" >>target/boards/table.tsv
 }
 
-need qemu-system-arm qemu-system-misc
+# c_firmware BUNDLE: firmware in C against the package's static library.
+c_firmware() {
+    local log=$root/target/boards/c.log status=0 folder=$root/target/boards/c
+    local flags=(-mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 -Os -Wall -Wextra -Werror)
+    # The command line starts cargo, which builds Rust's own library too.
+    CARGO_UNSTABLE_BUILD_STD=core CARGO=/usr/bin/cargo CARGO_TARGET_DIR= \
+        "$CYGNET" -q package "$1" --target firmware --lang c --cpu cortex-m4f -o "$folder/model" --name model >"$log" &&
+        arm-none-eabi-gcc "${flags[@]}" -c tests/board/c/start.c -o "$folder/start.o" &&
+        arm-none-eabi-gcc -std=c99 -pedantic "${flags[@]}" -nostartfiles --specs=rdimon.specs --specs=nano.specs \
+            -u _printf_float -Wl,--gc-sections -T tests/board/c/board.ld -I"$folder/model/src" "$folder/start.o" \
+            tests/board/c/main.c -L"$folder/model/src/cortex-m4/fpv4-sp-d16-hard" -lmodel -o "$folder/firmware.elf" &&
+        timeout 120 qemu-system-arm -M mps2-an386 -nographic -monitor none -serial none \
+            -semihosting-config enable=on,target=native -kernel "$folder/firmware.elf" >"$log" 2>&1 </dev/null || status=$?
+    if [ $status -ne 0 ] || ! grep -q "test result: ok" "$log"; then
+        failed=$((failed + 1))
+        echo "error: firmware in C: exit code $status" >&2
+        cat "$log" >&2
+        return
+    fi
+    passed=$((passed + 1))
+    printf '%-24s %-10s in C, by arm-none-eabi-gcc\n' "$(basename "$1" .cygnet)" cortex-m4
+}
+
+need qemu-system-arm qemu-system-misc gcc-arm-none-eabi libnewlib-arm-none-eabi
 mkdir -p target/boards
 find_cygnet
 toolchain
@@ -110,6 +133,7 @@ if [ $# -eq 0 ]; then
     bundles target/boards/bundles
     set -- target/boards/bundles/*.cygnet
 fi
+c_firmware "$1"
 printf 'model\tboard\tflash\tram\tarena\tstack\tinstructions\n' >target/boards/table.tsv
 for bundle in "$@"; do
     model=$(basename "$bundle" .cygnet)

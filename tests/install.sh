@@ -12,7 +12,7 @@ need() {
             nodejs) command -v node >/dev/null && continue ;;
             chromium) command -v chromium chromium-browser google-chrome >/dev/null && continue ;;
             qemu-user) command -v qemu-aarch64 >/dev/null && continue ;;
-            qemu-system-arm | espeak-ng | gcc | g++) command -v "$package" >/dev/null && continue ;;
+            qemu-system-arm | espeak-ng | gcc | g++ | cmake) command -v "$package" >/dev/null && continue ;;
         esac
         missing+=("$package")
     done

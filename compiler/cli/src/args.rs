@@ -1,6 +1,7 @@
 //! The command line's grammar. Names and flags are a contract: they may grow, not change.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use cygnet_compiler::firmware::CPUS;
 use cygnet_compiler::quantize::Method;
 use std::path::PathBuf;
 
@@ -138,6 +139,9 @@ const PACKAGE_HELP: &str = "Examples:
       A Rust crate in the folder `keywords`: no heap, no interpreter, no parser, weights in flash, one arena.
   cygnet package keywords.cygnet --target firmware -o model --name wake_word
       Another folder and another name.
+  cygnet package keywords.cygnet --target firmware --lang c --cpu cortex-m4f --cpu riscv32imc
+      A header and static libraries, which cargo builds (rustup target add thumbv7em-none-eabihf): a folder that CMake,
+      Zephyr, ESP-IDF and Arduino take as it is.
 
 The crate calls the kernels that the model uses one after the other; the runtime's sources lie beside it.";
 
@@ -527,6 +531,9 @@ pub struct Package {
     /// The application's language.
     #[arg(long, value_enum, default_value = "rust")]
     pub lang: Language,
+    /// Processor of a static library with `--lang c`; repeatable [default: cortex-m4f].
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(CPUS.iter().map(|c| c.name)))]
+    pub cpu: Vec<String>,
     /// Folder to write [default: the name].
     #[arg(long, short, value_name = "DIR")]
     pub output: Option<PathBuf>,
@@ -550,4 +557,6 @@ pub enum PackageTarget {
 pub enum Language {
     /// A `no_std` crate.
     Rust,
+    /// A header and static libraries, for CMake, Zephyr, ESP-IDF and Arduino.
+    C,
 }

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         Command::Verify(a) => command::verify::verify(&a, quiet),
         Command::Bench(a) => command::bench::bench(&a, quiet),
         Command::Inspect(a) => command::inspect::inspect(&a),
-        Command::Package(a) => command::package::package(&a),
+        Command::Package(a) => command::package::package(&a, quiet),
         Command::Completions { shell } => command::shell::completions(shell),
         Command::Man { output } => command::shell::man(output.as_deref()),
     };

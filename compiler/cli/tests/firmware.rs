@@ -113,3 +113,42 @@ fn names_and_models_that_cannot_be_packaged_are_told() {
     );
     assert!(!Path::new(&output).exists());
 }
+
+/// Runs a program; what it printed, when it succeeded.
+fn run(program: &str, arguments: &[&str]) -> String {
+    let out = Command::new(program).args(arguments).output();
+    let out = out.unwrap_or_else(|e| panic!("{program}: {e}"));
+    let said = format!("{}{}", text(&out.stdout), text(&out.stderr));
+    assert!(out.status.success(), "{program}: {said}");
+    said
+}
+
+#[test]
+fn a_package_for_c_links_with_cmake_from_c_and_cpp() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| path(folder.path(), name);
+    let bundle = digits(folder.path(), &[]);
+    let (output, json) = (at("model"), at("package.json"));
+    let more = ["--lang", "c", "--cpu", "host", "--name", "model", "--json", &json];
+    let out = package(&bundle, &output, &more);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    assert_eq!(json["language"], "c");
+    let library = json["libraries"][0].as_str().unwrap();
+    assert!(Path::new(library).ends_with("src/host/libmodel.a"), "{library}");
+    let source = format!("{DATA}/../board/c");
+    let build = at("build");
+    let model = format!("-DMODEL={output}");
+    run("cmake", &["-S", &source, "-B", &build, &model]);
+    run("cmake", &["--build", &build]);
+    for program in ["from_c", "from_cpp"] {
+        let said = run(&format!("{build}/{program}"), &[]);
+        assert!(said.contains("self-test: no error"), "{said}");
+        let arena = format!("arena {} bytes", json["arena_bytes"]);
+        assert!(said.contains(&arena), "no `{arena}` in {said}");
+    }
+    // Other build systems find theirs.
+    for file in ["library.properties", "zephyr/module.yml", "idf_component.yml", "src/model.h"] {
+        assert!(Path::new(&output).join(file).exists(), "{file}");
+    }
+}

@@ -3,10 +3,12 @@
 //!
 //! What a step gives its kernel is found by the engine ([`cygnet_runtime::prepare`]), so both run the same arithmetic.
 
+mod c;
 mod literal;
 mod package;
 mod step;
 
+pub use c::{CPUS, Cpu, c_files};
 pub use package::{Names, crate_files, identifier};
 
 use cygnet_format::program::{Place, StepInfo, TensorId};

@@ -102,7 +102,7 @@ fn element(dtype: DType) -> &'static str {
     }
 }
 
-fn shape(port: &Port) -> String {
+pub(super) fn shape(port: &Port) -> String {
     let dims: Vec<String> = port.shape.iter().map(usize::to_string).collect();
     format!("{} [{}]", port.dtype.name(), dims.join(", "))
 }
@@ -230,7 +230,7 @@ fn write_library(out: &mut String, source: &Source, names: &Names<'_>) -> std::f
     );
     out.push_str("    /// The model in `arena`");
     out.push_str(if source.state_bytes > 0 {
-        ", its states reset.\n    pub fn new(arena: &'a mut Arena) -> Self {\n        let mut model = Model { arena };\n        model.reset();\n        model\n    }\n"
+        ", its states reset.\n    pub fn new(arena: &'a mut Arena) -> Self {\n        let mut model = Model { arena };\n        model.reset();\n        model\n    }\n\n    /// The model in `arena` where another left it.\n    pub fn resume(arena: &'a mut Arena) -> Self {\n        Model { arena }\n    }\n"
     } else {
         ".\n    pub fn new(arena: &'a mut Arena) -> Self {\n        Model { arena }\n    }\n"
     });
