@@ -129,13 +129,18 @@ fn a_package_for_c_links_with_cmake_from_c_and_cpp() {
     let at = |name: &str| path(folder.path(), name);
     let bundle = digits(folder.path(), &[]);
     let (output, json) = (at("model"), at("package.json"));
-    let more = ["--lang", "c", "--cpu", "host", "--name", "model", "--json", &json];
+    let more = [
+        "--lang", "c", "--cpu", "host", "--name", "model", "--json", &json,
+    ];
     let out = package(&bundle, &output, &more);
     assert!(out.status.success(), "{}", text(&out.stderr));
     let json: serde_json::Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
     assert_eq!(json["language"], "c");
     let library = json["libraries"][0].as_str().unwrap();
-    assert!(Path::new(library).ends_with("src/host/libmodel.a"), "{library}");
+    assert!(
+        Path::new(library).ends_with("src/host/libmodel.a"),
+        "{library}"
+    );
     let source = format!("{DATA}/../board/c");
     let build = at("build");
     let model = format!("-DMODEL={output}");
@@ -148,7 +153,12 @@ fn a_package_for_c_links_with_cmake_from_c_and_cpp() {
         assert!(said.contains(&arena), "no `{arena}` in {said}");
     }
     // Other build systems find theirs.
-    for file in ["library.properties", "zephyr/module.yml", "idf_component.yml", "src/model.h"] {
+    for file in [
+        "library.properties",
+        "zephyr/module.yml",
+        "idf_component.yml",
+        "src/model.h",
+    ] {
         assert!(Path::new(&output).join(file).exists(), "{file}");
     }
 }
