@@ -6,12 +6,12 @@ use cygnet_tests::through::Request;
 use cygnet_tests::{Tensor, path};
 
 /// The net: [1, 1, 28, 28] grey values from 0 to 1.
-pub fn model() -> Vec<u8> {
+fn model() -> Vec<u8> {
     path::read(&path::repository().join("tests/data/mnist.onnx")).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Each picture as an input.
-pub fn pictures(of: &Tensor) -> impl Iterator<Item = Tensor> {
+fn pictures(of: &Tensor) -> impl Iterator<Item = Tensor> {
     let each = of.bytes.chunks_exact(28 * 28);
     each.map(|pixels| planes(pixels, [28, 28, 1], &[1.0 / 255.0], &[0.0]))
 }

@@ -57,6 +57,14 @@ fn recognition() {
     let samples: Vec<Sample> = calibration.map(|l| sample(&l.text, &[&line(l)])).collect();
     let made = quantise(&model, &request, Precision::Int8, &samples);
     let programs = programs(&made);
+    let wide = quantise(&model, &request, Precision::Int8x16, &samples);
+    // The 8-bit weights alone lose more than the activations.
+    let [eight, sixteen] = [&made, &wide].map(|q| &q.record.agreement[0]);
+    assert!(
+        sixteen.snr_db > 28.0 && sixteen.snr_db > eight.snr_db + 10.0,
+        "{eight:?}, {sixteen:?}"
+    );
+    assert_eq!(sixteen.top1, Some(1.0));
     // The margins of a line are spaces or none with nearly the same probability, and so are some gaps between words.
     let (mut whole, mut trimmed) = ([Read::default(); 2], [Read::default(); 2]);
     for kind in ["rendered", "photographed"] {

@@ -90,6 +90,16 @@ fn quantise(
     for t in &made.record.techniques {
         eprintln!("  {}: {} {:?} {}", t.name, t.applied, t.snr_db, t.reason);
     }
+    let speed = made.speed.as_ref().expect("measured");
+    eprintln!(
+        "  {:?}: {} integer steps, {:.3} ms, in floats {:.3}; {} bytes, in floats {}",
+        made.record.precision,
+        made.record.integer_steps,
+        speed.quantised_ms,
+        speed.float_ms,
+        made.compiled.program.bytes.len(),
+        made.float.program.bytes.len()
+    );
     for a in &made.record.agreement {
         eprintln!(
             "  `{}`: {:.1} dB, the same best class {:?}",

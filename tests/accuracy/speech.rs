@@ -1,7 +1,7 @@
 //! silero-vad tells speech from pauses and noise, frame by frame.
 
 use crate::{array, compressed, floats, model, programs, quantise, sample};
-use cygnet_compiler::quantize::{Format, Precision, Sample};
+use cygnet_compiler::quantize::{Format, Precision, Quantised, Sample};
 use cygnet_tests::Tensor;
 use cygnet_tests::through::{Compiled, Request};
 
@@ -93,7 +93,19 @@ fn speech() {
             SAME_STATIC,
             quantise(&model, &request, Precision::Int8, &samples),
         ),
+        (
+            "static int8x16",
+            SAME,
+            quantise(&model, &request, Precision::Int8x16, &samples),
+        ),
     ];
+    // 8 bits lose what 16 keep.
+    let db = |q: &Quantised| q.record.agreement[0].snr_db;
+    let [eight, sixteen] = [db(&made[2].2), db(&made[3].2)];
+    assert!(
+        eight < 20.0 && sixteen > 40.0,
+        "{eight:.1} and {sixteen:.1} dB"
+    );
     let float = decisions(&programs(&made[0].2)[0], &judged);
     let speech = float.iter().filter(|s| **s).count();
     let mut missed = Vec::new();

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Makes the 8-bit programs in `models/` whose steps are compared on every machine.
+"""Makes the integer programs in `models/` whose steps are compared on every machine.
 
 mobile.cyg   a random network with what mobile networks have: HardSwish, depthwise 3 x 3 and 5 x 5, squeeze and excite, a
              residual, Relu6, pools, a classifier; quantised on noise
+wide.cyg     a random network of what is integer with 16-bit activations: depthwise and grouped convolutions, a gate, a
+             residual, Relu6, pools, a concatenation, a classifier; quantised on noise
 digits.cyg   the digit classifier of `tests/data`, quantised on its ten pictures
 
 Needs numpy and onnx (tests/requirements.txt) and a built `cygnet`, which CYGNET names (default: target/release/cygnet).
@@ -79,11 +81,35 @@ def mobile() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def program(model: Path, samples: np.ndarray, name: str, target: Path, folder: Path) -> None:
+def wide() -> onnx.ModelProto:
+    """The network for 16-bit activations: [1, 3, 18, 14] to [1, 9]."""
+    net = Net(7)
+    x = net.node("Relu", [net.conv("x", (3, 20), 3, 2)])
+    y = net.node("Relu", [net.conv(x, (20, 20), 5, 1, 20)])
+    s = net.node("GlobalAveragePool", [y])
+    s = net.node("Relu", [net.conv(s, (20, 7), 1)])
+    s = net.node("Relu", [net.conv(s, (7, 20), 1)])
+    y = net.conv(net.node("Mul", [y, s]), (20, 20), 1)
+    x = net.node("Add", [x, y])
+    y = net.conv(x, (20, 40), 3, 1, 2)
+    y = net.node("Clip", [y, net.constant(np.array(0)), net.constant(np.array(6))])
+    y = net.node("MaxPool", [y], kernel_shape=[2, 2], strides=[2, 2])
+    x = net.node("AveragePool", [x], kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1])
+    x = net.node("Concat", [x, net.conv(y, (40, 24), 1)], axis=1)
+    x = net.node("Flatten", [net.node("Relu", [net.conv(x, (44, 12), 3, 2)])])
+    w, b = net.random.normal(0, 0.3, (12 * 2 * 2, 9)), net.random.normal(0, 0.2, 9)
+    net.nodes.append(helper.make_node("Gemm", [x, net.constant(w), net.constant(b)], ["y"]))
+    value = helper.make_tensor_value_info
+    inputs = [value("x", TensorProto.FLOAT, [1, 3, 18, 14])]
+    graph = helper.make_graph(net.nodes, "wide", inputs, [value("y", TensorProto.FLOAT, [1, 9])], net.weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def program(model: Path, samples: np.ndarray, name: str, target: Path, folder: Path, precision: str = "int8") -> None:
     """Quantises a model on samples of its input and keeps the program."""
     calibration, bundle = folder / "samples.npz", folder / "out.cygnet"
     np.savez(calibration, **{name: samples})
-    command = [CYGNET, "compile", model, "-o", bundle, "--quantize", "int8", "--calibrate", calibration]
+    command = [CYGNET, "compile", model, "-o", bundle, "--quantize", precision, "--calibrate", calibration]
     subprocess.run([str(c) for c in command], check=True, stdout=subprocess.DEVNULL)
     with zipfile.ZipFile(bundle) as archive:
         target.write_bytes(archive.read("program.cyg"))
@@ -91,7 +117,7 @@ def program(model: Path, samples: np.ndarray, name: str, target: Path, folder: P
 
 
 def main() -> None:
-    """Writes both programs."""
+    """Writes the programs."""
     models = HERE / "models"
     models.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -99,6 +125,9 @@ def main() -> None:
         onnx.save(mobile(), folder / "mobile.onnx")
         noise = np.random.default_rng(6).normal(0, 1, (32, 1, 3, 26, 22)).astype(np.float32)
         program(folder / "mobile.onnx", noise, "x", models / "mobile.cyg", folder)
+        onnx.save(wide(), folder / "wide.onnx")
+        noise = np.random.default_rng(8).normal(0, 1, (32, 1, 3, 18, 14)).astype(np.float32)
+        program(folder / "wide.onnx", noise, "x", models / "wide.cyg", folder, "int8x16")
         pictures = np.load(ROOT / "tests" / "data" / "digits_input.npy").astype(np.float32) / 255
         pictures = pictures.reshape(-1, 1, 1, 28, 28)
         program(ROOT / "tests" / "data" / "digits.onnx", pictures, "image", models / "digits.cyg", folder)

@@ -196,3 +196,53 @@ fn calibration_and_quantisation_need_each_other() {
     assert_eq!(out.status.code(), Some(2), "{said}");
     assert!(said.contains("belongs to --quantize int8"), "{said}");
 }
+
+#[test]
+fn sixteen_bits_lose_little() {
+    let folder = pictures();
+    let (samples, bundle) = (
+        path(folder.path(), "pictures"),
+        path(folder.path(), "digits.cygnet"),
+    );
+    let report = path(folder.path(), "report.json");
+    let model = format!("{DATA}/digits.onnx");
+    let out = cygnet(&[
+        "compile",
+        &model,
+        "-o",
+        &bundle,
+        "--quantize",
+        "int8x16",
+        "--calibrate",
+        &samples,
+        "--json",
+        &report,
+    ]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    assert!(
+        text(&out.stdout).contains("  int8x16: 6 layers"),
+        "{}",
+        text(&out.stdout)
+    );
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    let quantization = &json["quantization"];
+    assert_eq!(quantization["precision"], "int8x16");
+    assert!(
+        quantization["agreement"][0]["snr_db"].as_f64().unwrap() > 35.0,
+        "{quantization}"
+    );
+    let out = cygnet(&["inspect", &bundle, "--operators"]);
+    let said = text(&out.stdout);
+    assert!(
+        said.contains("int16_conv") && said.contains("int16_depthwise"),
+        "{said}"
+    );
+
+    let out = cygnet(&["compile", &model, "-o", &bundle, "--quantize", "int8x16"]);
+    assert_eq!(out.status.code(), Some(2));
+    assert!(
+        text(&out.stderr).contains("--calibrate DIR"),
+        "{}",
+        text(&out.stderr)
+    );
+}

@@ -134,6 +134,8 @@ fn operations(op: &Op, x: &Operands<'_>) -> (Arithmetic, u64) {
         Op::ConvInteger(o) => return integer(conv(&o.kernel, o.group)),
         // An empty kernel is a product over the last axis.
         Op::QuantizedConv(o) => return integer(conv(&o.kernel, o.group)),
+        Op::Int16Conv(o) => return integer(conv(&o.kernel, o.group)),
+        Op::Int16Depthwise(o) => return integer(2 * outputs * taps(&o.kernel)),
         Op::QuantizedDepthwise(o) => return integer(2 * outputs * taps(&o.kernel)),
         Op::DynamicMatMul(_) => return integer(2 * outputs * last(&x.input(0), 1)),
         Op::MatMul(_) | Op::CompressedMatMul(_) => 2 * outputs * last(&x.input(0), 1),
@@ -184,6 +186,8 @@ fn operations(op: &Op, x: &Operands<'_>) -> (Arithmetic, u64) {
             _ => outputs * taps(&o.kernel),
         },
         Op::QuantizedAveragePool(o) if o.kernel.is_empty() => inputs,
+        Op::Int16Pool(o) if o.kernel.is_empty() => inputs,
+        Op::Int16Pool(o) => outputs * taps(&o.kernel),
         Op::QuantizedAveragePool(o) => outputs * taps(&o.kernel),
         Op::RoiAlign(o) => 8 * outputs * u64::from(o.sampling_ratio.max(1)).pow(2),
         // Weights times elements, along two axes.
@@ -205,8 +209,8 @@ fn operations(op: &Op, x: &Operands<'_>) -> (Arithmetic, u64) {
         | Op::DynamicQuantizeLinear(_)
         | Op::Requantize(_) => 2 * inputs,
         Op::ExpandWeights(_) => 2 * outputs,
-        Op::QuantizedAdd(_) => 4 * outputs,
-        Op::QuantizedMul(_) => 2 * outputs,
+        Op::QuantizedAdd(_) | Op::Int16Add(_) => 4 * outputs,
+        Op::QuantizedMul(_) | Op::Int16Mul(_) => 2 * outputs,
         Op::Lookup(_) => 0,
     };
     (Arithmetic::Float, float)

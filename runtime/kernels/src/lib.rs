@@ -29,6 +29,7 @@ mod features;
 pub mod gemm;
 pub mod generic;
 pub mod index;
+pub mod int16;
 pub mod integer;
 pub mod isa;
 mod kernels;

@@ -1,4 +1,4 @@
-//! Whole 8-bit programs (`make_models.py`), of which every step's results are compared.
+//! Whole integer programs (`make_models.py`), of which every step's results are compared.
 use crate::Random;
 use cygnet_runtime::format::OpCode;
 use cygnet_runtime::{Config, Features, Program, RunError, Session};
@@ -8,10 +8,15 @@ use cygnet_runtime::{Config, Features, Program, RunError, Session};
 pub struct Aligned<T: ?Sized>(pub T);
 
 static MOBILE: &Aligned<[u8]> = &Aligned(*include_bytes!("../models/mobile.cyg"));
+static WIDE: &Aligned<[u8]> = &Aligned(*include_bytes!("../models/wide.cyg"));
 static DIGITS: &Aligned<[u8]> = &Aligned(*include_bytes!("../models/digits.cyg"));
 
 /// Names and bytes.
-pub const MODELS: &[(&str, &[u8])] = &[("mobile", &MOBILE.0), ("digits", &DIGITS.0)];
+pub const MODELS: &[(&str, &[u8])] = &[
+    ("mobile", &MOBILE.0),
+    ("wide", &WIDE.0),
+    ("digits", &DIGITS.0),
+];
 
 /// Operators that occur in the models together, so that none is left out by a change of the compiler.
 pub const OPERATORS: &[OpCode] = &[
@@ -23,6 +28,11 @@ pub const OPERATORS: &[OpCode] = &[
     OpCode::QuantizedAveragePool,
     OpCode::Lookup,
     OpCode::DequantizeLinear,
+    OpCode::Int16Conv,
+    OpCode::Int16Depthwise,
+    OpCode::Int16Add,
+    OpCode::Int16Mul,
+    OpCode::Int16Pool,
 ];
 
 /// Bytes of the arena that every model fits.

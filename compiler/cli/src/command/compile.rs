@@ -394,7 +394,7 @@ fn check_quantization(args: &Compile) -> Result<()> {
         other if args.asymmetric && other != Quantize::Int4 => Err(usage(
             "--asymmetric belongs to --quantize int4: add it, or leave --asymmetric out",
         )),
-        Quantize::Int8 if args.calibrate.is_none() => Err(usage(
+        Quantize::Int8 | Quantize::Int8x16 if args.calibrate.is_none() => Err(usage(
             "--quantize int8 needs data that look like what the model will see: add --calibrate DIR (pictures, sounds or .npy arrays) or --calibrate FILE.npz (an array with an axis of samples for each input)",
         )),
         Quantize::Auto if args.calibrate.is_none() => Err(usage(
@@ -419,7 +419,7 @@ fn check_quantization(args: &Compile) -> Result<()> {
 /// How weights are stored, where nothing but them is quantised beforehand.
 fn weight_format(args: &Compile) -> Option<Format> {
     Some(match args.quantize {
-        Quantize::None | Quantize::Int8 | Quantize::Auto => return None,
+        Quantize::None | Quantize::Int8 | Quantize::Int8x16 | Quantize::Auto => return None,
         Quantize::Dynamic => Format::Dynamic,
         Quantize::Int8Weights => Format::Integers {
             bits: 8,
@@ -466,7 +466,10 @@ fn quantise(
         return Ok((found.quantised.clone(), Some(found)));
     }
     let mut options = quantize::Options::default();
-    options.precision = Precision::Int8;
+    options.precision = match args.quantize {
+        Quantize::Int8x16 => Precision::Int8x16,
+        _ => Precision::Int8,
+    };
     options.method = args.calibration_method;
     let done = quantize::compile(graph, choices, &options, &samples)
         .with_context(|| format!("cannot quantise {shown}"))?;
@@ -490,7 +493,7 @@ fn check_agreement(args: &Compile, record: &Record) -> Result<()> {
         eprintln!("warning: {text}");
         return Ok(());
     }
-    if args.quantize != Quantize::Int8 {
+    if !matches!(args.quantize, Quantize::Int8 | Quantize::Int8x16) {
         bail!(
             "{text}, nothing was written; more bits or smaller groups lose less, --calibrate compares on real inputs, --allow-mismatch writes the bundle all the same"
         );

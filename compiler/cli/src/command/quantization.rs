@@ -18,10 +18,15 @@ pub fn describe(record: &Record, speed: Option<&Speed>) -> String {
 
 fn write_lines(out: &mut String, record: &Record, speed: Option<&Speed>) -> std::fmt::Result {
     let c = &record.calibration;
-    if record.precision == Precision::Int8 {
+    let name = match record.precision {
+        Precision::Int8 => Some("int8"),
+        Precision::Int8x16 => Some("int8x16"),
+        _ => None,
+    };
+    if let Some(name) = name {
         writeln!(
             out,
-            "  int8: {} layers from {} calibration samples ({}); {} integer steps, {} float",
+            "  {name}: {} layers from {} calibration samples ({}); {} integer steps, {} float",
             record.layers.len(),
             c.samples,
             record.method,

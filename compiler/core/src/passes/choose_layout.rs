@@ -102,7 +102,12 @@ fn rule(cx: &mut Rewriter<'_>, mut node: Node) -> Option<Node> {
     }
     if matches!(
         node.op,
-        Op::Binary(_) | Op::QuantizedAdd(_) | Op::Where(_) | Op::Chain(_) | Op::Concat(_)
+        Op::Binary(_)
+            | Op::QuantizedAdd(_)
+            | Op::Int16Add(_)
+            | Op::Where(_)
+            | Op::Chain(_)
+            | Op::Concat(_)
     ) {
         return elementwise(cx, node);
     }

@@ -105,43 +105,38 @@ impl Product {
             _ => None,
         }
     }
+}
 
-    /// A depthwise convolution has as many groups as channels and outputs.
-    fn is_depthwise(&self) -> bool {
-        let [o, _, c] = self.shape;
-        c == 1 && o > 1 && o == self.op.group as usize
-    }
+/// A depthwise convolution has as many groups as channels and outputs.
+fn is_depthwise([o, _, c]: [usize; 3], groups: usize) -> bool {
+    c == 1 && o > 1 && o == groups
+}
 
-    /// The weights as the operator wants them, with their shape.
-    fn packed(&self) -> Option<(Vec<i8>, Vec<usize>)> {
-        let [o, taps, c] = self.shape;
-        if self.is_depthwise() {
-            let weights = (0..taps * o).map(|i| self.weights[i % o * taps + i / o]);
-            return Some((weights.collect(), vec![taps, o]));
-        }
-        let groups = self.op.group as usize;
-        let mut kernel = [1; 3];
-        let lead = 3usize.checked_sub(self.op.kernel.len())?;
-        for (to, &from) in kernel[lead..].iter_mut().zip(self.op.kernel.iter()) {
-            *to = usize::try_from(from).ok()?;
-        }
-        let mut p = Conv::new_2d(1, [1, 1], c * groups, o, [1, 1]);
-        (p.kernel, p.groups) = (kernel, groups);
-        let mut weights = vec![0; p.quantized_len()];
-        let weight = |o: usize, tap: usize, i: usize| self.weights[(o * taps + tap) * c + i];
-        pack_weights(&p, weight, &mut weights).ok()?;
-        let run = (kernel[2] * c).div_ceil(GROUP);
-        let panels = (o / groups).div_ceil(gemm::PANEL);
-        let shape = vec![
-            groups,
-            panels,
-            kernel[0] * kernel[1],
-            run,
-            gemm::PANEL,
-            GROUP,
-        ];
-        Some((weights, shape))
+/// Weights `[O, taps, C/G]` as the operators want them, with their shape: of two axes for a depthwise convolution.
+pub(super) fn packed(
+    kernel: &[i32],
+    groups: usize,
+    weights: &[i8],
+    [o, taps, c]: [usize; 3],
+) -> Option<(Vec<i8>, Vec<usize>)> {
+    if is_depthwise([o, taps, c], groups) {
+        let weights = (0..taps * o).map(|i| weights[i % o * taps + i / o]);
+        return Some((weights.collect(), vec![taps, o]));
     }
+    let mut sizes = [1; 3];
+    let lead = 3usize.checked_sub(kernel.len())?;
+    for (to, &from) in sizes[lead..].iter_mut().zip(kernel) {
+        *to = usize::try_from(from).ok()?;
+    }
+    let mut p = Conv::new_2d(1, [1, 1], c * groups, o, [1, 1]);
+    (p.kernel, p.groups) = (sizes, groups);
+    let mut out = vec![0; p.quantized_len()];
+    let weight = |o: usize, tap: usize, i: usize| weights[(o * taps + tap) * c + i];
+    pack_weights(&p, weight, &mut out).ok()?;
+    let run = (sizes[2] * c).div_ceil(GROUP);
+    let panels = (o / groups).div_ceil(gemm::PANEL);
+    let shape = vec![groups, panels, sizes[0] * sizes[1], run, gemm::PANEL, GROUP];
+    Some((out, shape))
 }
 
 /// A requantisation of the sums of a product with constant weights.
@@ -171,7 +166,8 @@ fn product(cx: &mut Rewriter<'_>, node: &Node, op: &Requantize) -> Option<Node> 
     found.op.x_zero = one(cx, operand(&below, 2))?;
     found.op.zero = one(cx, operand(node, 3))?;
     (found.op.low, found.op.high) = (op.low, op.high);
-    let (weights, shape) = found.packed()?;
+    let groups = found.op.group as usize;
+    let (weights, shape) = packed(&found.op.kernel, groups, &found.weights, found.shape)?;
     // Everything that may refuse is above.
     let mut starts = [Vec::new(), Vec::new()];
     for (weights, &bias) in found.weights.chunks(taps * c).zip(&bias) {
@@ -193,7 +189,7 @@ fn product(cx: &mut Rewriter<'_>, node: &Node, op: &Requantize) -> Option<Node> 
     let source = cx.take(acc).source;
     cx.changes += 1;
     Some(Node {
-        op: if found.is_depthwise() {
+        op: if is_depthwise(found.shape, groups) {
             depthwise(&found.op).into()
         } else {
             found.op.into()

@@ -3,13 +3,13 @@
 use super::bias::{LayerError, correct, measure};
 use super::channels::{Channels, tail};
 use super::compile::QuantizeError;
-use super::function::{Function, Tabulated};
+use super::function::Function;
 use super::insert::{insert, quantise_weights};
-use super::range::{Chosen, HIGH, LOW, choose};
+use super::range::{Chosen, HIGH, LOW, choose, choose_wide};
 use super::record::finite_db;
 use super::rounding::{self, moments};
-use super::scheme::{Layer, Scheme};
-use super::weights::{ACCUMULATOR, Rounded, largest_sum};
+use super::scheme::{Layer, Scheme, Width};
+use super::weights::{ACCUMULATOR, LARGEST, MAX_BIAS, Rounded, largest_sum};
 use super::{
     Histogram, LayerRecord, Method, Parameters, Sample, SoftmaxRecord, TensorRecord, calibrate,
 };
@@ -53,7 +53,7 @@ impl Attempt {
     }
 
     pub fn new(base: Graph, scheme: Scheme, seen: &Seen, method: Method) -> Attempt {
-        let ranges = ranges(&base, &scheme, seen, |_, all, f| choose(all, method, f));
+        let ranges = ranges(&base, &scheme, seen, |_, fresh| fresh(method));
         let mut attempt = Attempt {
             biases: scheme.layers.iter().map(|l| l.bias).collect(),
             parameters: parameters(&scheme, &ranges),
@@ -111,13 +111,13 @@ impl Attempt {
             }
         }
         let excluded = float.iter().map(|&k| self.scheme.layers[k].node).collect();
-        let scheme = Scheme::without(&base, &excluded);
+        let scheme = Scheme::without(&base, &excluded, self.scheme.width);
         let before = self.scheme.sources();
         let after = scheme.sources();
-        let ranges = ranges(&base, &scheme, &self.seen, |root, all, f| {
+        let ranges = ranges(&base, &scheme, &self.seen, |root, fresh| {
             let same = before.get(root) == after.get(root);
             let known = self.ranges.get(root).filter(|_| same);
-            known.map_or_else(|| choose(all, self.method, f), |(_, chosen)| *chosen)
+            known.map_or_else(|| fresh(self.method), |(_, chosen)| *chosen)
         });
         let parameters = parameters(&scheme, &ranges);
         let kept = || (0..self.scheme.layers.len()).filter(|k| !float.contains(k));
@@ -223,7 +223,10 @@ impl Attempt {
         let unit =
             |(b, scale): (&f32, &f32)| f64::from(*b) / (f64::from(*scale) * f64::from(x.scale));
         let bias: Vec<f64> = bias.iter().zip(&weights.scales).map(unit).collect();
-        let reach = f64::from((HIGH - x.zero).max(x.zero - LOW));
+        let reach = f64::from(match x.limit {
+            0 => (HIGH - x.zero).max(x.zero - LOW),
+            limit => limit,
+        });
         largest_sum(&weights.ints, |i| layer.channel(i), &bias, reach)
     }
 
@@ -288,23 +291,59 @@ impl Attempt {
     }
 }
 
-/// What was seen of all that share a scale, with the range that `choose` gives it, by the value that stands for them.
+/// What was seen of all that share a scale, with its range, by the value that stands for them. `decide` gets that value
+/// and what finds a range by a method.
 fn ranges(
     base: &Graph,
     scheme: &Scheme,
     seen: &Seen,
-    choose: impl Fn(&ValueId, &Histogram, Option<&Tabulated>) -> Chosen,
+    decide: impl Fn(&ValueId, &dyn Fn(Method) -> Chosen) -> Chosen,
 ) -> BTreeMap<ValueId, (Histogram, Chosen)> {
     let functions = Function::all(base, scheme);
+    let limits = match scheme.width {
+        Width::Eight => BTreeMap::new(),
+        Width::Sixteen => limits(base, scheme),
+    };
     let merged = |(root, values): (ValueId, Vec<ValueId>)| {
         let mut all = Histogram::default();
         values.iter().for_each(|v| all.merge(&seen[v]));
         let (low, high) = all.range();
         let read = functions.get(&root).and_then(|f| f.over(base, low, high));
-        let chosen = choose(&root, &all, read.as_ref());
+        let chosen = match scheme.width {
+            Width::Eight => decide(&root, &|method| choose(&all, method, read.as_ref())),
+            Width::Sixteen => {
+                let limit = limits.get(&root).copied().unwrap_or(f64::INFINITY);
+                decide(&root, &|_| choose_wide(&all, limit))
+            }
+        };
         (root, (all, chosen))
     };
     scheme.sources().into_iter().map(merged).collect()
+}
+
+/// The largest 16-bit integers with which all sums of the layers that read what shares a scale fit 32 bits, by the value
+/// that stands for it.
+fn limits(base: &Graph, scheme: &Scheme) -> BTreeMap<ValueId, f64> {
+    /// What rounding, and compensating for it, may add to the magnitudes of weights.
+    const SPARE: f64 = 1.1;
+    let room = f64::from(i32::MAX) - f64::from(MAX_BIAS);
+    let mut limits: BTreeMap<ValueId, f64> = BTreeMap::new();
+    for layer in &scheme.layers {
+        let weights = base.constant_f32(layer.weights).expect("constant");
+        let (mut sums, mut largest) = (vec![0f64; layer.outputs], vec![0f64; layer.outputs]);
+        for (i, w) in weights.iter().enumerate() {
+            let (c, w) = (layer.channel(i), f64::from(w.abs()));
+            sums[c] += w;
+            largest[c] = largest[c].max(w);
+        }
+        // Scales are no smaller than this, so that integer weights are no larger.
+        let scale = |largest: f64| (largest / f64::from(LARGEST)).max(f64::MIN_POSITIVE);
+        let integers = sums.iter().zip(&largest).map(|(sum, &l)| sum / scale(l));
+        let most = room / (SPARE * integers.fold(1.0, f64::max));
+        let limit = limits.entry(scheme.points[&layer.x]).or_insert(most);
+        *limit = limit.min(most);
+    }
+    limits
 }
 
 /// The parameters of every point.

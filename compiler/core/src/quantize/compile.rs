@@ -7,9 +7,10 @@ use super::diagnose::FEW_SAMPLES;
 use super::divergence::{Reading, readings};
 use super::equalise::equalise;
 use super::insert::count_integer;
-use super::scheme::Scheme;
+use super::scheme::{Scheme, Width};
 use super::{
-    Agreement, CalibrationRecord, FloatLayer, Method, Options, Record, Sample, Speed, Technique,
+    Agreement, CalibrationRecord, FloatLayer, Method, Options, Precision, Record, Sample, Speed,
+    Technique,
 };
 use crate::bundle::sha256_hex;
 use crate::emit::EmitError;
@@ -138,7 +139,11 @@ pub fn compile(
     samples: &[Sample],
 ) -> Result<Quantised, QuantizeError> {
     let base = recognised(&graph);
-    let scheme = Scheme::of(&base);
+    let width = match options.precision {
+        Precision::Int8x16 => Width::Sixteen,
+        _ => Width::Eight,
+    };
+    let scheme = Scheme::of(&base, width);
     let study = Study::of(graph, choices, samples)?;
     if scheme.layers.is_empty() {
         return Err(QuantizeError::Nothing);
@@ -153,8 +158,16 @@ pub fn compile(
     let mut warnings = Vec::new();
     if speed.quantised_ms > speed.float_ms {
         warnings.push(format!(
-            "on this machine ({}) the 8-bit program is slower than the float program, {:.3} against {:.3} ms: 8-bit products are fast where there is VNNI, SDOT or SMMLA; AVX2 alone gains little over floats, and nothing in small layers; elsewhere they save memory alone",
-            speed.isa, speed.quantised_ms, speed.float_ms
+            "on this machine ({}) the {} program is slower than the float program, {:.3} against {:.3} ms: {}",
+            speed.isa,
+            if width == Width::Eight { "8-bit" } else { "16-bit" },
+            speed.quantised_ms,
+            speed.float_ms,
+            if width == Width::Eight {
+                "8-bit products are fast where there is VNNI, SDOT or SMMLA; AVX2 alone gains little over floats, and nothing in small layers; elsewhere they save memory alone"
+            } else {
+                "functions such as HardSwish are computed in floats between 16-bit layers, which save memory first of all"
+            }
         ));
     }
     warnings.extend(few(samples));
@@ -256,12 +269,13 @@ impl<'a> Study<'a> {
         mut method: Method,
     ) -> Result<Found, QuantizeError> {
         let (learn, choices) = (&self.learn, self.choices);
+        let width = scheme.width;
         let seen = Attempt::look(&base, &scheme, learn)?;
         let mut attempt = Attempt::new(base, scheme, &seen, method);
         let mut compiled = attempt.compile(choices)?;
         let mut agreement = self.agreement(&compiled)?;
         let mut techniques = Vec::new();
-        if method == Method::Auto {
+        if method == Method::Auto && width == Width::Eight {
             // What clips least tensor by tensor need not serve the outputs best.
             for other in OTHER_METHODS {
                 let (base, scheme) = (attempt.base.clone(), attempt.scheme.clone());
@@ -275,8 +289,9 @@ impl<'a> Study<'a> {
             }
         }
         let mut base = attempt.base.clone();
-        if equalise(&mut base, &attempt.scheme, learn)? > 0 {
-            let scheme = Scheme::of(&base);
+        // 16 bits hold channels of any two ranges.
+        if width == Width::Eight && equalise(&mut base, &attempt.scheme, learn)? > 0 {
+            let scheme = Scheme::of(&base, width);
             let seen = Attempt::look(&base, &scheme, learn)?;
             let equalised = Attempt::new(base, scheme, &seen, method);
             let tried = self.tried("equalisation", &agreement, &equalised)?;

@@ -1,10 +1,10 @@
 //! Puts a scheme into a graph: QuantizeLinear and DequantizeLinear pairs, 8-bit weights.
 
-use super::range::Parameters;
+use super::range::{Parameters, WHOLE};
 use super::scheme::{Kind, Layer, Scheme};
 use super::weights::{self, Rounded};
 use crate::ir::{Graph, MAIN, Node, Type, ValueId};
-use cygnet_format::op::{DequantizeLinear, QuantizeLinear, Reshape, Transpose};
+use cygnet_format::op::{DequantizeLinear, QuantizeLinear, Reshape, Transpose, Unary, UnaryKind};
 use cygnet_format::{DType, Op};
 use std::collections::BTreeMap;
 
@@ -123,15 +123,31 @@ pub(super) fn beside(
 fn pair(graph: &mut Graph, v: ValueId, p: Parameters, source: &str) -> ValueId {
     let shape = graph.ty(v).shape;
     let scale = graph.add_f32("scale", &[], &[p.scale]);
-    let zero = graph.add_constant("zero", Type::new(DType::I8, &[]), vec![p.zero as i8 as u8]);
     let ty = |dtype| Type { dtype, shape };
     let q = QuantizeLinear {
         saturate: true,
         ..Default::default()
     };
-    let q = graph.push(MAIN, source, q, &[v, scale, zero], ty(DType::I8));
     let d = DequantizeLinear::default();
-    let d = graph.push(MAIN, source, d, &[q, scale, zero], ty(DType::F32));
+    let d = if p.limit > 0 {
+        let mut x = v;
+        if p.limit < WHOLE {
+            // What makes sums fit.
+            let end = p.limit as f32 * p.scale;
+            let clip = Unary {
+                kind: UnaryKind::Clip,
+                a: -end,
+                b: end,
+            };
+            x = graph.push(MAIN, source, clip, &[v], ty(DType::F32));
+        }
+        let q = graph.push(MAIN, source, q, &[x, scale], ty(DType::I16));
+        graph.push(MAIN, source, d, &[q, scale], ty(DType::F32))
+    } else {
+        let zero = graph.add_constant("zero", Type::new(DType::I8, &[]), vec![p.zero as i8 as u8]);
+        let q = graph.push(MAIN, source, q, &[v, scale, zero], ty(DType::I8));
+        graph.push(MAIN, source, d, &[q, scale, zero], ty(DType::F32))
+    };
     let origin = graph.value(v).origin.clone();
     graph.value_mut(d).origin = origin;
     d
@@ -208,6 +224,11 @@ pub(super) fn count_integer(nodes: &[Node]) -> usize {
                 | Op::QuantizedDepthwise(_)
                 | Op::QuantizedAdd(_)
                 | Op::QuantizedMul(_)
+                | Op::Int16Conv(_)
+                | Op::Int16Depthwise(_)
+                | Op::Int16Add(_)
+                | Op::Int16Mul(_)
+                | Op::Int16Pool(_)
                 | Op::QuantizedAveragePool(_)
                 | Op::Lookup(_)
         )

@@ -7,7 +7,8 @@
 //!
 //! The scheme is that of TensorFlow Lite's 8-bit specification (Jacob et al. 2018, "Quantization and Training of Neural
 //! Networks for Efficient Integer-Arithmetic-Only Inference"): activations are i8 with one scale and zero point a tensor,
-//! weights i8 with a scale for each output channel and no zero point, biases 32-bit in units of the sums.
+//! weights i8 with a scale for each output channel and no zero point, biases 32-bit in units of the sums. With 16-bit
+//! activations these have no zero point, and are so small that no sum of products leaves 32 bits.
 
 mod agreement;
 mod attempt;
@@ -68,6 +69,8 @@ pub enum Precision {
     None,
     /// 8-bit weights and activations, calibrated.
     Int8,
+    /// 8-bit weights, 16-bit activations, calibrated.
+    Int8x16,
     /// 8-bit weights; activations of products are 8-bit by the range that each row has at run time.
     Dynamic,
     /// 8-bit weights, float arithmetic.

@@ -21,13 +21,22 @@ const PERCENTILES: [f64; 3] = [99.9, 99.99, 99.999];
 /// Levels of 8 bits.
 const LEVELS: usize = 256;
 
-/// How reals become 8-bit integers: `q = clamp(round(x / scale) + zero)`.
+/// Largest magnitude of 16 bits that has a negative.
+pub(super) const WHOLE: i32 = 32767;
+
+/// What 16 bits leave of the range above what calibration saw: a bit lost, and nothing cut that is new.
+const HEADROOM: f32 = 2.0;
+
+/// How reals become integers: `q = clamp(round(x / scale) + zero)`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Parameters {
     /// The distance of two integers.
     pub scale: f32,
     /// The integer of zero.
     pub zero: i32,
+    /// Largest magnitude of symmetric 16-bit integers; 0 of 8-bit ones.
+    #[serde(default)]
+    pub limit: i32,
 }
 
 /// What quantising loses, as measured on a histogram.
@@ -74,12 +83,14 @@ impl Parameters {
             return Parameters {
                 scale: if scale > 1.0 { f32::MAX / 256.0 } else { 1.0 },
                 zero: 0,
+                limit: 0,
             };
         }
         let zero = f64::from(LOW) - low / f64::from(scale);
         Parameters {
             scale,
             zero: (zero.round() as i32).clamp(LOW, HIGH),
+            limit: 0,
         }
     }
 
@@ -171,6 +182,32 @@ pub(super) fn choose(seen: &Histogram, method: Method, read: Option<&Tabulated>)
             true => felt.saturation / felt.noise,
             false => 0.0,
         },
+    }
+}
+
+/// The range of a tensor of 16 bits, for integers up to `most`: those with which the sums of its readers fit.
+pub(super) fn choose_wide(seen: &Histogram, most: f64) -> Chosen {
+    let (low, high) = seen.range();
+    let range = HEADROOM * low.abs().max(high.abs());
+    let limit = most.clamp(1.0, f64::from(WHOLE)) as i32;
+    let scale = range / limit as f32;
+    let scale = match scale.is_normal() {
+        true => scale,
+        false if scale > 1.0 => f32::MAX / 65536.0,
+        false => 1.0,
+    };
+    let noise = f64::from(scale).powi(2) / 12.0;
+    Chosen {
+        parameters: Parameters {
+            scale,
+            zero: 0,
+            limit,
+        },
+        method: Method::MinMax,
+        saturated: 0.0,
+        snr_db: 10.0 * (seen.power() / noise).log10(),
+        read_snr_db: None,
+        cut: 0.0,
     }
 }
 

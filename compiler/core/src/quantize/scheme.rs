@@ -183,6 +183,16 @@ impl Layer {
     }
 }
 
+/// Bits of activations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Width {
+    /// 8, with a zero point.
+    #[default]
+    Eight,
+    /// 16, symmetric.
+    Sixteen,
+}
+
 /// What a quantisation does to a graph.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scheme {
@@ -196,6 +206,8 @@ pub(super) struct Scheme {
     pub computed: BTreeSet<ValueId>,
     /// Points that hold elements of other points of their scale, which is why nothing is to be learnt from them.
     pub moved: BTreeSet<ValueId>,
+    /// Of the points.
+    pub width: Width,
 }
 
 struct Search<'a> {
@@ -205,16 +217,17 @@ struct Search<'a> {
     parent: BTreeMap<ValueId, ValueId>,
     integer: BTreeSet<usize>,
     pending: Vec<ValueId>,
+    width: Width,
 }
 
 impl Scheme {
     /// The scheme of a float graph whose layers are recognised and not yet packed.
-    pub fn of(graph: &Graph) -> Scheme {
-        Scheme::without(graph, &BTreeSet::new())
+    pub fn of(graph: &Graph, width: Width) -> Scheme {
+        Scheme::without(graph, &BTreeSet::new(), width)
     }
 
     /// The scheme that leaves the layers at these nodes float.
-    pub fn without(graph: &Graph, excluded: &BTreeSet<usize>) -> Scheme {
+    pub fn without(graph: &Graph, excluded: &BTreeSet<usize>, width: Width) -> Scheme {
         let nodes = &graph.blocks[MAIN.0 as usize].nodes;
         let flow = Flow::of(graph);
         let layers: Vec<Layer> = (0..nodes.len())
@@ -233,6 +246,7 @@ impl Scheme {
             parent: BTreeMap::new(),
             integer: layers.iter().map(|l| l.node).collect(),
             pending: Vec::new(),
+            width,
         };
         for layer in &layers {
             search.add(layer.x);
@@ -258,6 +272,7 @@ impl Scheme {
             points: points.iter().map(|&v| (v, search.root(v))).collect(),
             integer: search.integer,
             layers,
+            width,
         }
     }
 
@@ -352,6 +367,10 @@ impl Search<'_> {
             () => None,
         });
         if let Some(source) = source {
+            // A table of 65,536 entries would be larger than most layers.
+            if self.width == Width::Sixteen {
+                return None;
+            }
             // All who read what integers compute read integers, so none of the steps is marked.
             return self.computed(source).then(|| (i, vec![source], false));
         }

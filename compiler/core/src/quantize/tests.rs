@@ -3,7 +3,7 @@
 use super::agreement::{agreement, outputs};
 use super::attempt::Attempt;
 use super::compile::recognised;
-use super::scheme::Scheme;
+use super::scheme::{Scheme, Width};
 use super::*;
 use crate::CompileOptions;
 use crate::ir::{Graph, MAIN, Port, Type, ValueId};
@@ -351,7 +351,7 @@ fn a_shifted_mean_is_taken_back() {
     }
     let choices = CompileOptions::default();
     let base = recognised(&net.g);
-    let scheme = Scheme::of(&base);
+    let scheme = Scheme::of(&base, Width::Eight);
     let seen = Attempt::look(&base, &scheme, &samples).unwrap();
     let attempt = Attempt::new(base, scheme, &seen, Method::MinMax);
     let errors = attempt.measure(&samples).unwrap();
@@ -513,4 +513,68 @@ fn samples_of_another_kind_are_found_out() {
     };
     assert_eq!(causes(1.0), []);
     assert!(causes(4.0).contains(&Cause::OffDistribution));
+}
+
+/// As [`Net::quantise`], with 16-bit activations.
+fn widely(g: &Graph, samples: &[Sample]) -> Quantised {
+    let options = Options {
+        precision: Precision::Int8x16,
+        method: Method::Auto,
+    };
+    compile(g.clone(), &CompileOptions::default(), &options, samples).unwrap()
+}
+
+#[test]
+fn a_classifier_becomes_integer_of_sixteen_bits() {
+    let mut net = classifier(3);
+    let samples = net.samples(16);
+    let q = widely(&net.g, &samples);
+    assert_eq!(count(&q, OpCode::Int16Conv), 3);
+    assert_eq!(count(&q, OpCode::Int16Depthwise), 1);
+    assert_eq!(count(&q, OpCode::Int16Pool), 1);
+    assert_eq!(count(&q, OpCode::Int16Add), 1);
+    assert_eq!(count(&q, OpCode::QuantizeLinear), 1);
+    assert_eq!(count(&q, OpCode::DequantizeLinear), 1);
+    assert_eq!(q.record.integer_steps, 6);
+    let eight = classifier(3).quantise(Method::Auto).record.agreement[0].snr_db;
+    let sixteen = q.record.agreement[0].snr_db;
+    assert!(
+        sixteen > 45.0 && sixteen > eight + 6.0,
+        "{sixteen} and {eight}"
+    );
+}
+
+#[test]
+fn long_sums_of_sixteen_bits_fit() {
+    // Weights of one sign and inputs far from zero: full 16 bits would leave 32 after 516 products.
+    let mut net = Net::new(11);
+    let x = net.input(&[1, 1, 4096]);
+    let relu = net.relu(x);
+    let weights = vec![0.5; 4096 * 8];
+    let w = net.g.add_f32("w", &[4096, 8], &weights);
+    let packed = net.push("pack", PackB { trans: false }, &[w], &[1, 4096, 16]);
+    let y = net.push(
+        "sum",
+        MatMul {
+            alpha: 1.0,
+            ..Default::default()
+        },
+        &[relu, packed],
+        &[1, 1, 8],
+    );
+    net.output(y);
+    let sample = |i: u8| Sample {
+        name: format!("{i} of 16"),
+        inputs: vec![Array::from_f32(
+            &[1, 1, 4096],
+            &vec![f32::from(i) / 16.0; 4096],
+        )],
+        continues: false,
+    };
+    let samples: Vec<Sample> = (1..=16).map(sample).collect();
+    let q = widely(&net.g, &samples);
+    assert_eq!(count(&q, OpCode::Int16Conv), 1);
+    let got = outputs(&q.compiled.program.bytes, &samples[15..]).unwrap();
+    let got = got.arrays[0][0].to_f32()[0];
+    assert!((got - 2048.0).abs() < 4.0, "{got}");
 }

@@ -4,7 +4,7 @@
 pub(super) const LARGEST: f32 = 127.0;
 
 /// A bias is at most this many units of the sums.
-const MAX_BIAS: f32 = (1u32 << 28) as f32;
+pub(super) const MAX_BIAS: f32 = (1u32 << 28) as f32;
 
 /// Scales of channels without weights stay above this, so that products of scales are normal numbers.
 const LEAST_SCALE: f32 = 1e-20;

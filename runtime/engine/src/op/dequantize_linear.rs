@@ -41,6 +41,12 @@ pub(crate) fn run(op: &DequantizeLinear, cx: &mut Cx<'_>) -> Result<(), RunError
         DType::U8 | DType::U4 | DType::U2 => bytes(false, y),
         DType::I8 | DType::I4 | DType::I2 => bytes(true, y),
         DType::U16 => integer!(u16),
+        DType::I16 if scale.len() == 1 && zero.is_none() => {
+            let x = x.as_slice::<i16>()?;
+            cx.parallel_chunks(y, part, &|i, y| {
+                Ok(kernels.dequantize_i16(&x[i * part..][..y.len()], scale[0], y)?)
+            })
+        }
         DType::I16 => integer!(i16),
         DType::I32 => {
             let zeros = zero.map_or(Ok(&[][..]), |z| z.as_slice::<i32>())?;

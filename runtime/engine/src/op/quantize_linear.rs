@@ -1,6 +1,7 @@
 //! `quantize_linear`.
 
 use super::quantization::{layout, range, split};
+use crate::linear::PARALLEL_WORK;
 use crate::{Cx, RunError, Tensor, TensorMut};
 use cygnet_format::{DType, op::QuantizeLinear};
 use cygnet_kernels::{cast, quantize};
@@ -33,6 +34,10 @@ pub(crate) fn run(op: &QuantizeLinear, cx: &mut Cx<'_>) -> Result<(), RunError> 
         DType::U8 | DType::U4 | DType::U2 => bytes(op, cx, x, scale, zero, false, y),
         DType::I8 | DType::I4 | DType::I2 => bytes(op, cx, x, scale, zero, true, y),
         DType::U16 => integer!(u16),
+        // Without a zero point, as 16-bit activations are.
+        DType::I16 if scale.shape.iter().product::<usize>() == 1 && zero.is_none() => {
+            words(cx, x, scale.as_slice::<f32>()?[0], y)
+        }
         DType::I16 => integer!(i16),
         dtype if dtype.is_small_float() => small_float(op, x, scale, y),
         _ => Err(RunError::dtype("quantisation to this type is not defined")),
@@ -63,6 +68,25 @@ fn bytes(
         let x = &x[i * part..][..y.len()];
         let layout = layout(y.len());
         Ok(kernels.quantize(&layout, x, scale, zero, signed, range, y)?)
+    })
+}
+
+/// 16-bit results of one scale.
+fn words(cx: &Cx<'_>, x: Tensor<'_>, scale: f32, y: TensorMut<'_>) -> Result<(), RunError> {
+    let (x, y, kernels) = (
+        x.as_slice::<f32>()?,
+        y.into_mut_slice::<i16>()?,
+        cx.kernels(),
+    );
+    if x.len() != y.len() {
+        return Err(RunError::shape("operand and result differ in size"));
+    }
+    let part = match y.len() < PARALLEL_WORK {
+        true => y.len(),
+        false => y.len().div_ceil(cx.threads() * 2).next_multiple_of(64),
+    };
+    cx.parallel_chunks(y, part, &|i, y| {
+        Ok(kernels.quantize_i16(&x[i * part..][..y.len()], scale, y)?)
     })
 }
 

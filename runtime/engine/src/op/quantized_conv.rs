@@ -5,7 +5,7 @@ use crate::linear::PARALLEL_WORK;
 use crate::spatial::{Image, Window};
 use crate::{Cx, RunError, Tensor, TensorType};
 use core::ops::Range;
-use cygnet_format::{DType, op};
+use cygnet_format::{Axes, DType, op};
 use cygnet_kernels::quantized::{GROUP, Operands, QuantizedConv, Requantize, Sum};
 use cygnet_kernels::{Activation, KernelError, Kernels};
 
@@ -83,7 +83,8 @@ pub(crate) fn prepare(
     residual: Option<TensorType>,
     y: TensorType,
 ) -> Result<QuantizedConv, RunError> {
-    let (window, xi, yi) = geometry(op, &x.shape, &y.shape)?;
+    let axes = [&op.kernel, &op.strides, &op.dilations, &op.pads];
+    let (window, xi, yi) = geometry(axes, &x.shape, &y.shape)?;
     let groups = if depthwise {
         xi.channels
     } else {
@@ -149,17 +150,18 @@ pub(crate) fn prepare(
     })
 }
 
-/// The window and both images; without a kernel, every position before the last axis is a pixel of its own row.
-fn geometry(
-    op: &op::QuantizedConv,
+/// The window (kernel, strides, dilations, pads) and both images; without a kernel, every position before the last axis
+/// is a pixel of its own row.
+pub(super) fn geometry(
+    [kernel, strides, dilations, pads]: [&Axes; 4],
     x: &crate::Shape,
     y: &crate::Shape,
 ) -> Result<(Window, Image, Image), RunError> {
     if x.rank() != y.rank() || x.rank() == 0 {
         return Err(RunError::shape("input and result have one rank"));
     }
-    if !op.kernel.is_empty() {
-        let window = Window::new(x, &op.kernel, &op.strides, &op.dilations, &op.pads)?;
+    if !kernel.is_empty() {
+        let window = Window::new(x, kernel, strides, dilations, pads)?;
         return Ok((window, Image::new(x)?, Image::new(y)?));
     }
     let last = x.rank() - 1;

@@ -2,7 +2,7 @@
 
 use super::quantization::clamped;
 use crate::linear::PARALLEL_WORK;
-use crate::{Cx, RunError};
+use crate::{Cx, RunError, Shape};
 use cygnet_format::{DType, op::QuantizedMul};
 use cygnet_kernels::quantize::{Factors, Target};
 
@@ -19,26 +19,7 @@ pub(crate) fn run(op: &QuantizedMul, cx: &mut Cx<'_>) -> Result<(), RunError> {
         DType::I8 => true,
         _ => return Err(RunError::dtype("operands are 8-bit integers")),
     };
-    let shape = y.shape;
-    let wrong = RunError::shape("the second operand broadcasts over the inner axes");
-    if a_shape != shape || b.shape.len() != shape.len() {
-        return Err(wrong);
-    }
-    // `b` is repeated inside of each of `batches`.
-    let batches = if b.shape == shape {
-        1
-    } else {
-        let (Some((&first, _)), Some((&last, inner))) = (shape.split_first(), b.shape.split_last())
-        else {
-            return Err(wrong);
-        };
-        let lead = inner.first().copied().unwrap_or(1);
-        let inner_ones = inner.iter().skip(1).all(|&d| d == 1);
-        if shape.last() != Some(&last) || !inner_ones || !(lead == 1 || lead == first) {
-            return Err(wrong);
-        }
-        lead
-    };
+    let batches = batches(&a_shape, &b.shape, &y.shape)?;
     let small = |v: i32| (-255..=255).contains(&v);
     if !small(op.a_zero) || !small(op.b_zero) || !small(op.zero) {
         return Err(RunError::attribute("a zero point is a value of its type"));
@@ -79,4 +60,25 @@ pub(crate) fn run(op: &QuantizedMul, cx: &mut Cx<'_>) -> Result<(), RunError> {
         let b = &b[at / batch * row..][..row];
         Ok(kernels.quantized_mul(&factors, &target, signed, a, b, y)?)
     })
+}
+
+/// Inside of how many parts of the result `b` is repeated; an error where the shapes of `a`, `b` and the result do not
+/// agree.
+pub(super) fn batches(a: &Shape, b: &Shape, y: &Shape) -> Result<usize, RunError> {
+    let wrong = RunError::shape("the second operand broadcasts over the inner axes");
+    if a != y || b.len() != y.len() {
+        return Err(wrong);
+    }
+    if b == y {
+        return Ok(1);
+    }
+    let (Some((&first, _)), Some((&last, inner))) = (y.split_first(), b.split_last()) else {
+        return Err(wrong);
+    };
+    let lead = inner.first().copied().unwrap_or(1);
+    let inner_ones = inner.iter().skip(1).all(|&d| d == 1);
+    if y.last() != Some(&last) || !inner_ones || !(lead == 1 || lead == first) {
+        return Err(wrong);
+    }
+    Ok(lead)
 }

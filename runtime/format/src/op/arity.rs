@@ -87,6 +87,9 @@ impl OpCode {
             CompressedMatMul => a(2, 7, 1, 2),
             ExpandWeights => a(1, 4, 1, 1),
             DynamicMatMul => a(4, 6, 2, 2),
+            Int16Conv | Int16Depthwise => a(4, 4, 1, 1),
+            Int16Add | Int16Mul => a(2, 2, 1, 1),
+            Int16Pool => a(1, 1, 1, 1),
             If => a(1, 1, 0, MANY),
             Loop => a(0, MANY, 0, MANY),
             Scan => a(0, MANY, 0, MANY),
@@ -107,8 +110,9 @@ impl Op {
             | Op::Unary(_)
             | Op::Softmax(_)
             | Op::Lookup(_)
-            | Op::QuantizedMul(_) => 0b1,
-            Op::Binary(_) | Op::QuantizedAdd(_) => 0b11,
+            | Op::QuantizedMul(_)
+            | Op::Int16Mul(_) => 0b1,
+            Op::Binary(_) | Op::QuantizedAdd(_) | Op::Int16Add(_) => 0b11,
             // A later step may need the main input again.
             Op::Chain(op) => {
                 let reads = |m: &Micro| m.kind != MicroKind::Unary && m.operand == 0;

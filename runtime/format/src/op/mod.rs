@@ -324,6 +324,27 @@ operators! {
     91 Loop loop_while { body: BlockId, carried: u32 }
     /// `states.., scanned.. -> states.., stacked..`; axes and directions per ONNX Scan (1 = reverse).
     92 Scan scan { body: BlockId, states: u32, input_axes: List<i32, 16>, input_reverse: List<u32, 16>, output_axes: List<i32, 16>, output_reverse: List<u32, 16> }
+
+    // ---- 16-bit activations: symmetric, the integer 0 is the value 0. Bounds are as those of `requantize` ----
+
+    /// `x[N,S..,C](i16), w(i8) packed[G, ceil(O/G/16), kd*kh, ceil(kw*C/G/4), 16, 4], bias(i32)[O], multiplier(f32)[O] ->
+    /// y[N,S'..,O](i16) = clamp(round_half_even(f32(sum + bias)*multiplier), low..=high)`. An empty kernel is a matrix
+    /// product over the last axis of an `x` of any rank. Sums wrap around at 32 bits: who writes a program sees to it
+    /// that they fit.
+    93 Int16Conv int16_conv { kernel: Axes, strides: Axes, dilations: Axes, pads: Axes, group: u32, low: i32, high: i32 }
+    /// `x[N,S..,C](i16), w(i8)[prod(kernel), C], bias(i32)[C], multiplier(f32)[C] -> y[N,S'..,C](i16)`, as `int16_conv`.
+    94 Int16Depthwise int16_depthwise { kernel: Axes, strides: Axes, dilations: Axes, pads: Axes, low: i32, high: i32 }
+    /// `a, b -> y`, all i16, all of one shape:
+    /// `clamp(round_half_even(f32(a)*a_multiplier + f32(b)*b_multiplier), low..=high)`.
+    95 Int16Add int16_add { a_multiplier: f32, b_multiplier: f32, low: i32, high: i32 }
+    /// `a, b -> y`, all i16, shapes as those of `quantized_mul`: `clamp(round_half_even(f32(a*b)*multiplier), low..=high)`.
+    96 Int16Mul int16_mul { multiplier: f32, low: i32, high: i32 }
+    /// `x[N,S..,C] -> y[N,S'..,C]`, both i16: the maximum over a window, without bounds, or the mean, requantised. An
+    /// empty kernel is the whole image, for which y is `[N,1..,C]` or `[N,C]`.
+    97 Int16Pool int16_pool {
+        kind: PoolKind, kernel: Axes, strides: Axes, dilations: Axes, pads: Axes, count_include_pad: bool,
+        multiplier: f32, low: i32, high: i32
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::error::{KernelError, product};
 
-/// An 8-bit operand.
+/// An operand of 8 or 16 bits.
 pub trait Narrow: Copy + Send + Sync {
     /// The value.
     fn wide(self) -> i32;
@@ -15,6 +15,12 @@ impl Narrow for u8 {
 }
 
 impl Narrow for i8 {
+    fn wide(self) -> i32 {
+        self as i32
+    }
+}
+
+impl Narrow for i16 {
     fn wide(self) -> i32 {
         self as i32
     }

@@ -87,7 +87,7 @@ impl Pool {
     /// Range of the taps of output `o` along dimension `d` that lie inside the input, and how many lie inside the
     /// padded input.
     #[inline(always)]
-    fn taps(&self, d: usize, o: usize) -> (usize, usize, usize) {
+    pub(crate) fn taps(&self, d: usize, o: usize) -> (usize, usize, usize) {
         let start = o * self.stride[d];
         let pads = (self.pad_begin[d], self.pad_end[d]);
         let (inside, padded) =

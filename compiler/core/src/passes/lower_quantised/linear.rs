@@ -35,6 +35,10 @@ pub(super) fn lower(cx: &mut Rewriter<'_>, node: &Node) -> Option<Node> {
         zero: x_zero,
         dtype: x_type,
     } = parameters(cx, x, 0)?;
+    // Those of 16 bits meet their QuantizeLinear as they are.
+    if x_type == DType::I16 {
+        return None;
+    }
     // Everything that may refuse comes before anything is emitted.
     let scaled = |scales: &[f32], alpha: f32| -> Option<Vec<f32>> {
         let scales: Vec<f32> = scales.iter().map(|s| x_scale * s * alpha).collect();
@@ -61,7 +65,7 @@ pub(super) fn lower(cx: &mut Rewriter<'_>, node: &Node) -> Option<Node> {
                     (second, scales, bias)
                 }
                 None => {
-                    let p = parameters(cx, b, 0)?;
+                    let p = parameters(cx, b, 0).filter(|p| p.dtype != DType::I16)?;
                     let scales = scaled(&[p.scale], op.alpha)?;
                     let bias = bias(cx, bias_of, &scales, n)?;
                     (computed(cx, b, p, pack), scales, bias)
@@ -237,7 +241,7 @@ fn computed(cx: &mut Rewriter<'_>, b: ValueId, p: Parameters, pack: PackB) -> Se
 }
 
 /// The bias in units of the sums: `Some(None)` when there is none, `None` when it is not constant or too large.
-fn bias(
+pub(super) fn bias(
     cx: &Rewriter<'_>,
     bias: Option<ValueId>,
     scales: &[f32],

@@ -3,7 +3,8 @@
 //! Two rules meet in the middle. A product of dequantised operands becomes an integer product whose 32-bit sums are
 //! dequantised ([`linear`]); a QuantizeLinear of such sums becomes a Requantize, with Relu and Clip in its bounds
 //! ([`quantise`]). Sums and means of 8-bit operands have operators of their own, and what only moves elements moves
-//! the integers ([`operand`]). What is left between the two stays float.
+//! the integers ([`operand`]). Where activations have 16 bits, a product and its QuantizeLinear become one operator
+//! ([`wide`]). What is left between the two stays float.
 
 mod linear;
 mod operand;
@@ -12,6 +13,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod weights;
+mod wide;
 
 pub(super) use operand::integers;
 pub(crate) use table::{broadcasts_inside, is_pointwise};

@@ -2,7 +2,7 @@
 
 use super::super::rewrite::Rewriter;
 use crate::ir::{Node, Type, ValueId};
-use cygnet_format::op::{CoordinateMode, PadMode, PoolKind, ResizeMode};
+use cygnet_format::op::{CoordinateMode, Int16Pool, PadMode, PoolKind, ResizeMode};
 use cygnet_format::{DType, Op};
 
 /// Most movements between a dequantisation and its reader.
@@ -16,18 +16,19 @@ pub(super) struct Parameters {
     pub dtype: DType,
 }
 
-/// Least and greatest value of an 8-bit type.
+/// Least and greatest value of an activation's type.
 pub(super) fn range(dtype: DType) -> Option<(i32, i32)> {
     match dtype {
         DType::U8 => Some((0, 255)),
         DType::I8 => Some((-128, 127)),
+        DType::I16 => Some((-32768, 32767)),
         _ => None,
     }
 }
 
 impl Parameters {
     /// Of the operands of a QuantizeLinear or DequantizeLinear whose integers are of type `dtype`, when they are constant,
-    /// one for all elements, and the integers have 8 bits.
+    /// one for all elements, and the integers have 8 or 16 bits.
     pub fn of(cx: &Rewriter<'_>, node: &Node, dtype: DType) -> Option<Parameters> {
         let blocks = match node.op {
             Op::QuantizeLinear(o) => o.block,
@@ -58,7 +59,7 @@ impl Parameters {
     }
 }
 
-/// The elements of a constant of at most 32 bits.
+/// The elements of a constant that fit 32 bits.
 pub(in super::super) fn integers(cx: &Rewriter<'_>, v: ValueId) -> Option<Vec<i32>> {
     let value = cx.graph.value(v);
     let data = value.data.as_ref()?;
@@ -68,6 +69,19 @@ pub(in super::super) fn integers(cx: &Rewriter<'_>, v: ValueId) -> Option<Vec<i3
         DType::I32 => {
             let words = data.as_chunks::<4>().0;
             words.iter().map(|w| i32::from_le_bytes(*w)).collect()
+        }
+        DType::I16 => {
+            let words = data.as_chunks::<2>().0;
+            words
+                .iter()
+                .map(|w| i16::from_le_bytes(*w).into())
+                .collect()
+        }
+        // Biases of 16-bit layers.
+        DType::I64 => {
+            let words = data.as_chunks::<8>().0;
+            let all = words.iter().map(|w| i64::from_le_bytes(*w).try_into().ok());
+            all.collect::<Option<Vec<i32>>>()?
         }
         _ => return None,
     })
@@ -138,8 +152,20 @@ fn moved(cx: &mut Rewriter<'_>, v: ValueId) -> (ValueId, Parameters) {
             }
         }
         Op::Pad(o) if o.mode == PadMode::Constant => {
-            let zero = cx.constant_bytes(Type::new(p.dtype, &[]), vec![p.zero as u8]);
+            let zero = p.zero.to_le_bytes()[..p.dtype.size()].to_vec();
+            let zero = cx.constant_bytes(Type::new(p.dtype, &[]), zero);
             node.inputs = vec![Some(x), Some(zero)];
+        }
+        Op::Pool(o) if p.dtype == DType::I16 => {
+            node.op = Int16Pool {
+                kind: o.kind,
+                kernel: o.kernel,
+                strides: o.strides,
+                dilations: o.dilations,
+                pads: o.pads,
+                ..Default::default()
+            }
+            .into();
         }
         _ => {}
     }

@@ -3,6 +3,7 @@
 use super::super::rewrite::Rewriter;
 use super::operand::{Parameters, integer, parameters, range};
 use super::table::{broadcasts_inside, pointwise, table};
+use super::wide;
 use crate::ir::{Node, Type, ValueId};
 use cygnet_format::op::{
     BinaryKind, Lookup, PoolKind, QuantizedAdd, QuantizedAveragePool, QuantizedMul, ReduceKind,
@@ -11,13 +12,13 @@ use cygnet_format::op::{
 use cygnet_format::{DType, Dim, Op};
 
 /// Most elements of a mean whose sum fits 32 bits.
-const MAX_TAPS: i64 = i32::MAX as i64 / 255;
+pub(super) const MAX_TAPS: i64 = i32::MAX as i64 / 255;
 
 /// Bounds of a result as integers.
 #[derive(Clone, Copy)]
-struct Bounds {
-    low: i32,
-    high: i32,
+pub(super) struct Bounds {
+    pub low: i32,
+    pub high: i32,
 }
 
 /// The node in place of a QuantizeLinear; the QuantizeLinear itself when what it reads is float.
@@ -32,7 +33,12 @@ pub(super) fn lower(cx: &mut Rewriter<'_>, node: Node) -> Option<Node> {
     let Some((v, bounds)) = unclamped(cx, x, &to) else {
         return Some(node);
     };
-    let full = range(dtype) == Some((bounds.low, bounds.high));
+    let wide = dtype == DType::I16;
+    let full = range(dtype) == Some((bounds.low, bounds.high))
+        || wide && {
+            let most = wide::limit(cx, v);
+            i64::from(bounds.low) <= -most && i64::from(bounds.high) >= most
+        };
     if full && parameters(cx, v, 0) == Some(to) {
         let (ints, _) = integer(cx, v).expect("has parameters");
         cx.replace(y, ints);
@@ -42,7 +48,9 @@ pub(super) fn lower(cx: &mut Rewriter<'_>, node: Node) -> Option<Node> {
         return Some(node);
     };
     let replaced = match below.op {
+        Op::Conv(_) | Op::DepthwiseConv(_) | Op::MatMul(_) if wide && !alone(cx, x, v) => None,
         Op::DequantizeLinear(_) => requantise(cx, &node, &below, &to, bounds),
+        _ if wide => wide::lower(cx, &below, &to, bounds, y),
         Op::Binary(op) if op.kind == BinaryKind::Add => add(cx, &below, &to, bounds, y),
         Op::Binary(op) if op.kind == BinaryKind::Mul => mul(cx, &below, &to, bounds, y),
         Op::Pool(op) if op.kind == PoolKind::Average && below.outputs.len() == 1 => {
@@ -75,6 +83,7 @@ pub(super) fn lower(cx: &mut Rewriter<'_>, node: Node) -> Option<Node> {
     };
     let replaced = match replaced {
         Some(replaced) => Some(replaced),
+        None if wide => None,
         None => lookup(cx, &node, x, &to),
     };
     let Some((op, inputs)) = replaced else {
@@ -94,8 +103,27 @@ pub(super) fn lower(cx: &mut Rewriter<'_>, node: Node) -> Option<Node> {
     })
 }
 
+/// True when nothing but the clamps from `x` down to `v` and the node at hand read them.
+fn alone(cx: &Rewriter<'_>, x: ValueId, v: ValueId) -> bool {
+    let (mut at, mut readers) = (x, 0);
+    while cx.readers(at) == readers {
+        if at == v {
+            return true;
+        }
+        let Some(below) = cx.def(at).and_then(|n| n.inputs[0]) else {
+            break;
+        };
+        (at, readers) = (below, 1);
+    }
+    false
+}
+
 /// What is below Relu and Clip, and their bounds. They commute with rounding: both grow.
-fn unclamped(cx: &Rewriter<'_>, mut v: ValueId, to: &Parameters) -> Option<(ValueId, Bounds)> {
+pub(super) fn unclamped(
+    cx: &Rewriter<'_>,
+    mut v: ValueId,
+    to: &Parameters,
+) -> Option<(ValueId, Bounds)> {
     let (low, high) = range(to.dtype)?;
     let mut bounds = Bounds { low, high };
     while let Some(Node {
@@ -118,10 +146,10 @@ fn unclamped(cx: &Rewriter<'_>, mut v: ValueId, to: &Parameters) -> Option<(Valu
     Some((v, bounds))
 }
 
-type Replacement = (Op, Vec<Option<ValueId>>);
+pub(super) type Replacement = (Op, Vec<Option<ValueId>>);
 
 /// `low..=high` as attributes: equal bounds would mean the range of the type.
-fn attributes(b: Bounds, dtype: DType) -> Option<(i32, i32)> {
+pub(super) fn attributes(b: Bounds, dtype: DType) -> Option<(i32, i32)> {
     match range(dtype)? {
         (low, high) if (low, high) == (b.low, b.high) => Some((0, 0)),
         _ if b.low == b.high => None,
@@ -185,7 +213,7 @@ fn requantise(
     let multiplier = cx.constant(&[multipliers.len()], &multipliers);
     let zero = match node.inputs.get(2).copied().flatten() {
         Some(z) => z,
-        None => cx.constant_bytes(Type::new(to.dtype, &[]), vec![0]),
+        None => cx.constant_bytes(Type::new(to.dtype, &[]), vec![0; to.dtype.size()]),
     };
     Some((
         Requantize { low, high }.into(),
@@ -277,7 +305,7 @@ fn lookup(
 }
 
 /// True when a reduction runs over all spatial axes of a channels-last tensor, and they alone.
-fn whole_image(cx: &Rewriter<'_>, node: &Node, axes: &[i32]) -> bool {
+pub(super) fn whole_image(cx: &Rewriter<'_>, node: &Node, axes: &[i32]) -> bool {
     let Some(rank) = node.inputs[0].map(|x| cx.graph.ty(x).rank()) else {
         return false;
     };

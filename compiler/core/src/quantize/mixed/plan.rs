@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Plan {
     /// The layers, by their index, that stay float in a program of integers; `None` for a program without.
     pub float: Option<BTreeSet<usize>>,
+    /// Whether activations of integers have 16 bits.
+    pub wide: bool,
     /// How the weights of nodes that compute with floats are stored, by name.
     pub stored: BTreeMap<String, Option<Format>>,
     /// How those of all others are.
@@ -52,7 +54,8 @@ impl Plan {
         }
     }
 
-    /// Compiles the plan; `all` is the static quantisation of every layer.
+    /// Compiles the plan; `all` is the static quantisation of every layer, of the
+    /// plan's width.
     pub fn make(&self, study: &Study<'_>, all: Option<&Attempt>) -> Result<Made, QuantizeError> {
         let attempt = match (&self.float, all) {
             (Some(float), Some(all)) if float.len() < all.scheme.layers.len() => {

@@ -9,10 +9,11 @@ use super::{
 use crate::CompileOptions;
 use crate::ir::{Graph, MAIN};
 use crate::quantize::agreement::latency;
+use crate::quantize::attempt::Attempt;
 use crate::quantize::compile::{Found, Study, few, recognised};
 use crate::quantize::compress::{Format, INT8};
 use crate::quantize::insert::count_integer;
-use crate::quantize::scheme::Scheme;
+use crate::quantize::scheme::{Scheme, Width};
 use crate::quantize::{
     FloatLayer, LayerRecord, Options, Precision, Quantised, QuantizeError, Record, Sample, Speed,
 };
@@ -47,7 +48,7 @@ pub fn auto(
         done: [0, 1],
     });
     let study = Study::of(graph, choices, samples)?;
-    let scheme = Scheme::of(&base);
+    let scheme = Scheme::of(&base, Width::Eight);
     let found = if scheme.layers.is_empty() {
         None
     } else {
@@ -55,7 +56,7 @@ pub fn auto(
             text: "calibrating".to_owned(),
             done: [0, 1],
         });
-        Some(study.calibrated(base, scheme, options.method)?)
+        Some(study.calibrated(base.clone(), scheme, options.method)?)
     };
     let kept: Vec<Sample> = {
         let kept = samples.iter().zip(&study.kept).filter(|(_, k)| **k);
@@ -73,7 +74,9 @@ pub fn auto(
     let cases = metric.cases();
     let mut search = Search {
         study: &study,
+        base,
         found: found.as_ref(),
+        wide: None,
         options,
         metric,
         tell,
@@ -120,7 +123,11 @@ struct Tried {
 
 struct Search<'a, 'm> {
     study: &'a Study<'a>,
+    /// The float graph with its layers recognised.
+    base: Graph,
     found: Option<&'a Found>,
+    /// As `found`, with activations of 16 bits: only where those of 8 cost too much.
+    wide: Option<Found>,
     options: &'a AutoOptions,
     metric: &'m mut dyn Metric,
     tell: &'m mut dyn FnMut(&Progress),
@@ -140,6 +147,18 @@ impl Search<'_, '_> {
         });
     }
 
+    /// The static quantisation of every layer.
+    fn attempt(&self, wide: bool) -> Option<&Attempt> {
+        self.found_of(wide).map(|f| &f.attempt)
+    }
+
+    fn found_of(&self, wide: bool) -> Option<&Found> {
+        match wide {
+            true => self.wide.as_ref(),
+            false => self.found,
+        }
+    }
+
     fn run(&mut self) -> Result<(), QuantizeError> {
         self.tell("judging the float program", [0, 1]);
         let float = self.try_plan("float", Plan::float(), None, BTreeSet::new())?;
@@ -152,18 +171,27 @@ impl Search<'_, '_> {
         };
         let mut families = Vec::new();
         if self.found.is_some() {
-            families.push(Family::Static);
+            families.extend([Family::Static, Family::Wide]);
         }
         families.extend([Format::Dynamic, INT8, int4, Format::Half].map(Family::Weights));
         let mut whole = Vec::new();
         for (i, &family) in families.iter().enumerate() {
+            if family == Family::Wide {
+                let inaccurate = |t: &Tried| t.point.missed.contains(&Budget::Accuracy);
+                if !self.tried.last().is_some_and(inaccurate) {
+                    continue;
+                }
+                let (base, method) = (self.base.clone(), self.options.method);
+                let scheme = Scheme::of(&base, Width::Sixteen);
+                self.wide = Some(self.study.calibrated(base, scheme, method)?);
+            }
             self.tell(format!("judging {family}"), [i, families.len()]);
             let none = BTreeSet::new();
             let plan = plan(family, &[], &none);
-            let made = plan.make(self.study, self.found.map(|f| &f.attempt))?;
+            let made = plan.make(self.study, self.attempt(plan.wide))?;
             let dynamic = |r: &LayerRecord| r.stored.as_deref() == Some("int8, dynamic");
             let nothing = match family {
-                Family::Static => false,
+                Family::Static | Family::Wide => false,
                 // Without products it is what 8-bit weights are.
                 Family::Weights(Format::Dynamic) => !made.compressed.iter().any(dynamic),
                 Family::Weights(_) => made.compressed.is_empty(),
@@ -235,7 +263,7 @@ impl Search<'_, '_> {
         family: Option<Family>,
         kept: BTreeSet<usize>,
     ) -> Result<usize, QuantizeError> {
-        let made = plan.make(self.study, self.found.map(|f| &f.attempt))?;
+        let made = plan.make(self.study, self.attempt(plan.wide))?;
         self.judge(name, plan, made, family, kept)
     }
 
@@ -312,7 +340,7 @@ impl Search<'_, '_> {
 
     /// Finds the fewest layers of a family that have to be kept out of it.
     fn refine(&mut self, family: Family, records: &[LayerRecord]) -> Result<(), QuantizeError> {
-        let attempt = self.found.map(|f| &f.attempt);
+        let attempt = self.attempt(family == Family::Wide);
         let mut all = candidates(family, attempt, records);
         self.feel(family, &mut all)?;
         let mut order: Vec<usize> = (0..all.len()).collect();
@@ -360,7 +388,9 @@ impl Search<'_, '_> {
     /// Floats of a program of integers may be stored in fewer bits.
     fn store_floats(&mut self, at: usize) -> Result<(), QuantizeError> {
         let tried = &self.tried[at];
-        if tried.family != Some(Family::Static) || self.options.prefer == Prefer::Speed {
+        let family = tried.family;
+        let integers = matches!(family, Some(Family::Static | Family::Wide));
+        if !integers || self.options.prefer == Prefer::Speed {
             return Ok(());
         }
         let (plan, kept, name) = (
@@ -373,12 +403,12 @@ impl Search<'_, '_> {
                 rest: Some(format),
                 ..plan.clone()
             };
-            let made = plan.make(self.study, self.found.map(|f| &f.attempt))?;
+            let made = plan.make(self.study, self.attempt(plan.wide))?;
             if made.compressed.is_empty() {
                 continue;
             }
             let name = format!("{name}, stored as {word}");
-            self.judge(&name, plan, made, Some(Family::Static), kept.clone())?;
+            self.judge(&name, plan, made, family, kept.clone())?;
         }
         Ok(())
     }
@@ -417,7 +447,7 @@ impl Search<'_, '_> {
         for i in 0..all.len() {
             self.tell(&text, [i, all.len()]);
             let plan = alone(family, all, i);
-            let made = plan.make(self.study, self.found.map(|f| &f.attempt))?;
+            let made = plan.make(self.study, self.attempt(plan.wide))?;
             all[i].noise = probe.noise(&made.compiled)?;
         }
         self.note_all(family, all);
@@ -477,9 +507,8 @@ impl Search<'_, '_> {
         let met = self.best.is_some();
         let at = self.best.unwrap_or_else(|| self.nearest());
         self.tried[at].point.chosen = true;
-        let made = self.tried[at]
-            .plan
-            .make(self.study, self.found.map(|f| &f.attempt))?;
+        let plan = &self.tried[at].plan;
+        let made = plan.make(self.study, self.attempt(plan.wide))?;
         let record = self.record(at, &made)?;
         let points: Vec<Point> = self.tried.iter().map(|t| t.point.clone()).collect();
         let speed = Speed {
@@ -520,7 +549,7 @@ impl Search<'_, '_> {
         options.method = self.options.method;
         let study = self.study;
         let agreement = study.agreement(&made.compiled)?;
-        let mut record = match (&made.attempt, self.found) {
+        let mut record = match (&made.attempt, self.found_of(tried.plan.wide)) {
             (Some(attempt), Some(found)) => {
                 let part = Found {
                     attempt: attempt.clone(),
@@ -542,7 +571,9 @@ impl Search<'_, '_> {
             },
         };
         for layer in &mut record.layers {
-            layer.stored.get_or_insert_with(|| "int8".to_owned());
+            layer
+                .stored
+                .get_or_insert_with(|| integers(tried.plan.wide).to_owned());
         }
         record.layers.extend(made.compressed.iter().cloned());
         let compressed: BTreeSet<&str> = made.compressed.iter().map(|l| l.node.as_str()).collect();
@@ -595,11 +626,17 @@ fn missed(b: &Budgets, p: &Point) -> Vec<Budget> {
     over.map(|(budget, _)| budget).collect()
 }
 
+/// What static quantisation is called.
+fn integers(wide: bool) -> &'static str {
+    if wide { "int8x16" } else { "int8" }
+}
+
 /// Layers by how they compute or are stored.
 fn layer_counts(made: &Made) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     if let Some(attempt) = &made.attempt {
-        counts.insert("int8".to_owned(), attempt.scheme.layers.len());
+        let wide = attempt.scheme.width == Width::Sixteen;
+        counts.insert(integers(wide).to_owned(), attempt.scheme.layers.len());
     }
     for layer in &made.compressed {
         let stored = layer.stored.clone().unwrap_or_default();

@@ -22,6 +22,8 @@ const PATIENCE: f64 = 60.0;
 pub(super) enum Family {
     /// 8-bit weights and activations with ranges from calibration; floats.
     Static,
+    /// The same with activations of 16 bits.
+    Wide,
     /// Weights in a format; 8-bit weights where that is less than 8 bits or integers are multiplied, else floats.
     Weights(Format),
 }
@@ -30,6 +32,7 @@ impl std::fmt::Display for Family {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Family::Static => f.write_str("int8"),
+            Family::Wide => f.write_str("int8x16"),
             Family::Weights(Format::Integers { bits: 8, .. }) => f.write_str("int8 weights"),
             Family::Weights(Format::Integers {
                 bits,
@@ -87,7 +90,7 @@ pub(super) fn candidates(
     records: &[LayerRecord],
 ) -> Vec<Candidate> {
     let mut all: Vec<Candidate> = match (family, attempt) {
-        (Family::Static, Some(attempt)) => {
+        (Family::Static | Family::Wide, Some(attempt)) => {
             let products = plan::products(attempt);
             let names = plan::layer_names(attempt);
             let all_products: f64 = products.iter().sum();
@@ -179,7 +182,10 @@ impl Probe {
 /// The plan of a family with some of its layers kept out.
 pub(super) fn plan(family: Family, all: &[Candidate], kept: &BTreeSet<usize>) -> Plan {
     match family {
-        Family::Static => Plan::integers(kept.iter().filter_map(|&i| all[i].index).collect()),
+        Family::Static | Family::Wide => Plan {
+            wide: family == Family::Wide,
+            ..Plan::integers(kept.iter().filter_map(|&i| all[i].index).collect())
+        },
         Family::Weights(format) => {
             let refuge = family.refuge();
             let stored = kept.iter().map(|&i| (all[i].node.clone(), refuge));
@@ -194,9 +200,12 @@ pub(super) fn plan(family: Family, all: &[Candidate], kept: &BTreeSet<usize>) ->
 /// The plan that quantises one layer alone.
 pub(super) fn alone(family: Family, all: &[Candidate], one: usize) -> Plan {
     match family {
-        Family::Static => {
+        Family::Static | Family::Wide => {
             let others = (0..all.len()).filter(|&i| i != one);
-            Plan::integers(others.filter_map(|i| all[i].index).collect())
+            Plan {
+                wide: family == Family::Wide,
+                ..Plan::integers(others.filter_map(|i| all[i].index).collect())
+            }
         }
         Family::Weights(format) => Plan {
             stored: BTreeMap::from([(all[one].node.clone(), Some(format))]),

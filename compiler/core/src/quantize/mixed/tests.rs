@@ -122,7 +122,8 @@ fn the_layer_that_cannot_bear_it_stays_float() {
     assert_eq!(chosen.layers["int8"], 3, "{names:?}");
     assert!(chosen.flash_bytes < float.flash_bytes && chosen.ram_bytes < float.ram_bytes);
 
-    let kept: Vec<&Sensitivity> = auto.sensitivities.iter().filter(|s| s.kept).collect();
+    let of_bytes = |s: &&Sensitivity| s.kept && s.precision == "int8";
+    let kept: Vec<&Sensitivity> = auto.sensitivities.iter().filter(of_bytes).collect();
     assert_eq!(kept.len(), 1);
     assert_eq!(kept[0].node, "hostile");
     let others = auto

@@ -1,0 +1,19 @@
+//! `int16_depthwise`.
+
+use super::int16_conv::convolve;
+use crate::{Cx, RunError};
+use cygnet_format::op;
+use cygnet_kernels::Kernels;
+
+pub(crate) fn run(op: &op::Int16Depthwise, cx: &mut Cx<'_>) -> Result<(), RunError> {
+    let dense = op::Int16Conv {
+        kernel: op.kernel,
+        strides: op.strides,
+        dilations: op.dilations,
+        pads: op.pads,
+        group: 0,
+        low: op.low,
+        high: op.high,
+    };
+    convolve(&dense, cx, Some(()), Kernels::int16_depthwise)
+}
