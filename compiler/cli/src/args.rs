@@ -178,7 +178,7 @@ pub enum Quantize {
     None,
     /// 8-bit weights and activations, calibrated with `--calibrate`.
     Int8,
-    /// 8-bit weights, 16-bit activations, calibrated with `--calibrate`: nearly as exact as floats in half the memory.
+    /// 8-bit weights, 16-bit activations, calibrated with `--calibrate`: where the range of activations is too wide for 8 bits.
     #[value(name = "int8x16")]
     Int8x16,
     /// 8-bit weights; matrix products quantise their input while they run.
