@@ -12,6 +12,7 @@ use cygnet_compiler::bundle::{
     Trace, build, memory_map, write_atomically,
 };
 use cygnet_compiler::import::{ConstantInput, DimSpec, ImportOptions, InputSpec};
+use cygnet_compiler::passes::Level;
 use cygnet_compiler::quantize::mixed::Auto;
 use cygnet_compiler::quantize::{
     self, Agreement, Finding, Format, Method, Precision, Quantised, Record,
@@ -43,9 +44,12 @@ struct Report<'a> {
     manifest: &'a Manifest,
 }
 
-fn compiler_options(import: ImportOptions) -> CompileOptions {
+fn compiler_options(import: ImportOptions, target: Target) -> CompileOptions {
     let mut options = CompileOptions::default();
     options.import = import;
+    if is_microcontroller(target) {
+        options.level = Level::Compact;
+    }
     options
 }
 
@@ -289,6 +293,14 @@ fn target_name(target: Target) -> String {
 }
 
 /// Largest arena and program that a target's addresses reach.
+/// Targets whose memory is kilobytes.
+fn is_microcontroller(target: Target) -> bool {
+    !matches!(
+        target,
+        Target::Host | Target::Android | Target::Ios | Target::Wasm
+    )
+}
+
 fn address_limit(target: Target) -> Option<u64> {
     match target {
         Target::Host | Target::Android | Target::Ios => None,
@@ -523,7 +535,7 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
     let progress = output::spinner(quiet, "compiling");
     let constants = options.constants.clone();
     let states = options.states.clone();
-    let choices = compiler_options(options);
+    let choices = compiler_options(options, args.target);
     let wish = feed::wish(&args.media, None);
     let mut quantised = None;
     let mut speed = None;

@@ -58,6 +58,8 @@ use crate::ir::Graph;
 pub enum Level {
     /// Constants are folded and dead nodes removed, nothing else.
     None,
+    /// Everything but what buys speed with memory.
+    Compact,
     /// Everything.
     #[default]
     Full,
@@ -139,6 +141,11 @@ const FINISH: &[Pass] = &[
     ("fold_constants", |g| fold_constants(g, Fold::All)),
     ("merge_equal", merge_equal),
     ("fuse_separable", fuse_separable),
+    ("eliminate_dead", eliminate_dead),
+];
+
+/// What takes scratch memory to be faster.
+const LARGE: &[Pass] = &[
     ("choose_winograd", choose_winograd),
     ("eliminate_dead", eliminate_dead),
 ];
@@ -151,11 +158,14 @@ pub fn run(graph: &mut Graph, level: Level) -> Report {
             ("fold_constants", |g| fold_constants(g, Fold::All)),
             ("eliminate_dead", eliminate_dead),
         ]],
-        Level::Full if is_quantised(graph) => &[QUANTISED, RECOGNISE, FUSE, FINISH],
-        Level::Full => &[RECOGNISE, FUSE, FINISH],
+        _ if is_quantised(graph) => &[QUANTISED, RECOGNISE, FUSE, FINISH],
+        _ => &[RECOGNISE, FUSE, FINISH],
     };
     for stage in stages {
         settle(graph, stage, &mut report);
+    }
+    if level == Level::Full {
+        settle(graph, LARGE, &mut report);
     }
     report
 }
