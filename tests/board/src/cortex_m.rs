@@ -39,7 +39,7 @@ pub fn start() {
     }
 }
 
-/// What [`count`] counts: ticks of the board's clock. With QEMU's `-icount shift=4` an instruction takes 16 ns of it.
+/// What [`count`] counts: ticks of the board's clock. With QEMU's `-icount shift=0` an instruction takes 1 ns of it.
 #[allow(dead_code)]
 pub const COUNTED: &str = "ticks";
 
