@@ -142,7 +142,10 @@ done
 printf 'model\tboard\tflash\tram\tarena\tstack\tinstructions\n' >target/boards/table.tsv
 for bundle in "$@"; do
     model=$(basename "$bundle" .cygnet)
-    cygnet -q package "$bundle" --target firmware -o target/boards/model --name model >/dev/null
+    if ! cygnet -q package "$bundle" --target firmware -o target/boards/model --name model >/dev/null; then
+        failed=$((failed + 1))
+        continue
+    fi
     board cortex-m4 mps2-an386 40 thumbv7em-none-eabihf mps2 "$model"
     board cortex-m7 mps2-an500 40 thumbv7em-none-eabihf mps2 "$model"
     board cortex-m55 mps3-an547 31.25 thumbv7em-none-eabihf mps2 "$model"
