@@ -4,9 +4,10 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// Crates of the runtime that generated code needs.
-const CRATES: [(&str, &str); 2] = [
+const CRATES: [(&str, &str); 3] = [
     ("cygnet-format", "runtime/format"),
     ("cygnet-kernels", "runtime/kernels"),
+    ("cygnet-runtime", "runtime/engine"),
 ];
 
 fn main() {
@@ -74,21 +75,29 @@ fn standalone(member: &str, workspace: &str) -> String {
     for line in member.lines() {
         if line.starts_with('[') {
             let section = line.trim_matches(['[', ']']);
-            keep = matches!(section, "package" | "features" | "dependencies");
+            keep = matches!(section, "package" | "features" | "dependencies")
+                || section.starts_with("target.");
         }
         if !keep {
             continue;
         }
-        let line = match (
-            line.split_once(".workspace = true"),
-            line.split_once(" = { workspace = true"),
-        ) {
-            (Some((key, _)), _) => format!("{key} = {}", inherited("workspace.package", key)),
-            (_, Some((key, _))) if key.starts_with("cygnet-") => {
-                format!("{key} = {{ path = \"../{key}\" }}")
+        let line = if let Some((key, _)) = line.split_once(".workspace = true") {
+            format!("{key} = {}", inherited("workspace.package", key))
+        } else if let Some((key, rest)) = line.split_once(" = { workspace = true") {
+            let rest = rest.trim_end_matches('}').trim();
+            if key.starts_with("cygnet-") {
+                format!("{key} = {{ path = \"../{key}\"{rest} }}")
+            } else {
+                let value = inherited("workspace.dependencies", key);
+                match value.strip_prefix('{') {
+                    Some(table) => {
+                        format!("{key} = {{ {}{rest} }}", table.trim_end_matches('}').trim())
+                    }
+                    None => format!("{key} = {{ version = {value}{rest} }}"),
+                }
             }
-            (_, Some((key, _))) => format!("{key} = {}", inherited("workspace.dependencies", key)),
-            _ => line.to_owned(),
+        } else {
+            line.to_owned()
         };
         out.push_str(&line);
         out.push('\n');

@@ -139,6 +139,8 @@ const PACKAGE_HELP: &str = "Examples:
       A Rust crate in the folder `keywords`: no heap, no interpreter, no parser, weights in flash, one arena.
   cygnet package keywords.cygnet --target firmware -o model --name wake_word
       Another folder and another name.
+  cygnet package keywords.cygnet --target firmware --interpreter
+      The interpreter with the operators of this model, over the program in flash: another program may replace it.
   cygnet package keywords.cygnet --target firmware --lang c --cpu cortex-m4f --cpu riscv32imc
       A header and static libraries, which cargo builds (rustup target add thumbv7em-none-eabihf): a folder that CMake,
       Zephyr, ESP-IDF and Arduino take as it is.
@@ -534,6 +536,10 @@ pub struct Package {
     /// The application's language.
     #[arg(long, value_enum, default_value = "rust")]
     pub lang: Language,
+    /// The interpreter and the program in place of source: for models that are updated in the field, have free dimensions,
+    /// or operators without a source form.
+    #[arg(long)]
+    pub interpreter: bool,
     /// Processor of a static library with `--lang c`; repeatable [default: cortex-m4f].
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(CPUS.iter().map(|c| c.name)))]
     pub cpu: Vec<String>,

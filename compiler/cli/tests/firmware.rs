@@ -25,7 +25,7 @@ fn package(bundle: &str, output: &str, more: &[&str]) -> Output {
 /// Runs a package's own tests on this machine.
 fn golden_examples_agree(folder: &str) {
     let out = Command::new(env!("CARGO"))
-        .args(["test", "--quiet", "--features", "self-test"])
+        .args(["test", "--quiet", "--all-features"])
         .current_dir(folder)
         .env(
             "CARGO_TARGET_DIR",
@@ -39,6 +39,25 @@ fn golden_examples_agree(folder: &str) {
     assert!(out.status.success(), "{said}");
     assert!(!said.contains("warning"), "{said}");
     assert_eq!(said.matches("1 passed").count(), 2, "{said}");
+}
+
+#[test]
+fn the_interpreter_runs_what_has_no_source_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = digits(folder.path(), &["--quantize", "int4"]);
+    let output = path(folder.path(), "model");
+    let out = package(&bundle, &output, &["--interpreter"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    golden_examples_agree(&output);
+    // Only the operators of the program are linked.
+    let script =
+        std::fs::read_to_string(Path::new(&output).join("cygnet-runtime/build.rs")).unwrap();
+    assert!(
+        script.contains("compressed_mat_mul") && !script.contains("lstm"),
+        "{script}"
+    );
+    let out = package(&bundle, &output, &["--interpreter", "--lang", "c"]);
+    assert_eq!(out.status.code(), Some(2));
 }
 
 #[test]

@@ -36,6 +36,11 @@ pub fn package(args: &Package, quiet: bool) -> Result<()> {
             "--cpu is for --lang c: a crate is compiled for whatever its application is",
         ));
     }
+    if args.interpreter && args.lang == Language::C {
+        return Err(usage(
+            "--interpreter is a Rust crate; in C the interpreter is libcygnet (bindings/c), which wants an operating system",
+        ));
+    }
     let shown = args.bundle.display();
     let mut reader =
         BundleReader::open(&args.bundle).with_context(|| format!("cannot open {shown}"))?;
@@ -53,8 +58,6 @@ pub fn package(args: &Package, quiet: bool) -> Result<()> {
         .with_context(|| format!("cannot use {shown}"))?;
     let program = Program::parse(&bytes)
         .map_err(|e| anyhow::anyhow!("{shown}: the program is not valid: {e}"))?;
-    let source = firmware::source(&program)
-        .map_err(|problems| anyhow::anyhow!("{shown} cannot become source:\n  {problems}"))?;
     let labels: Vec<String> = reader
         .text("labels.txt")?
         .map(|t| t.lines().map(String::from).collect())
@@ -80,10 +83,13 @@ pub fn package(args: &Package, quiet: bool) -> Result<()> {
         labels: &labels,
         golden: &golden,
     };
-    let mut files = firmware::crate_files(&source, &names);
-    for (path, text) in RUNTIME {
-        files.insert((*path).into(), text.as_bytes().to_vec());
+    if args.interpreter {
+        return interpreter(args, &program, &bytes, &names);
     }
+    let source = firmware::source(&program)
+        .map_err(|problems| anyhow::anyhow!("{shown} cannot become source:\n  {problems}"))?;
+    let mut files = firmware::crate_files(&source, &names);
+    add_runtime(&mut files, &["cygnet-format/", "cygnet-kernels/"]);
     let folder = args.output.clone().unwrap_or_else(|| PathBuf::from(&name));
     let cpus = cpus(args);
     if args.lang == Language::C {
@@ -116,6 +122,52 @@ pub fn package(args: &Package, quiet: bool) -> Result<()> {
         },
         libraries,
         name,
+    };
+    if let Some(path) = &args.json {
+        output::json(path, &report)?;
+    }
+    if !output::machine_only(args.json.as_deref()) {
+        output::print(&describe(&report))?;
+    }
+    Ok(())
+}
+
+/// Adds the sources of crates of the runtime.
+fn add_runtime(files: &mut BTreeMap<String, Vec<u8>>, crates: &[&str]) {
+    for (path, text) in RUNTIME {
+        if crates.iter().any(|c| path.starts_with(c)) {
+            files.insert((*path).into(), text.as_bytes().to_vec());
+        }
+    }
+}
+
+/// Writes the interpreter with the program.
+fn interpreter(
+    args: &Package,
+    program: &Program<'_>,
+    bytes: &[u8],
+    names: &Names<'_>,
+) -> Result<()> {
+    let bundle = std::fs::read(&args.bundle)?;
+    let mut files = firmware::interpreted_files(program, bytes, &bundle, names);
+    add_runtime(
+        &mut files,
+        &["cygnet-format/", "cygnet-kernels/", "cygnet-runtime/"],
+    );
+    let folder = args
+        .output
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(names.package));
+    write(&folder, &files, &[])?;
+    let report = Report {
+        steps: program.steps(),
+        arena_bytes: program.arena_bytes(),
+        state_bytes: program.state_bytes(),
+        weight_bytes: program.constants().len() as u64,
+        output: folder,
+        language: "rust",
+        libraries: Vec::new(),
+        name: names.package.to_owned(),
     };
     if let Some(path) = &args.json {
         output::json(path, &report)?;

@@ -4,11 +4,13 @@
 //! What a step gives its kernel is found by the engine ([`cygnet_runtime::prepare`]), so both run the same arithmetic.
 
 mod c;
+mod interpreted;
 mod literal;
 mod package;
 mod step;
 
 pub use c::{CPUS, Cpu, c_files};
+pub use interpreted::interpreted_files;
 pub use package::{Names, crate_files, identifier};
 
 use cygnet_format::program::{Place, StepInfo, TensorId};
@@ -255,7 +257,7 @@ pub fn source(program: &Program<'_>) -> Result<Source, Problems> {
     };
     if program.symbols() > 0 || program.exprs() > 0 {
         return Err(whole(
-            "the model has free dimensions; compile it with fixed ones (--input NAME=SHAPE), or run it with the interpreter (crate cygnet-runtime)",
+            "the model has free dimensions; compile it with fixed ones (--input NAME=SHAPE), or package the interpreter (--interpreter)",
         ));
     }
     let signed = steps_of(program).all(|(_, info)| {
@@ -318,7 +320,7 @@ pub fn source(program: &Program<'_>) -> Result<Source, Problems> {
             (to.arena_offset(), from.place)
         else {
             return Err(whole(
-                "the next value of a state is a constant; run the model with the interpreter (crate cygnet-runtime)",
+                "the next value of a state is a constant; package the interpreter (--interpreter)",
             ));
         };
         if state.init.iter().any(|&b| b != 0) {

@@ -82,7 +82,7 @@ pub(super) fn step<'a>(
         }
         _ => {
             return Err(
-                "the operator has no source form yet; run the model with the interpreter (crate cygnet-runtime)"
+                "the operator has no source form yet; package the interpreter (--interpreter)"
                     .into(),
             );
         }
