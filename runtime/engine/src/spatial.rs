@@ -198,6 +198,27 @@ pub(crate) struct Operands<'a> {
     pub residual: Option<&'a [f32]>,
 }
 
+/// The parameters, operands and result of a float convolution; `prepare` finds the parameters from the types of
+/// `x, weights`, of the bias and the residual, and of the result.
+pub(crate) fn operands<'a>(
+    cx: &mut Cx<'a>,
+    prepare: impl FnOnce([TensorType; 2], [Option<TensorType>; 2], TensorType) -> Result<Conv, RunError>,
+) -> Result<(Conv, Operands<'a>, &'a mut [f32]), RunError> {
+    let (x, w) = (cx.input(0)?, cx.input(1)?);
+    let epilogue = [cx.opt_input(2)?, cx.opt_input(3)?];
+    let y = cx.output(0)?;
+    let kinds = epilogue.map(|t| t.map(|t| t.kind()));
+    let p = prepare([x.kind(), w.kind()], kinds, y.kind())?;
+    let [bias, residual] = epilogue;
+    let operands = Operands {
+        x: x.as_slice()?,
+        weights: w.as_slice()?,
+        bias: bias.map(|t| t.as_slice()).transpose()?,
+        residual: residual.map(|t| t.as_slice()).transpose()?,
+    };
+    Ok((p, operands, y.into_mut_slice()?))
+}
+
 /// Runs a convolution on all rows of `y`, `part` rows at a time on several threads where the session has them.
 pub(crate) fn convolve(
     cx: &Cx<'_>,

@@ -41,11 +41,6 @@ impl<const N: usize> Aligned<N> {
         Aligned(bytes)
     }
 
-    /// All bytes.
-    pub fn bytes_mut(&mut self) -> &mut [u8; N] {
-        &mut self.0
-    }
-
     /// `LEN` elements from byte `AT` on.
     #[inline(always)]
     pub fn view<T: Plain, const AT: usize, const LEN: usize>(&self) -> &[T; LEN] {
@@ -119,7 +114,7 @@ mod tests {
         y[0] = x[2] as i32 + w[1] as i32;
         y[1] = w[0] as i32;
         assert_eq!(memory.view::<i32, 128, 2>(), &[8, -1]);
-        assert_eq!(memory.bytes_mut()[128..132], 8i32.to_le_bytes());
+        assert_eq!(memory.view::<u8, 128, 4>(), &8i32.to_le_bytes());
         let constants = Aligned::new([1, 0, 0, 0, 255, 255]);
         assert_eq!(constants.view::<i32, 0, 1>(), &[1]);
         assert_eq!(constants.view::<i8, 4, 2>(), &[-1, -1]);

@@ -16,15 +16,36 @@ pub enum KernelError {
     DivisionByZero = 5,
 }
 
-impl core::fmt::Display for KernelError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
+impl KernelError {
+    /// Every error, by its code.
+    pub const ALL: [Self; 5] = [
+        Self::Length,
+        Self::Parameter,
+        Self::Overflow,
+        Self::Index,
+        Self::DivisionByZero,
+    ];
+
+    /// The stable number, from 1 on.
+    pub const fn code(self) -> i32 {
+        self as i32
+    }
+
+    /// The error in words.
+    pub const fn text(self) -> &'static str {
+        match self {
             Self::Length => "a buffer does not have the length its shape asks for",
             Self::Parameter => "a kernel parameter is out of range",
             Self::Overflow => "a buffer size does not fit the address space",
             Self::Index => "an index lies outside its axis",
             Self::DivisionByZero => "an integer was divided by zero",
-        })
+        }
+    }
+}
+
+impl core::fmt::Display for KernelError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.text())
     }
 }
 

@@ -181,14 +181,9 @@ impl Kernels {
             y.len(),
             &rows,
         )?;
-        if p.is_pointwise() {
-            let first = rows.start * p.output[2];
-            let m = rows.len() * p.output[2];
-            let g = Gemm {
-                activation: p.activation,
-                ..Gemm::new(m, p.out_channels, p.in_channels)
-            };
-            return self.gemm(&g, &x[first * p.in_channels..], weights, bias, residual, y);
+        if let Some(g) = p.product(rows.len()) {
+            let first = rows.start * p.output[2] * p.in_channels;
+            return self.gemm(&g, &x[first..], weights, bias, residual, y);
         }
         let t = conv::Task::new(
             self.row(activation::ROWS),
@@ -220,9 +215,9 @@ impl Kernels {
         y: &mut [f32],
         rows: Range<usize>,
     ) -> Result<(), KernelError> {
-        p.check_depthwise(
+        p.check(
             x.len(),
-            weights.len(),
+            (weights.len(), conv::Weights::Depthwise),
             bias.map(<[f32]>::len),
             residual.map(<[f32]>::len),
             y.len(),

@@ -2,41 +2,18 @@
 
 use crate::activation::activation;
 use crate::linear::{PARALLEL_WORK, gemm};
-use crate::spatial::{Image, Operands, Window, check_epilogue, convolve};
-use crate::{Cx, RunError, Tensor, TensorType};
+use crate::spatial::{Image, Window, check_epilogue, convolve, operands};
+use crate::{Cx, RunError, TensorType};
 use cygnet_format::op;
-use cygnet_kernels::{Conv, Gemm, Kernels};
+use cygnet_kernels::{Conv, Kernels};
 
 pub(crate) fn run(op: &op::Conv, cx: &mut Cx<'_>) -> Result<(), RunError> {
-    let (x, w) = (cx.input(0)?, cx.input(1)?);
-    let (bias, residual) = (cx.opt_input(2)?, cx.opt_input(3)?);
-    let mut y = cx.output(0)?;
-    let p = prepare(
-        op,
-        [&x, &w].map(Tensor::kind),
-        [&bias, &residual].map(|t| t.as_ref().map(Tensor::kind)),
-        y.kind(),
-    )?;
-    let bias = bias.map(|t| t.as_slice::<f32>()).transpose()?;
-    let residual = residual.map(|t| t.as_slice::<f32>()).transpose()?;
-    let (x, w, y) = (
-        x.as_slice::<f32>()?,
-        w.as_slice::<f32>()?,
-        y.as_mut_slice::<f32>()?,
-    );
+    let (p, o, y) = operands(cx, |x, epilogue, y| prepare(op, x, epilogue, y))?;
     if y.is_empty() {
         return Ok(());
     }
-    if p.is_pointwise() {
-        let g = Gemm {
-            activation: p.activation,
-            ..Gemm::new(
-                p.batch * p.input.iter().product::<usize>(),
-                p.out_channels,
-                p.in_channels,
-            )
-        };
-        return gemm(cx, &g, x, w, bias, residual, y);
+    if let Some(g) = p.product(p.rows()) {
+        return gemm(cx, &g, o.x, o.weights, o.bias, o.residual, y);
     }
     let rows = p.rows();
     let depth = p.kernel.iter().product::<usize>() * (p.in_channels / p.groups);
@@ -46,13 +23,7 @@ pub(crate) fn run(op: &op::Conv, cx: &mut Cx<'_>) -> Result<(), RunError> {
     } else {
         rows.div_ceil(cx.threads() * 4)
     };
-    let operands = Operands {
-        x,
-        weights: w,
-        bias,
-        residual,
-    };
-    convolve(cx, Kernels::conv, &p, operands, y, part)
+    convolve(cx, Kernels::conv, &p, o, y, part)
 }
 
 /// The kernel's parameters for operands `x, weights`, an optional bias and residual, and a result.

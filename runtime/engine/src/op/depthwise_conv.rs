@@ -2,28 +2,13 @@
 
 use crate::activation::activation;
 use crate::linear::PARALLEL_WORK;
-use crate::spatial::{Image, Operands, Window, check_epilogue, convolve};
-use crate::{Cx, RunError, Tensor, TensorType};
+use crate::spatial::{Image, Window, check_epilogue, convolve, operands};
+use crate::{Cx, RunError, TensorType};
 use cygnet_format::op::DepthwiseConv;
 use cygnet_kernels::{Conv, Kernels};
 
 pub(crate) fn run(op: &DepthwiseConv, cx: &mut Cx<'_>) -> Result<(), RunError> {
-    let (x, w) = (cx.input(0)?, cx.input(1)?);
-    let (bias, residual) = (cx.opt_input(2)?, cx.opt_input(3)?);
-    let mut y = cx.output(0)?;
-    let p = prepare(
-        op,
-        [&x, &w].map(Tensor::kind),
-        [&bias, &residual].map(|t| t.as_ref().map(Tensor::kind)),
-        y.kind(),
-    )?;
-    let bias = bias.map(|t| t.as_slice::<f32>()).transpose()?;
-    let residual = residual.map(|t| t.as_slice::<f32>()).transpose()?;
-    let (x, w, y) = (
-        x.as_slice::<f32>()?,
-        w.as_slice::<f32>()?,
-        y.as_mut_slice::<f32>()?,
-    );
+    let (p, o, y) = operands(cx, |x, epilogue, y| prepare(op, x, epilogue, y))?;
     if y.is_empty() {
         return Ok(());
     }
@@ -36,13 +21,7 @@ pub(crate) fn run(op: &DepthwiseConv, cx: &mut Cx<'_>) -> Result<(), RunError> {
     } else {
         rows.div_ceil(cx.threads() * 2)
     };
-    let operands = Operands {
-        x,
-        weights: w,
-        bias,
-        residual,
-    };
-    convolve(cx, Kernels::depthwise, &p, operands, y, part)
+    convolve(cx, Kernels::depthwise, &p, o, y, part)
 }
 
 /// The kernel's parameters for operands `x, weights`, an optional bias and residual, and a result.

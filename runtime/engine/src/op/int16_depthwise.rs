@@ -3,7 +3,6 @@
 use super::int16_conv::convolve;
 use crate::{Cx, RunError};
 use cygnet_format::op;
-use cygnet_kernels::Kernels;
 
 pub(crate) fn run(op: &op::Int16Depthwise, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let dense = op::Int16Conv {
@@ -15,5 +14,5 @@ pub(crate) fn run(op: &op::Int16Depthwise, cx: &mut Cx<'_>) -> Result<(), RunErr
         low: op.low,
         high: op.high,
     };
-    convolve(&dense, cx, Some(()), Kernels::int16_depthwise)
+    convolve(&dense, cx, true)
 }

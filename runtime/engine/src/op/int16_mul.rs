@@ -1,8 +1,7 @@
 //! `int16_mul`.
 
 use super::quantization::clamped;
-use super::quantized_mul::batches;
-use crate::linear::PARALLEL_WORK;
+use super::quantized_mul::{batches, part};
 use crate::{Cx, RunError};
 use cygnet_format::op::Int16Mul;
 
@@ -24,15 +23,7 @@ pub(crate) fn run(op: &Int16Mul, cx: &mut Cx<'_>) -> Result<(), RunError> {
         return Ok(());
     }
     let (batch, row) = (len / batches, b.len() / batches);
-    // Whole rows of `b`, inside of one batch.
-    let part = if len < PARALLEL_WORK || batches > 1 {
-        batch
-    } else {
-        batch
-            .div_ceil(cx.threads() * 2)
-            .next_multiple_of(row)
-            .min(batch)
-    };
+    let part = part(cx, batches, batch, row);
     cx.parallel_chunks(y, part, &|i, y| {
         let at = i * part;
         let a = a.map(|a| &a[at..][..y.len()]);

@@ -2,7 +2,7 @@
 
 use super::pool::each_part;
 use super::quantization::clamped;
-use crate::spatial::{Image, Window};
+use super::quantized_average_pool::windows;
 use crate::{Cx, RunError};
 use cygnet_format::op::{self, Int16Pool};
 use cygnet_kernels::PoolKind;
@@ -10,22 +10,8 @@ use cygnet_kernels::PoolKind;
 pub(crate) fn run(op: &Int16Pool, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let (x, y) = (cx.input(0)?, cx.output(0)?);
     let bounds = clamped(y.dtype, op.low, op.high)?;
-    let xi = Image::new(&x.shape)?;
-    let agrees = RunError::shape("pooling keeps the batch and the channels");
-    // Without a kernel, the window is the image.
-    let (output, window) = if op.kernel.is_empty() {
-        if xi.batch.checked_mul(xi.channels) != Some(y.shape.iter().product()) {
-            return Err(agrees);
-        }
-        ([1; 3], Window::whole(&xi))
-    } else {
-        let yi = Image::new(&y.shape)?;
-        if x.shape.rank() != y.shape.rank() || (xi.batch, xi.channels) != (yi.batch, yi.channels) {
-            return Err(agrees);
-        }
-        let window = Window::new(&x.shape, &op.kernel, &op.strides, &op.dilations, &op.pads)?;
-        (yi.size, window)
-    };
+    let axes = [&op.kernel, &op.strides, &op.dilations, &op.pads];
+    let (window, xi, output) = windows(axes, &x.shape, &y.shape)?;
     let kind = match (op.kind, op.count_include_pad) {
         (op::PoolKind::Max, _) => PoolKind::Max,
         (op::PoolKind::Average, false) => PoolKind::Average,

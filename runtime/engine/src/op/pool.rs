@@ -14,7 +14,6 @@ pub(crate) fn run(op: &op::Pool, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let mut y = cx.output(0)?;
     let indices = cx.opt_output(1)?;
     let (window, p) = prepare(op, x.kind(), y.kind())?;
-    let (xi, yi) = (Image::new(&x.shape)?, Image::new(&y.shape)?);
     if y.bytes.is_empty() {
         return Ok(());
     }
@@ -24,8 +23,9 @@ pub(crate) fn run(op: &op::Pool, cx: &mut Cx<'_>) -> Result<(), RunError> {
             Ok(kernels.max_pool_bytes(&p, signed, x.bytes, y, rows)?)
         });
     }
-    let task = Task { op, xi, yi, window };
     if x.dtype != DType::F32 || op.kind == PoolKind::Lp || indices.is_some() {
+        let (xi, yi) = (Image::new(&x.shape)?, Image::new(&y.shape)?);
+        let task = Task { op, xi, yi, window };
         return match x.dtype {
             DType::F32 => task.plain::<f32>(&x, &mut y, indices, |v| v, |v| v),
             DType::I8 => task.plain::<i8>(&x, &mut y, indices, |v| v as f32, |v| v as i8),
@@ -35,7 +35,8 @@ pub(crate) fn run(op: &op::Pool, cx: &mut Cx<'_>) -> Result<(), RunError> {
     }
     let (x, y) = (x.as_slice::<f32>()?, y.as_mut_slice::<f32>()?);
     if op.kind == PoolKind::Average && is_global(&p) {
-        return Ok(kernels.global_average(xi.batch, xi.pixels(), xi.channels, x, y)?);
+        let pixels = p.input.iter().product();
+        return Ok(kernels.global_average(p.batch, pixels, p.channels, x, y)?);
     }
     each_part(cx, &p, y, &|y, rows| Ok(kernels.pool(&p, x, y, rows)?))
 }

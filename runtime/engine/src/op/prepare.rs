@@ -4,8 +4,8 @@
 //! parameters of the kernel that the step calls.
 
 use crate::{RunError, TensorType};
-use cygnet_format::op;
-use cygnet_kernels::quantize::{Layout, Target};
+use cygnet_format::{MAX_RANK, op};
+use cygnet_kernels::quantize::{Layout, Target, Term};
 use cygnet_kernels::quantized::QuantizedConv;
 use cygnet_kernels::{Conv, Gemm, Pool};
 
@@ -46,6 +46,37 @@ pub fn quantized_average_pool(
     y: TensorType,
 ) -> Result<(Pool, bool, Target), RunError> {
     super::quantized_average_pool::prepare(op, x, y)
+}
+
+/// Of `quantized_add`, for operands `a, b` of one shape: what becomes of each, of their sum, and whether the bytes are signed.
+///
+/// # Errors
+/// As a run of the step.
+pub fn quantized_add(
+    op: &op::QuantizedAdd,
+    operands: [TensorType; 2],
+    y: TensorType,
+) -> Result<([Term; 2], Target, bool), RunError> {
+    super::quantized_add::prepare(op, operands, y)
+}
+
+/// Of `slice` that starts at constants: the first element that is copied, and the distances of elements along each axis.
+///
+/// # Errors
+/// As a run of the step, and when a start is no constant.
+pub fn slice(
+    op: &op::Slice,
+    x: TensorType,
+    y: TensorType,
+) -> Result<(usize, [isize; MAX_RANK]), RunError> {
+    super::slice::prepare(op, x, y, |d| {
+        let constant = d.as_expr().is_none().then_some(d.0);
+        constant
+            .and_then(|d| usize::try_from(d).ok())
+            .ok_or(RunError::unsupported(
+                "a slice that starts where the data say",
+            ))
+    })
 }
 
 /// Of `conv`, for operands `x, weights` and an optional bias and residual.

@@ -3,8 +3,8 @@
 use super::pool::each_part;
 use super::quantization::clamped;
 use crate::spatial::{Image, Window};
-use crate::{Cx, RunError, TensorType};
-use cygnet_format::{DType, op::QuantizedAveragePool};
+use crate::{Cx, RunError, Shape, TensorType};
+use cygnet_format::{Axes, DType, op::QuantizedAveragePool};
 use cygnet_kernels::quantize::Target;
 use cygnet_kernels::{Pool, PoolKind};
 
@@ -41,27 +41,38 @@ pub(crate) fn prepare(
         DType::I8 => true,
         _ => return Err(RunError::dtype("operands are 8-bit integers")),
     };
-    let xi = Image::new(&x.shape)?;
-    let agrees = RunError::shape("pooling keeps the batch and the channels");
-    // Without a kernel, the window is the image.
-    let whole = op.kernel.is_empty();
-    let (output, window) = if whole {
-        if xi.batch.checked_mul(xi.channels) != Some(y.shape.count()) {
-            return Err(agrees);
-        }
-        ([1; 3], Window::whole(&xi))
-    } else {
-        let yi = Image::new(&y.shape)?;
-        if x.shape.rank() != y.shape.rank() || (xi.batch, xi.channels) != (yi.batch, yi.channels) {
-            return Err(agrees);
-        }
-        let window = Window::new(&x.shape, &op.kernel, &op.strides, &op.dilations, &op.pads)?;
-        (yi.size, window)
-    };
+    let axes = [&op.kernel, &op.strides, &op.dilations, &op.pads];
+    let (window, xi, output) = windows(axes, &x.shape, &y.shape)?;
     let kind = if op.count_include_pad {
         PoolKind::AverageIncludePad
     } else {
         PoolKind::Average
     };
     Ok((window.pool(kind, &xi, output), signed, target))
+}
+
+/// The window (kernel, strides, dilations, pads) over images of shape `x`, and the sizes of the result; without a kernel,
+/// the window is the image.
+pub(super) fn windows(
+    [kernel, strides, dilations, pads]: [&Axes; 4],
+    x: &Shape,
+    y: &Shape,
+) -> Result<(Window, Image, [usize; 3]), RunError> {
+    let agrees = RunError::shape("pooling keeps the batch and the channels");
+    let xi = Image::new(x)?;
+    if kernel.is_empty() {
+        if xi.batch.checked_mul(xi.channels) != Some(y.count()) {
+            return Err(agrees);
+        }
+        return Ok((Window::whole(&xi), xi, [1; 3]));
+    }
+    let yi = Image::new(y)?;
+    if x.rank() != y.rank() || (xi.batch, xi.channels) != (yi.batch, yi.channels) {
+        return Err(agrees);
+    }
+    Ok((
+        Window::new(x, kernel, strides, dilations, pads)?,
+        xi,
+        yi.size,
+    ))
 }

@@ -7,7 +7,7 @@ use crate::{Cx, RunError, Tensor, TensorType};
 use core::ops::Range;
 use cygnet_format::{Axes, DType, op};
 use cygnet_kernels::quantized::{GROUP, Operands, QuantizedConv, Requantize, Sum};
-use cygnet_kernels::{Activation, KernelError, Kernels};
+use cygnet_kernels::{Activation, Conv, KernelError, Kernels};
 
 /// A kernel of [`Kernels`], dense or depthwise.
 type Kernel =
@@ -49,14 +49,7 @@ pub(super) fn convolve(
     } else {
         Kernels::quantized_conv
     };
-    let depth = p.conv.kernel.iter().product::<usize>() * (p.conv.in_channels / p.conv.groups);
-    let work = y.len().saturating_mul(depth);
-    let (rows, row) = (p.conv.rows(), p.conv.output[2] * p.conv.out_channels);
-    let part = if work < PARALLEL_WORK || cx.threads() == 1 {
-        rows
-    } else {
-        rows.div_ceil(cx.threads() * 4)
-    };
+    let (part, row) = (part(cx, &p.conv), p.conv.output[2] * p.conv.out_channels);
     let kernels = cx.kernels();
     cx.parallel_chunks(y, part * row, &|i, y| {
         let first = i * part;
@@ -84,37 +77,13 @@ pub(crate) fn prepare(
     y: TensorType,
 ) -> Result<QuantizedConv, RunError> {
     let axes = [&op.kernel, &op.strides, &op.dilations, &op.pads];
-    let (window, xi, yi) = geometry(axes, &x.shape, &y.shape)?;
-    let groups = if depthwise {
-        xi.channels
-    } else {
-        op.group as usize
-    };
-    let divides = groups > 0 && xi.channels % groups == 0 && yi.channels % groups == 0;
-    if xi.batch != yi.batch || !divides || (depthwise && xi.channels != yi.channels) {
-        return Err(RunError::shape(
-            "a convolution keeps the batch, and the groups divide the channels",
-        ));
-    }
-    let (c, o) = (xi.channels / groups, yi.channels / groups);
-    let taps = window.taps().ok_or(RunError::overflow())?;
-    let run = window.kernel[2]
-        .checked_mul(c)
-        .ok_or(RunError::overflow())?;
-    let rows = window.kernel[0] * window.kernel[1];
-    let fits = if depthwise {
-        *w.shape == [taps, xi.channels]
-    } else {
-        *w.shape == [groups, o.div_ceil(16), rows, run.div_ceil(GROUP), 16, GROUP]
-    };
-    let fits = fits
-        && *start.shape == [2, yi.channels]
-        && *multiplier.shape == [yi.channels]
+    let group = (!depthwise).then_some(op.group);
+    let conv = shape(axes, group, &x.shape, &w.shape, &y.shape)?;
+    let fits = *start.shape == [2, conv.out_channels]
+        && *multiplier.shape == [conv.out_channels]
         && residual.as_ref().is_none_or(|r| r.shape == y.shape);
     if !fits {
-        return Err(RunError::shape(
-            "operands of a quantised convolution do not agree",
-        ));
+        return Err(disagree());
     }
     let byte = |t: DType| matches!(t, DType::I8 | DType::U8);
     if !byte(x.dtype) || !byte(y.dtype) || residual.as_ref().is_some_and(|r| !byte(r.dtype)) {
@@ -130,7 +99,7 @@ pub(crate) fn prepare(
     let (low, high) = clamped(y.dtype, op.low, op.high)?;
     let (sum_low, sum_high) = clamped(y.dtype, op.sum_low, op.sum_high)?;
     Ok(QuantizedConv {
-        conv: window.convolution(&xi, &yi, groups, Activation::None),
+        conv,
         signed,
         x_zero,
         requantize: Requantize {
@@ -150,9 +119,59 @@ pub(crate) fn prepare(
     })
 }
 
+pub(super) const fn disagree() -> RunError {
+    RunError::shape("operands of a quantised convolution do not agree")
+}
+
+/// The convolution with a window (kernel, strides, dilations, pads) and packed 8-bit weights; one without `group` is
+/// depthwise.
+pub(super) fn shape(
+    axes: [&Axes; 4],
+    group: Option<u32>,
+    x: &crate::Shape,
+    w: &crate::Shape,
+    y: &crate::Shape,
+) -> Result<Conv, RunError> {
+    let (window, xi, yi) = geometry(axes, x, y)?;
+    let groups = group.map_or(xi.channels, |group| group as usize);
+    let divides = groups > 0 && xi.channels % groups == 0 && yi.channels % groups == 0;
+    if xi.batch != yi.batch || !divides || (group.is_none() && xi.channels != yi.channels) {
+        return Err(RunError::shape(
+            "a convolution keeps the batch, and the groups divide the channels",
+        ));
+    }
+    let (c, o) = (xi.channels / groups, yi.channels / groups);
+    let taps = window.taps().ok_or(RunError::overflow())?;
+    let run = window.kernel[2]
+        .checked_mul(c)
+        .ok_or(RunError::overflow())?;
+    let rows = window.kernel[0] * window.kernel[1];
+    let fits = match group {
+        None => **w == [taps, xi.channels],
+        Some(_) => **w == [groups, o.div_ceil(16), rows, run.div_ceil(GROUP), 16, GROUP],
+    };
+    if fits {
+        Ok(window.convolution(&xi, &yi, groups, Activation::None))
+    } else {
+        Err(disagree())
+    }
+}
+
+/// Output rows of a convolution that a thread takes at a time.
+pub(super) fn part(cx: &Cx<'_>, p: &Conv) -> usize {
+    let rows = p.rows();
+    let depth = p.kernel.iter().product::<usize>() * (p.in_channels / p.groups);
+    let results = rows.saturating_mul(p.output[2] * p.out_channels);
+    if results.saturating_mul(depth) < PARALLEL_WORK || cx.threads() == 1 {
+        rows
+    } else {
+        rows.div_ceil(cx.threads() * 4)
+    }
+}
+
 /// The window (kernel, strides, dilations, pads) and both images; without a kernel, every position before the last axis
 /// is a pixel of its own row.
-pub(super) fn geometry(
+fn geometry(
     [kernel, strides, dilations, pads]: [&Axes; 4],
     x: &crate::Shape,
     y: &crate::Shape,

@@ -44,15 +44,7 @@ pub(crate) fn run(op: &QuantizedMul, cx: &mut Cx<'_>) -> Result<(), RunError> {
         return Ok(());
     }
     let (batch, row) = (len / batches, b.bytes.len() / batches);
-    // Whole rows of `b`, inside of one batch.
-    let part = if len < PARALLEL_WORK || batches > 1 {
-        batch
-    } else {
-        batch
-            .div_ceil(cx.threads() * 2)
-            .next_multiple_of(row)
-            .min(batch)
-    };
+    let part = part(cx, batches, batch, row);
     let b = b.bytes;
     cx.parallel_chunks(y.bytes, part, &|i, y| {
         let at = i * part;
@@ -60,6 +52,17 @@ pub(crate) fn run(op: &QuantizedMul, cx: &mut Cx<'_>) -> Result<(), RunError> {
         let b = &b[at / batch * row..][..row];
         Ok(kernels.quantized_mul(&factors, &target, signed, a, b, y)?)
     })
+}
+
+/// Elements that a thread takes at a time: whole rows of the second operand, inside of one batch.
+pub(super) fn part(cx: &Cx<'_>, batches: usize, batch: usize, row: usize) -> usize {
+    if batches * batch < PARALLEL_WORK || batches > 1 {
+        return batch;
+    }
+    batch
+        .div_ceil(cx.threads() * 2)
+        .next_multiple_of(row)
+        .min(batch)
 }
 
 /// Inside of how many parts of the result `b` is repeated; an error where the shapes of `a`, `b` and the result do not

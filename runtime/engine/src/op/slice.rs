@@ -1,13 +1,38 @@
 //! `slice`: element `i` of an axis is `x[start + i*step]`.
 
-use crate::{Cx, RunError};
-use cygnet_format::MAX_RANK;
+use crate::{Cx, RunError, TensorType};
 use cygnet_format::op::Slice;
+use cygnet_format::{Dim, MAX_RANK};
 use cygnet_kernels::movement::{Side, dense_copy};
 
 pub(crate) fn run(op: &Slice, cx: &mut Cx<'_>) -> Result<(), RunError> {
     let x = cx.input(0)?;
     let y = cx.output(0)?;
+    let (offset, from) = prepare(op, x.kind(), y.kind(), |d| cx.dim(d))?;
+    if y.bytes.is_empty() {
+        return Ok(());
+    }
+    let rank = x.shape.rank();
+    let from = Side {
+        offset,
+        strides: &from[..rank],
+    };
+    Ok(dense_copy(
+        x.dtype.size(),
+        &y.shape,
+        x.bytes,
+        from,
+        y.bytes,
+    )?)
+}
+
+/// The first element that is copied, and the distances of elements along each axis; `dim` gives where the slice starts.
+pub(crate) fn prepare(
+    op: &Slice,
+    x: TensorType,
+    y: TensorType,
+    dim: impl Fn(Dim) -> Result<usize, RunError>,
+) -> Result<(usize, [isize; MAX_RANK]), RunError> {
     let rank = x.shape.rank();
     if op.starts.len() != rank
         || op.steps.len() != rank
@@ -16,13 +41,13 @@ pub(crate) fn run(op: &Slice, cx: &mut Cx<'_>) -> Result<(), RunError> {
     {
         return Err(RunError::shape("slice lists every axis"));
     }
-    if y.bytes.is_empty() {
-        return Ok(());
-    }
     let strides = x.shape.strides();
     let (mut offset, mut from) = (0usize, [0isize; MAX_RANK]);
+    if y.shape.count() == 0 {
+        return Ok((offset, from));
+    }
     for axis in 0..rank {
-        let start = cx.dim(op.starts[axis])?;
+        let start = dim(op.starts[axis])?;
         let skip = start
             .checked_mul(strides[axis])
             .and_then(|s| s.checked_add(offset));
@@ -35,15 +60,5 @@ pub(crate) fn run(op: &Slice, cx: &mut Cx<'_>) -> Result<(), RunError> {
             return Err(RunError::shape("a slice lies outside the tensor"));
         }
     }
-    let from = Side {
-        offset,
-        strides: &from[..rank],
-    };
-    Ok(dense_copy(
-        x.dtype.size(),
-        &y.shape,
-        x.bytes,
-        from,
-        y.bytes,
-    )?)
+    Ok((offset, from))
 }

@@ -2,34 +2,15 @@
 #[cfg(target_arch = "aarch64")]
 mod neon;
 
-use crate::conv::{Conv, Task, Weights};
-use crate::error::KernelError;
+use crate::conv::Task;
 use crate::gemm::tile::offset;
 use crate::isa::{Isa, kernel_rows};
 use core::ops::Range;
 
-impl Conv {
-    /// For a depthwise convolution `groups == in_channels == out_channels`.
-    pub(crate) fn check_depthwise(
-        &self,
-        x: usize,
-        w: usize,
-        bias: Option<usize>,
-        residual: Option<usize>,
-        y: usize,
-        rows: &Range<usize>,
-    ) -> Result<(), KernelError> {
-        if self.in_channels != self.out_channels || self.groups != self.in_channels {
-            return Err(KernelError::Parameter);
-        }
-        self.check(x, (w, Weights::Depthwise), bias, residual, y, rows)
-    }
-}
-
 kernel_rows!(pub(crate) ROWS = body(t: &Task), neon = neon::body);
 
 /// # Safety
-/// `t` passed [`Conv::check_depthwise`]; the instruction set exists.
+/// `t` passed [`crate::conv::Conv::check`] for depthwise weights; the instruction set exists.
 #[inline(always)]
 unsafe fn body<I: Isa>(t: &Task) {
     // SAFETY: passed on.

@@ -5,6 +5,7 @@ use crate::Kernels;
 use crate::error::{KernelError, exactly};
 use crate::isa::{Isa, kernel_rows};
 use crate::quantize::linear::Rounding;
+use crate::quantize::mul::repeating;
 
 /// Of `a`, or of what `y` holds when there is no `a`, and of `b`.
 pub(super) struct Add<'a> {
@@ -70,22 +71,7 @@ unsafe fn add<I: Isa>(t: Add<'_>) {
 unsafe fn mul<I: Isa>(t: Mul<'_>) {
     let (m, r) = (t.multiplier, t.rounding);
     let one = |a: i16, b: i16| r.apply((i32::from(a) * i32::from(b)) as f32 * m) as i16;
-    match t.a {
-        Some(a) => {
-            for (y, a) in t.y.chunks_mut(t.b.len()).zip(a.chunks(t.b.len())) {
-                for ((y, &a), &b) in y.iter_mut().zip(a).zip(t.b) {
-                    *y = one(a, b);
-                }
-            }
-        }
-        None => {
-            for y in t.y.chunks_mut(t.b.len()) {
-                for (y, &b) in y.iter_mut().zip(t.b) {
-                    *y = one(*y, b);
-                }
-            }
-        }
-    }
+    repeating(t.a, t.b, t.y, one);
 }
 
 /// # Safety

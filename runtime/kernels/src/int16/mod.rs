@@ -173,9 +173,6 @@ impl Kernels {
         y: &mut [i16],
         rows: Range<usize>,
     ) -> Result<(), KernelError> {
-        if p.conv.in_channels != p.conv.out_channels || p.conv.groups != p.conv.in_channels {
-            return Err(KernelError::Parameter);
-        }
         let t = p.task(o, Weights::Depthwise, y, rows)?;
         // SAFETY: checked above; `y` is exclusive.
         unsafe { self.row(depthwise::ROWS)(&t) };

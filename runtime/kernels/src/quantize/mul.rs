@@ -26,17 +26,28 @@ kernel_rows!(pub(crate) ROWS = mul(t: Mul<'_>));
 unsafe fn mul<I: Isa>(t: Mul<'_>) {
     let (flip, r, f) = (t.flip, t.rounding, t.factors);
     let one = |a: u8, b: u8| r.apply(f.value((a ^ flip) as i32, (b ^ flip) as i32)) as u8;
-    match t.a {
+    repeating(t.a, t.b, t.y, one);
+}
+
+/// `y[i] = one(a[i], b[i % b.len()])`; without `a`, `y` holds the first operand. `b` is not empty.
+#[inline(always)]
+pub(crate) fn repeating<T: Copy>(
+    a: Option<&[T]>,
+    b: &[T],
+    y: &mut [T],
+    one: impl Fn(T, T) -> T + Copy,
+) {
+    match a {
         Some(a) => {
-            for (y, a) in t.y.chunks_mut(t.b.len()).zip(a.chunks(t.b.len())) {
-                for ((y, &a), &b) in y.iter_mut().zip(a).zip(t.b) {
+            for (y, a) in y.chunks_mut(b.len()).zip(a.chunks(b.len())) {
+                for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
                     *y = one(a, b);
                 }
             }
         }
         None => {
-            for y in t.y.chunks_mut(t.b.len()) {
-                for (y, &b) in y.iter_mut().zip(t.b) {
+            for y in y.chunks_mut(b.len()) {
+                for (y, &b) in y.iter_mut().zip(b) {
                     *y = one(*y, b);
                 }
             }

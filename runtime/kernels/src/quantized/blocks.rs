@@ -65,17 +65,10 @@ impl Task {
     /// The same products with all pixels in one row, where the convolution is pointwise.
     pub(super) fn flat(&self) -> Task {
         let mut t = *self;
-        let p = &mut t.p.conv;
-        if p.is_pointwise() {
-            let (first, pixels) = (
-                self.rows.0 * p.output[2],
-                (self.rows.1 - self.rows.0) * p.output[2],
-            );
+        if let Some((p, first)) = self.p.conv.flat(self.rows) {
             t.x = t.x.wrapping_add(first * p.in_channels);
-            p.batch = 1;
-            p.input = [1, 1, pixels];
-            p.output = p.input;
             t.rows = (0, 1);
+            t.p.conv = p;
         }
         t
     }

@@ -339,9 +339,7 @@ impl QuantizedConv {
         rows: &Range<usize>,
     ) -> Result<(), KernelError> {
         let p = &self.conv;
-        if depthwise && (p.in_channels != p.out_channels || p.groups != p.in_channels)
-            || self.is_signed() != self.signed
-        {
+        if self.is_signed() != self.signed {
             return Err(KernelError::Parameter);
         }
         need!(self.requantize.check(n.residual.is_some()));
