@@ -26,6 +26,7 @@ find_cygnet() {
 bundles() {
     local folder=$1 model name
     mkdir -p "$folder"
+    rm -f "$folder"/*.cygnet
     cygnet -q compile tests/data/digits.onnx -o "$folder/digits_f32.cygnet" --target cortex-m4
     mkdir -p target/boards/pictures
     cp tests/data/digit_?.png target/boards/pictures
@@ -48,6 +49,18 @@ size_of() {
 }
 
 passed=0 failed=0 left_out=0
+
+# went_well WHAT STATUS LOG: counts a run, and shows the log of one that failed.
+went_well() {
+    if [ "$2" -eq 0 ] && grep -q "test result: ok" "$3"; then
+        passed=$((passed + 1))
+        return
+    fi
+    failed=$((failed + 1))
+    echo "error: $1: exit code $2" >&2
+    cat "$3" >&2
+    return 1
+}
 
 # board NAME MACHINE CLOCK TARGET MEMORY MODEL: builds and runs the packaged model. CLOCK is the nanoseconds of a tick of
 # the board's timer, or - where the processor counts instructions; an instruction takes one. The timer has 24 bits: enough
@@ -83,13 +96,7 @@ board() {
         return
     fi
     timeout 120 "${qemu[@]}" "$elf" >"$log" 2>&1 </dev/null || status=$?
-    if [ $status -ne 0 ] || ! grep -q "test result: ok" "$log"; then
-        failed=$((failed + 1))
-        echo "error: $model on $name: exit code $status" >&2
-        cat "$log" >&2
-        return
-    fi
-    passed=$((passed + 1))
+    went_well "$model on $name" "$status" "$log" || return 0
     field() { awk -v name="$1" '$1 == name { print $2 }' "$log"; }
     arena=$(field arena)
     if [ "$clock" = - ]; then
@@ -115,13 +122,7 @@ c_firmware() {
             tests/board/c/main.c -L"$folder/model/src/cortex-m4/fpv4-sp-d16-hard" -lmodel -o "$folder/firmware.elf" &&
         timeout 120 qemu-system-arm -M mps2-an386 -nographic -monitor none -serial none \
             -semihosting-config enable=on,target=native -kernel "$folder/firmware.elf" >"$log" 2>&1 </dev/null || status=$?
-    if [ $status -ne 0 ] || ! grep -q "test result: ok" "$log"; then
-        failed=$((failed + 1))
-        echo "error: firmware in C: exit code $status" >&2
-        cat "$log" >&2
-        return
-    fi
-    passed=$((passed + 1))
+    went_well "firmware in C" "$status" "$log" || return 0
     printf '%-24s %-10s in C, by arm-none-eabi-gcc\n' "$(basename "$1" .cygnet)" cortex-m4
 }
 

@@ -3,6 +3,8 @@
 mod command;
 
 use command::{DATA, cygnet, path, text};
+use cygnet_compiler::bundle::Array;
+use cygnet_compiler::verify::{Runner, RunnerOptions};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -22,10 +24,11 @@ fn package(bundle: &str, output: &str, more: &[&str]) -> Output {
     cygnet(&arguments)
 }
 
-/// Runs a package's own tests on this machine.
-fn golden_examples_agree(folder: &str) {
+/// What a package's tests print on this machine, when they succeed without a warning.
+fn tests_of(folder: &str, arguments: &[&str]) -> String {
     let out = Command::new(env!("CARGO"))
         .args(["test", "--quiet", "--all-features"])
+        .args(arguments)
         .current_dir(folder)
         .env(
             "CARGO_TARGET_DIR",
@@ -38,6 +41,12 @@ fn golden_examples_agree(folder: &str) {
     let said = format!("{}{}", text(&out.stdout), text(&out.stderr));
     assert!(out.status.success(), "{said}");
     assert!(!said.contains("warning"), "{said}");
+    said
+}
+
+/// Runs a package's own tests.
+fn golden_examples_agree(folder: &str) {
+    let said = tests_of(folder, &[]);
     assert_eq!(said.matches("1 passed").count(), 2, "{said}");
 }
 
@@ -98,6 +107,89 @@ fn a_package_is_a_crate_whose_golden_examples_agree() {
     assert!(out.status.success(), "{}", text(&out.stderr));
     assert!(std::fs::metadata(&extra).unwrap().len() < before / 2);
     golden_examples_agree(&output);
+}
+
+#[test]
+fn states_and_several_inputs_are_kept_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, bundle) = (
+        format!("{DATA}/stream.onnx"),
+        path(folder.path(), "stream.cygnet"),
+    );
+    let target = ["--target", "cortex-m4", "--state", "state:next"];
+    let out = cygnet(&[&["compile", &model, "-o", &bundle], &target[..]].concat());
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let output = path(folder.path(), "model");
+    let out = package(&bundle, &output, &["--name", "stream"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    // Three frames in one session of the interpreter give what one model gives frame by frame, and a reset begins anew.
+    let frames: Vec<f32> = (0..36).map(|i| (i as f32 * 0.7).sin()).collect();
+    let test = format!(
+        r#"use stream::{{Arena, Model}};
+
+#[test]
+fn states_live_from_run_to_run() {{
+    let frames: [f32; 36] = {frames:?};
+    let mut arena = Arena::new();
+    let mut model = Model::new(&mut arena);
+    let mut first = None;
+    for frame in frames.chunks(12) {{
+        model.input_frame_mut().copy_from_slice(frame);
+        model.input_extra_mut().fill(0.25);
+        model.run().unwrap();
+        println!("features {{:?}}", model.output_features());
+        println!("score {{:?}}", model.output_score());
+        first.get_or_insert(*model.output_score());
+    }}
+    let mut model = Model::resume(&mut arena);
+    model.reset();
+    model.input_frame_mut().copy_from_slice(&frames[..12]);
+    model.input_extra_mut().fill(0.25);
+    model.run().unwrap();
+    assert_eq!(first.as_ref(), Some(model.output_score()));
+}}
+"#
+    );
+    std::fs::write(Path::new(&output).join("tests/states.rs"), test).unwrap();
+    let said = tests_of(&output, &["--test", "states", "--", "--nocapture"]);
+    let printed = |name: &str| -> Vec<f32> {
+        said.lines()
+            .filter_map(|line| line.strip_prefix(name)?.trim().strip_prefix('['))
+            .flat_map(|list| list.trim_end_matches(']').split(", "))
+            .map(|number| number.parse().unwrap())
+            .collect()
+    };
+    let bytes = std::fs::read(&bundle).unwrap();
+    let options = RunnerOptions {
+        scalar: true,
+        ..RunnerOptions::default()
+    };
+    let mut runner = Runner::from_bytes(&bytes, &options).unwrap();
+    let (mut features, mut scores) = (Vec::new(), Vec::new());
+    for frame in frames.chunks(12) {
+        let inputs = [
+            Array::from_f32(&[1, 4, 1, 3], frame),
+            Array::from_f32(&[1, 2, 1, 3], &[0.25; 6]),
+        ];
+        runner.set_inputs(&inputs.each_ref()).unwrap();
+        runner.run().unwrap();
+        features.extend(runner.output(0).unwrap().to_f32());
+        scores.extend(runner.output(1).unwrap().to_f32());
+    }
+    assert_eq!(printed("features"), features);
+    assert_eq!(printed("score"), scores);
+}
+
+#[test]
+fn what_is_no_bundle_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (nothing, output) = (path(folder.path(), "no.cygnet"), path(folder.path(), "out"));
+    let out = package(&nothing, &output, &[]);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(text(&out.stderr).contains("cannot open"));
+    std::fs::write(&nothing, b"not a bundle").unwrap();
+    assert_eq!(package(&nothing, &output, &[]).status.code(), Some(1));
+    assert!(!Path::new(&output).exists());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::package::{Names, accessors, shape};
 use super::{Port, Source};
 use cygnet_format::DType;
+use cygnet_kernels::KernelError;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -171,7 +172,7 @@ fn write_header(out: &mut String, source: &Source, names: &Names<'_>) -> std::fm
                 out,
                 "/* Elements of `{}`, {}. */\n#define {upper}_{}_LEN {}",
                 port.name,
-                shape(port),
+                shape(port.dtype, &port.shape),
                 accessor.to_uppercase(),
                 port.len()
             )?;
@@ -196,7 +197,7 @@ fn write_header(out: &mut String, source: &Source, names: &Names<'_>) -> std::fm
             out,
             "/* Input `{}`, {}, to fill before each run: a run may overwrite it. */\n{} *{name}_{accessor}(void);\n",
             port.name,
-            shape(port),
+            shape(port.dtype, &port.shape),
             element(port.dtype)
         )?;
     }
@@ -205,7 +206,7 @@ fn write_header(out: &mut String, source: &Source, names: &Names<'_>) -> std::fm
             out,
             "/* Output `{}`, {}, after a run. */\nconst {} *{name}_{accessor}(void);\n",
             port.name,
-            shape(port),
+            shape(port.dtype, &port.shape),
             element(port.dtype)
         )?;
     }
@@ -221,7 +222,7 @@ fn write_header(out: &mut String, source: &Source, names: &Names<'_>) -> std::fm
     }
     writeln!(
         out,
-        "/* Runs the golden examples: 0 when this processor gives the compiler's answers, -1 when it does not, or the code of a\n * failed run. Its data are linked only when it is called. */\nint32_t {name}_self_test(void);\n"
+        "/* Runs the golden examples: 0 when this processor gives the compiler's answers, -1 when it does not, -2 when there are no\n * examples, or the code of a failed run. Its data are linked only when it is called. */\nint32_t {name}_self_test(void);\n"
     )?;
     writeln!(
         out,
@@ -291,22 +292,18 @@ fn library(source: &Source, names: &Names<'_>) -> String {
     let name = names.package;
     let [inputs, outputs] = accessor_names(source);
     let mut body = String::new();
-    let element = |port: &Port| match port.dtype {
-        DType::Bool => "u8",
-        other => other.name(),
-    };
     for (accessor, port) in inputs.iter().zip(&source.inputs) {
         let _ = write!(
             body,
             "\n#[unsafe(no_mangle)]\npub extern \"C\" fn {name}_{accessor}() -> *mut {} {{\n    model().{accessor}_mut().as_mut_ptr()\n}}\n",
-            element(port)
+            port.element
         );
     }
     for (accessor, port) in outputs.iter().zip(&source.outputs) {
         let _ = write!(
             body,
             "\n#[unsafe(no_mangle)]\npub extern \"C\" fn {name}_{accessor}() -> *const {} {{\n    model().{accessor}().as_ptr()\n}}\n",
-            element(port)
+            port.element
         );
     }
     let (model, reset) = if source.state_bytes > 0 {
@@ -320,10 +317,14 @@ fn library(source: &Source, names: &Names<'_>) -> String {
         ("Model::new", String::new())
     };
     let test = if names.golden.is_empty() {
-        "0".to_owned()
+        "-2".to_owned()
     } else {
-        "match model().self_test() {\n        Ok(true) => 0,\n        Ok(false) => -1,\n        Err(error) => error as i32,\n    }".to_owned()
+        "match model().self_test() {\n        Ok(true) => 0,\n        Ok(false) => -1,\n        Err(error) => error.code(),\n    }".to_owned()
     };
+    let mut texts = String::new();
+    for error in KernelError::ALL {
+        let _ = writeln!(texts, "        {} => c{:?},", error.code(), error.text());
+    }
     format!(
         r#"//! The C interface of `{name}`, declared in `src/{name}.h`.
 #![no_std]
@@ -343,7 +344,7 @@ fn model() -> Model<'static> {{
 pub extern "C" fn {name}_run() -> i32 {{
     match model().run() {{
         Ok(()) => 0,
-        Err(error) => error as i32,
+        Err(error) => error.code(),
     }}
 }}
 {reset}
@@ -355,14 +356,10 @@ pub extern "C" fn {name}_self_test() -> i32 {{
 #[unsafe(no_mangle)]
 pub extern "C" fn {name}_status_text(status: i32) -> *const c_char {{
     let text: &CStr = match status {{
+        -2 => c"the library has no golden examples",
         -1 => c"a golden example gave another answer",
         0 => c"no error",
-        1 => c"a buffer does not have the length its shape asks for",
-        2 => c"a kernel parameter is out of range",
-        3 => c"a buffer size does not fit the address space",
-        4 => c"an index lies outside its axis",
-        5 => c"an integer was divided by zero",
-        _ => c"an unknown status",
+{texts}        _ => c"an unknown status",
     }};
     text.as_ptr()
 }}
@@ -380,6 +377,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {{
 }}
 "#,
         compiler = names.compiler,
+        texts = texts,
     )
 }
 

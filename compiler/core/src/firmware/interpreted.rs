@@ -1,7 +1,7 @@
 //! The other way: the interpreter over a program in flash, for models that are updated in the field.
 
+use super::kind;
 use super::package::{Names, shape};
-use super::{Port, kind};
 use cygnet_format::Program;
 use cygnet_format::program::Operands;
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,12 +58,7 @@ fn library(program: &Program<'_>, names: &Names<'_>) -> String {
         for (i, id) in list.iter().flatten().enumerate() {
             let t = program.tensor(id);
             let text = match kind(program, id) {
-                Some(kind) => shape(&Port {
-                    name: String::new(),
-                    dtype: t.dtype,
-                    shape: kind.shape.to_vec(),
-                    offset: 0,
-                }),
+                Some(kind) => shape(kind.dtype, &kind.shape),
                 None => format!("{}, of a free shape", t.dtype.name()),
             };
             // Writing to a string cannot fail.

@@ -1,6 +1,6 @@
 //! Kernel parameters as Rust expressions.
 
-use cygnet_kernels::quantize::{Layout, Target};
+use cygnet_kernels::quantize::{Layout, Target, Term};
 use cygnet_kernels::quantized::{QuantizedConv, Sum};
 use cygnet_kernels::{Activation, Conv, Gemm, Pool};
 
@@ -114,6 +114,14 @@ pub fn target(t: &Target) -> String {
     format!(
         "Target {{ zero: {}, low: {}, high: {} }}",
         t.zero, t.low, t.high
+    )
+}
+
+pub fn term(t: &Term) -> String {
+    format!(
+        "Term {{ zero: {}, multiplier: {} }}",
+        t.zero,
+        float(t.multiplier)
     )
 }
 

@@ -50,6 +50,8 @@ pub struct Port {
     pub name: String,
     /// Element type.
     pub dtype: DType,
+    /// The element type in Rust.
+    pub element: &'static str,
     /// Shape.
     pub shape: Vec<usize>,
     /// Place in the arena.
@@ -128,6 +130,28 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+/// An element type in Rust; kernels of 8-bit integers take their bytes.
+fn rust_type(dtype: DType, bytes: bool) -> Result<&'static str, String> {
+    Ok(match dtype {
+        DType::I8 if !bytes => "i8",
+        DType::I8 | DType::U8 | DType::Bool => "u8",
+        DType::I16 => "i16",
+        DType::U16 => "u16",
+        DType::I32 => "i32",
+        DType::U32 => "u32",
+        DType::I64 => "i64",
+        DType::U64 => "u64",
+        DType::F32 => "f32",
+        DType::F64 => "f64",
+        other => {
+            return Err(format!(
+                "elements of type {} have no source form",
+                other.name()
+            ));
+        }
+    })
+}
+
 /// Where an operand is: in the arena, or in the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
@@ -170,19 +194,20 @@ struct Weights<'a> {
     program: Program<'a>,
     /// Whether the inputs of all 8-bit convolutions are signed.
     signed: bool,
-    /// Place in the source by place in the program.
-    places: BTreeMap<u64, u64>,
+    /// Place in the source by what is taken of the program: place, bytes in the source, whether in narrow panels.
+    places: BTreeMap<(u64, u64, bool), u64>,
     bytes: Vec<u8>,
 }
 
 impl Weights<'_> {
     fn place(&mut self, offset: u64, len: u64) -> u64 {
-        if let Some(&place) = self.places.get(&offset) {
+        let key = (offset, len, false);
+        if let Some(&place) = self.places.get(&key) {
             return place;
         }
         let constants = self.program.constants();
         let bytes = &constants[offset as usize..][..len as usize];
-        self.append(offset, bytes)
+        self.append(key, bytes)
     }
 
     /// 8-bit weights of a dense convolution, from panels of 16 columns `[groups][panels][window][16][4]` to panels of two
@@ -192,7 +217,8 @@ impl Weights<'_> {
         const NARROW: usize = 2;
         let pairs = columns.div_ceil(NARROW);
         let len = groups * pairs * window * NARROW * GROUP;
-        if let Some(&place) = self.places.get(&offset) {
+        let key = (offset, len as u64, true);
+        if let Some(&place) = self.places.get(&key) {
             return (place, len as u64);
         }
         let constants = &self.program.constants()[offset as usize..];
@@ -207,15 +233,15 @@ impl Weights<'_> {
                 }
             }
         }
-        (self.append(offset, &out), len as u64)
+        (self.append(key, &out), len as u64)
     }
 
-    fn append(&mut self, offset: u64, bytes: &[u8]) -> u64 {
+    fn append(&mut self, key: (u64, u64, bool), bytes: &[u8]) -> u64 {
         // No instruction set of generated code asks for more.
         let first = self.bytes.len().next_multiple_of(8);
         self.bytes.resize(first, 0);
         self.bytes.extend_from_slice(bytes);
-        self.places.insert(offset, first as u64);
+        self.places.insert(key, first as u64);
         first as u64
     }
 }
@@ -294,21 +320,24 @@ pub fn source(program: &Program<'_>) -> Result<Source, Problems> {
     if !problems.is_empty() {
         return Err(Problems(problems));
     }
-    let port = |id: TensorId| -> Option<Port> {
-        let (t, kind) = (program.tensor(id), kind(program, id)?);
-        Some(Port {
+    let port = |id: Option<TensorId>| -> Result<Port, Problems> {
+        let place = id.and_then(|id| Some((kind(program, id)?, program.tensor(id))));
+        let Some((kind, t)) = place else {
+            return Err(whole(
+                "an input or output of the model has a free dimension",
+            ));
+        };
+        let offset = t.arena_offset();
+        Ok(Port {
             name: t.name.to_owned(),
             dtype: t.dtype,
+            element: rust_type(t.dtype, false).map_err(|reason| whole(&reason))?,
             shape: kind.shape.to_vec(),
-            offset: t.arena_offset()?,
+            offset: offset.ok_or_else(|| whole("an input or output of the model is a constant"))?,
         })
     };
     let ports = |operands: cygnet_format::program::Operands<'_>| -> Result<Vec<Port>, Problems> {
-        operands
-            .iter()
-            .map(|id| id.and_then(port))
-            .collect::<Option<_>>()
-            .ok_or_else(|| whole("an input or output of the model is a constant"))
+        operands.iter().map(port).collect()
     };
     let (mut state_init, mut state_moves) = (Vec::new(), Vec::new());
     for state in (0..program.states()).filter_map(|i| program.state(i)) {

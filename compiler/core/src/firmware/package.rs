@@ -94,17 +94,9 @@ pub fn accessors(role: &str, ports: &[Port]) -> Vec<String> {
         .collect()
 }
 
-/// The element type that users see.
-fn element(dtype: DType) -> &'static str {
-    match dtype {
-        DType::Bool => "u8",
-        other => other.name(),
-    }
-}
-
-pub(super) fn shape(port: &Port) -> String {
-    let dims: Vec<String> = port.shape.iter().map(usize::to_string).collect();
-    format!("{} [{}]", port.dtype.name(), dims.join(", "))
+/// `i8 [1, 12]`.
+pub(super) fn shape(dtype: DType, dims: &[usize]) -> String {
+    format!("{} {dims:?}", dtype.name())
 }
 
 /// The lines of `use` for names of `cygnet_kernels`, each once.
@@ -156,10 +148,20 @@ fn write_library(out: &mut String, source: &Source, names: &Names<'_>) -> std::f
     writeln!(out, "//!")?;
     writeln!(out, "//! | | |\n//! |---|---|")?;
     for (name, port) in inputs.iter().zip(&source.inputs) {
-        writeln!(out, "//! | `{name}` | {} `{}` |", shape(port), port.name)?;
+        writeln!(
+            out,
+            "//! | `{name}` | {} `{}` |",
+            shape(port.dtype, &port.shape),
+            port.name
+        )?;
     }
     for (name, port) in outputs.iter().zip(&source.outputs) {
-        writeln!(out, "//! | `{name}` | {} `{}` |", shape(port), port.name)?;
+        writeln!(
+            out,
+            "//! | `{name}` | {} `{}` |",
+            shape(port.dtype, &port.shape),
+            port.name
+        )?;
     }
     writeln!(out, "//! | RAM: arena | {} bytes |", source.arena_bytes)?;
     writeln!(
@@ -258,9 +260,9 @@ fn write_library(out: &mut String, source: &Source, names: &Names<'_>) -> std::f
             out,
             "\n    /// Input `{}`, {}, to fill before each run: a run may overwrite it.",
             port.name,
-            shape(port)
+            shape(port.dtype, &port.shape)
         )?;
-        let (t, at, len) = (element(port.dtype), port.offset, port.len());
+        let (t, at, len) = (port.element, port.offset, port.len());
         writeln!(
             out,
             "    pub fn {name}_mut(&mut self) -> &mut [{t}; {len}] {{"
@@ -275,9 +277,9 @@ fn write_library(out: &mut String, source: &Source, names: &Names<'_>) -> std::f
             out,
             "\n    /// Output `{}`, {}, after a run.",
             port.name,
-            shape(port)
+            shape(port.dtype, &port.shape)
         )?;
-        let (t, at, len) = (element(port.dtype), port.offset, port.len());
+        let (t, at, len) = (port.element, port.offset, port.len());
         writeln!(out, "    pub fn {name}(&self) -> &[{t}; {len}] {{")?;
         writeln!(
             out,
@@ -371,7 +373,7 @@ fn self_test(
         for t in tensors.iter().filter(|t| t.role == Role::Input) {
             let port = source.inputs.get(t.index as usize)?;
             let name = file("input", t.index, t.bytes);
-            let (accessor, e) = (&inputs[t.index as usize], element(port.dtype));
+            let (accessor, e) = (&inputs[t.index as usize], port.element);
             let _ = writeln!(
                 body,
                 "        load(self.{accessor}_mut(), include_bytes!(\"{name}\"), {e}::from_le_bytes);"
@@ -381,11 +383,11 @@ fn self_test(
         for t in tensors.iter().filter(|t| t.role == Role::Output) {
             let port = source.outputs.get(t.index as usize)?;
             let name = file("output", t.index, t.bytes);
-            let (accessor, e) = (&outputs[t.index as usize], element(port.dtype));
+            let (accessor, e) = (&outputs[t.index as usize], port.element);
             let close = match port.dtype {
                 DType::F32 | DType::F64 => {
                     let (rtol, atol) = (golden.rtol, golden.atol);
-                    format!("|a, b| a == b || abs(a - b) <= {atol:?} + {rtol:?} * abs(b)")
+                    format!("|a, b| a == b || (a - b).abs() <= {atol:?} + {rtol:?} * b.abs()")
                 }
                 _ => "|a, b| a == b".into(),
             };
@@ -398,11 +400,6 @@ fn self_test(
     if body.is_empty() {
         return None;
     }
-    let abs = if body.contains("abs(") {
-        "\nfn abs(v: f32) -> f32 {\n    f32::from_bits(v.to_bits() & 0x7fff_ffff)\n}\n"
-    } else {
-        ""
-    };
     Some(format!(
         r#"//! The bundle's golden examples on this very device.
 
@@ -426,7 +423,7 @@ fn agrees<T: Copy, const N: usize>(
         .zip(bytes.as_chunks::<N>().0)
         .all(|(&y, bytes)| close(y, from(*bytes)))
 }}
-{abs}
+
 impl Model<'_> {{
     /// Runs the golden examples; `false` when a result is not as the compiler's.
     ///
@@ -449,6 +446,7 @@ mod tests {
         Port {
             name: name.into(),
             dtype: DType::F32,
+            element: "f32",
             shape: vec![1],
             offset: 0,
         }

@@ -314,6 +314,17 @@ pub(super) fn whole_image(cx: &Rewriter<'_>, node: &Node, axes: &[i32]) -> bool 
     (3..=5).contains(&rank) && axes == (1..rank as i32 - 1).collect::<Vec<_>>()
 }
 
+/// Most elements of a window on `x`; without a kernel, the window is the image.
+pub(super) fn taps(cx: &Rewriter<'_>, x: ValueId, kernel: &[i32]) -> i64 {
+    let shape = cx.shape(x);
+    if kernel.is_empty() {
+        let pixels = shape[1..shape.len() - 1].iter();
+        return pixels.fold(1, |n: i64, &d| n.saturating_mul(cx.graph.dim_bounds(d).1));
+    }
+    let taps = kernel.iter().map(|&k| i64::from(k));
+    taps.fold(1, i64::saturating_mul)
+}
+
 /// A mean over windows of an 8-bit operand.
 fn average(
     cx: &mut Rewriter<'_>,
@@ -326,16 +337,7 @@ fn average(
     let p = parameters(cx, x, 0).filter(|p| p.dtype == to.dtype)?;
     let (low, high) = attributes(bounds, to.dtype)?;
     let multiplier = p.scale / to.scale;
-    let shape = cx.shape(x);
-    let taps = window.kernel.iter().map(|&k| i64::from(k));
-    let spatial = shape[1..shape.len() - 1].iter();
-    let pixels = spatial.map(|&d| cx.graph.dim_bounds(d).1);
-    let all = if window.kernel.is_empty() {
-        pixels.fold(1i64, i64::saturating_mul)
-    } else {
-        taps.fold(1i64, i64::saturating_mul)
-    };
-    if !multiplier.is_finite() || all > MAX_TAPS {
+    if !multiplier.is_finite() || taps(cx, x, &window.kernel) > MAX_TAPS {
         return None;
     }
     let op = QuantizedAveragePool {

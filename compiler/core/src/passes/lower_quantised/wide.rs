@@ -5,7 +5,9 @@ use super::super::linear::activation;
 use super::super::rewrite::Rewriter;
 use super::linear::bias;
 use super::operand::{Parameters, integer, parameters};
-use super::quantise::{Bounds, MAX_TAPS, Replacement, attributes, unclamped, whole_image};
+use super::quantise::{
+    Bounds, MAX_TAPS, Replacement, attributes, taps as window_taps, unclamped, whole_image,
+};
 use super::table::broadcasts_inside;
 use super::weights::Frozen;
 use crate::ir::{Node, Type, ValueId};
@@ -275,16 +277,8 @@ fn average(
     let p = of(cx, x)?;
     let (low, high) = attributes(bounds, DType::I16)?;
     let multiplier = p.scale / to.scale;
-    let shape = cx.shape(x);
-    let sizes: Vec<i64> = if window.kernel.is_empty() {
-        let spatial = shape[1..shape.len() - 1].iter();
-        spatial.map(|&d| cx.graph.dim_bounds(d).1).collect()
-    } else {
-        window.kernel.iter().map(|&k| i64::from(k)).collect()
-    };
-    // A sum of 16-bit values has 128 times the magnitude of one of bytes.
-    let all = sizes.into_iter().fold(1i64, i64::saturating_mul);
-    if !multiplier.is_finite() || all > MAX_TAPS / 256 {
+    // A sum of 16-bit values has 256 times the magnitude of one of bytes.
+    if !multiplier.is_finite() || window_taps(cx, x, &window.kernel) > MAX_TAPS / 256 {
         return None;
     }
     let op = Int16Pool {
