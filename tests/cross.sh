@@ -63,6 +63,7 @@ host() {
     if grep -qs asimddp /proc/cpuinfo; then isa=dotprod; fi
     if grep -qs i8mm /proc/cpuinfo; then isa=i8mm; fi
     bits host $isa
+    bits host-narrow scalar --no-default-features --features narrow
 }
 
 for_aarch64() {
@@ -117,10 +118,13 @@ board() {
     "${@:4}"
 }
 
-# layers_of NAME TARGET: executed instructions of layers.
+# layers_of NAME TARGET: executed instructions of layers, with weights as bundles and as packages have them.
 layers_of() {
-    note "layers on $1"
-    (cd tests/bits && /usr/bin/cargo run -q --release --bin layers -Zbuild-std=core,alloc --target "$2")
+    local run=(/usr/bin/cargo run -q --release --bin layers -Zbuild-std=core,alloc --target "$2")
+    note "layers on $1, weights of bundles"
+    (cd tests/bits && "${run[@]}")
+    note "layers on $1, weights of packages"
+    (cd tests/bits && "${run[@]}" --no-default-features --features narrow)
 }
 
 layers() {
@@ -133,9 +137,12 @@ bits_boards() {
     need qemu-system-arm
     mkdir -p target/cross
     local target=thumbv7em-none-eabihf
+    local narrow="--no-default-features --features narrow"
     board cortex-m4 mps2-an386 $target bits cortex-m4 dsp -Zbuild-std=core,alloc --target $target
+    board cortex-m4 mps2-an386 $target bits cortex-m4-narrow dsp -Zbuild-std=core,alloc --target $target $narrow
     target=thumbv7m-none-eabi
     board cortex-m3 mps2-an385 $target bits cortex-m3 scalar -Zbuild-std=core,alloc --target $target
+    board cortex-m3 mps2-an385 $target bits cortex-m3-narrow scalar -Zbuild-std=core,alloc --target $target $narrow
 }
 
 cortex_m() {

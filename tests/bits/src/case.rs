@@ -1,28 +1,35 @@
 //! Quantised convolutions of random shapes, in buffers of fixed size.
 use crate::{Random, digest};
+use core::ops::Range;
 use cygnet_kernels::quantized::{Operands, QuantizedConv, Requantize, Sum, pack_weights, start};
 use cygnet_kernels::{Conv, KernelError, Kernels};
 
+/// Bytes of the largest tensor of a random case. Cases depend on it.
+const LARGEST: usize = 1 << 14;
+
+/// Bytes of the largest tensor of a layer.
+const ROOM: usize = 48 * 48 * 16;
+
 /// Room for a case.
 pub struct Buffers {
-    pub x: [u8; 1 << 14],
+    pub x: [u8; ROOM],
     /// Packed.
     pub weights: [i8; 1 << 16],
     pub start: [i32; 512],
     pub multiplier: [f32; 256],
-    pub residual: [u8; 1 << 14],
-    pub y: [u8; 1 << 14],
+    pub residual: [u8; ROOM],
+    pub y: [u8; ROOM],
 }
 
 impl Buffers {
     /// Zeros.
     pub const NEW: Self = Self {
-        x: [0; 1 << 14],
+        x: [0; ROOM],
         weights: [0; 1 << 16],
         start: [0; 512],
         multiplier: [0.0; 256],
-        residual: [0; 1 << 14],
-        y: [0; 1 << 14],
+        residual: [0; ROOM],
+        y: [0; ROOM],
     };
 }
 
@@ -36,6 +43,13 @@ pub struct Case {
 
 fn elements(batch: usize, spatial: &[usize; 3], channels: usize) -> usize {
     batch * spatial.iter().product::<usize>() * channels
+}
+
+/// Bytes of packed weights in panels of sixteen columns, whatever those of this build are: cases depend on it.
+fn wide_len(p: &Conv) -> usize {
+    let (ig, og) = (p.in_channels / p.groups, p.out_channels / p.groups);
+    let run = (p.kernel[2] * ig).next_multiple_of(4);
+    p.groups * og.next_multiple_of(16) * p.kernel[0] * p.kernel[1] * run
 }
 
 fn geometry(rng: &mut Random, depthwise: bool) -> Conv {
@@ -81,10 +95,10 @@ impl Case {
         let mut rng = Random::new(seed);
         loop {
             let conv = geometry(&mut rng, depthwise);
-            let fits = |n: usize| n <= b.x.len();
+            let fits = |n: usize| n <= LARGEST;
             if fits(elements(conv.batch, &conv.input, conv.in_channels))
                 && fits(elements(conv.batch, &conv.output, conv.out_channels))
-                && (depthwise || conv.quantized_len() <= b.weights.len())
+                && (depthwise || wide_len(&conv) <= b.weights.len())
             {
                 return Self::new(&mut rng, conv, depthwise, b);
             }
@@ -176,30 +190,40 @@ impl Case {
 
     /// Computes the outputs into `b.y` in two parts, as threads do; gives their number.
     pub fn run(&self, kernels: &Kernels, b: &mut Buffers) -> Result<usize, KernelError> {
+        let half = self.p.conv.rows() / 2;
+        let first = self.part(kernels, b, 0..half)?;
+        Ok(first + self.part(kernels, b, half..self.p.conv.rows())?)
+    }
+
+    /// Computes the outputs of rows into `b.y`; gives their number.
+    pub fn part(
+        &self,
+        kernels: &Kernels,
+        b: &mut Buffers,
+        rows: Range<usize>,
+    ) -> Result<usize, KernelError> {
         let p = &self.p.conv;
         let row = p.output[2] * p.out_channels;
-        let half = p.rows() / 2;
-        for rows in [0..half, half..p.rows()] {
-            let part = rows.start * row..rows.end * row;
-            let weights = if self.depthwise {
-                p.kernel.iter().product::<usize>() * p.out_channels
-            } else {
-                p.quantized_len()
-            };
-            let o = Operands {
-                x: &b.x[..elements(p.batch, &p.input, p.in_channels)],
-                weights: &b.weights[..weights],
-                start: &b.start[..2 * p.out_channels],
-                multiplier: &b.multiplier[..p.out_channels],
-                residual: self.residual.then_some(&b.residual[part.clone()]),
-            };
-            if self.depthwise {
-                kernels.quantized_depthwise(&self.p, &o, &mut b.y[part], rows)?;
-            } else {
-                kernels.quantized_conv(&self.p, &o, &mut b.y[part], rows)?;
-            }
+        let part = rows.start * row..rows.end * row;
+        let weights = if self.depthwise {
+            p.kernel.iter().product::<usize>() * p.out_channels
+        } else {
+            p.quantized_len()
+        };
+        let o = Operands {
+            x: &b.x[..elements(p.batch, &p.input, p.in_channels)],
+            weights: &b.weights[..weights],
+            start: &b.start[..2 * p.out_channels],
+            multiplier: &b.multiplier[..p.out_channels],
+            residual: self.residual.then_some(&b.residual[part.clone()]),
+        };
+        let outputs = part.len();
+        if self.depthwise {
+            kernels.quantized_depthwise(&self.p, &o, &mut b.y[part], rows)?;
+        } else {
+            kernels.quantized_conv(&self.p, &o, &mut b.y[part], rows)?;
         }
-        Ok(p.rows() * row)
+        Ok(outputs)
     }
 
     /// The digest of the outputs.

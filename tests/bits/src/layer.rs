@@ -30,22 +30,52 @@ const fn layer(
     }
 }
 
-/// Of keyword spotting (DS-CNN), visual wake words (MobileNet 0.25) and image classification (ResNet-8).
+/// A dense convolution with one tap.
+const fn pointwise(name: &'static str, size: usize, channels: usize, outputs: usize) -> Layer {
+    layer(name, [size, size, channels], outputs, [1, 1], 1, false)
+}
+
+/// A depthwise 3 x 3 convolution of square images.
+const fn depthwise(name: &'static str, size: usize, channels: usize, stride: usize) -> Layer {
+    layer(name, [size, size, channels], channels, [3, 3], stride, true)
+}
+
+/// Of keyword spotting (DS-CNN), person detection and visual wake words (MobileNet 0.25), image classification (ResNet-8)
+/// and anomaly detection.
 pub const LAYERS: &[Layer] = &[
     layer("pointwise 25x5x64 -> 64", [25, 5, 64], 64, [1, 1], 1, false),
-    layer(
-        "pointwise 12x12x32 -> 64",
-        [12, 12, 32],
-        64,
-        [1, 1],
-        1,
-        false,
-    ),
+    pointwise("pointwise 48x48x8 -> 16", 48, 8, 16),
+    pointwise("pointwise 24x24x16 -> 32", 24, 16, 32),
+    pointwise("pointwise 24x24x32 -> 32", 24, 32, 32),
+    pointwise("pointwise 12x12x32 -> 64", 12, 32, 64),
+    pointwise("pointwise 12x12x64 -> 64", 12, 64, 64),
+    pointwise("pointwise 6x6x64 -> 128", 6, 64, 128),
+    pointwise("pointwise 6x6x128 -> 128", 6, 128, 128),
+    pointwise("pointwise 3x3x128 -> 256", 3, 128, 256),
+    pointwise("pointwise 3x3x256 -> 256", 3, 256, 256),
+    layer("depthwise 25x5x64, 3x3", [25, 5, 64], 64, [3, 3], 1, true),
+    depthwise("depthwise 48x48x8, 3x3", 48, 8, 1),
+    depthwise("depthwise 48x48x16, 3x3 /2", 48, 16, 2),
+    depthwise("depthwise 24x24x32, 3x3", 24, 32, 1),
+    depthwise("depthwise 24x24x32, 3x3 /2", 24, 32, 2),
+    depthwise("depthwise 12x12x64, 3x3", 12, 64, 1),
+    depthwise("depthwise 12x12x64, 3x3 /2", 12, 64, 2),
+    depthwise("depthwise 6x6x128, 3x3", 6, 128, 1),
+    depthwise("depthwise 6x6x128, 3x3 /2", 6, 128, 2),
+    depthwise("depthwise 3x3x256, 3x3", 3, 256, 1),
     layer(
         "conv 49x10x1 -> 64, 10x4 /2",
         [49, 10, 1],
         64,
         [10, 4],
+        2,
+        false,
+    ),
+    layer(
+        "conv 96x96x1 -> 8, 3x3 /2",
+        [96, 96, 1],
+        8,
+        [3, 3],
         2,
         false,
     ),
@@ -58,16 +88,7 @@ pub const LAYERS: &[Layer] = &[
         false,
     ),
     layer("conv 8x8x64 -> 64, 3x3", [8, 8, 64], 64, [3, 3], 1, false),
-    layer("depthwise 25x5x64, 3x3", [25, 5, 64], 64, [3, 3], 1, true),
-    layer(
-        "depthwise 24x24x16, 3x3 /2",
-        [24, 24, 16],
-        16,
-        [3, 3],
-        2,
-        true,
-    ),
-    layer("depthwise 6x6x128, 3x3", [6, 6, 128], 128, [3, 3], 1, true),
+    layer("dense 256 -> 128", [1, 1, 256], 128, [1, 1], 1, false),
 ];
 
 impl Layer {

@@ -6,8 +6,10 @@ extern crate std;
 pub mod case;
 pub mod layer;
 pub mod machine;
+#[cfg(feature = "wide")]
 pub mod model;
 pub mod plain;
+#[cfg(feature = "wide")]
 pub mod product;
 
 use cygnet_kernels::{Features, Kernels};

@@ -15,7 +15,7 @@ pub use package::{Names, crate_files, identifier};
 
 use cygnet_format::program::{Place, StepInfo, TensorId};
 use cygnet_format::{BlockId, DType, OpCode, Program};
-use cygnet_kernels::quantized::GROUP;
+use cygnet_kernels::quantized::{GROUP, NARROW};
 use cygnet_runtime::{Shape, TensorType};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -211,12 +211,12 @@ impl Weights<'_> {
     }
 
     /// 8-bit weights of a dense convolution, from panels of 16 columns `[groups][panels][window][16][4]` to panels of two
-    /// `[groups][columns / 2][window][2][4]`: place and length.
+    /// `[groups][columns / 2][window][8]` in the order [`NARROW`]: place and length.
     fn narrow(&mut self, offset: u64, groups: usize, columns: usize, window: usize) -> (u64, u64) {
         const WIDE: usize = 16;
-        const NARROW: usize = 2;
-        let pairs = columns.div_ceil(NARROW);
-        let len = groups * pairs * window * NARROW * GROUP;
+        const PAIR: usize = 2;
+        let pairs = columns.div_ceil(PAIR);
+        let len = groups * pairs * window * PAIR * GROUP;
         let key = (offset, len as u64, true);
         if let Some(&place) = self.places.get(&key) {
             return (place, len as u64);
@@ -225,11 +225,12 @@ impl Weights<'_> {
         let mut out = Vec::with_capacity(len);
         for group in 0..groups {
             for pair in 0..pairs {
-                let column = pair * NARROW;
+                let column = pair * PAIR;
                 let panel = group * columns.div_ceil(WIDE) + column / WIDE;
                 for at in 0..window {
                     let first = (panel * window + at) * WIDE + column % WIDE;
-                    out.extend_from_slice(&constants[first * GROUP..][..NARROW * GROUP]);
+                    let groups = &constants[first * GROUP..][..PAIR * GROUP];
+                    out.extend(NARROW.map(|at| groups[at]));
                 }
             }
         }

@@ -78,7 +78,7 @@ impl Task {
     ///
     /// # Safety
     /// `channel` is the first of a group.
-    unsafe fn window(&self, line: &Line, x: usize, channel: usize, to: &mut [u8]) {
+    pub(super) unsafe fn window(&self, line: &Line, x: usize, channel: usize, to: &mut [u8]) {
         let p = &self.p.conv;
         let mut at = 0;
         for kz in 0..p.kernel[0] {
@@ -97,7 +97,13 @@ impl Task {
     ///
     /// # Safety
     /// The range lies in the run, and `row` is an input row at the first channel of a group.
-    unsafe fn gather(&self, row: Option<*const u8>, x: usize, from: usize, to: &mut [u8]) {
+    pub(super) unsafe fn gather(
+        &self,
+        row: Option<*const u8>,
+        x: usize,
+        from: usize,
+        to: &mut [u8],
+    ) {
         let p = &self.p.conv;
         let first = self.column(x);
         let Some(row) = row else {
@@ -137,7 +143,7 @@ impl Task {
     }
 
     /// Whether the taps of the output at `x` lie inside of a row.
-    fn inside(&self, x: usize) -> bool {
+    pub(super) fn inside(&self, x: usize) -> bool {
         let p = &self.p.conv;
         let first = self.column(x);
         first >= 0 && first as usize + (p.kernel[2] - 1) * p.dilation[2] < p.input[2]

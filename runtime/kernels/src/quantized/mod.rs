@@ -35,6 +35,20 @@ pub const WIDTH: usize = if cfg!(feature = "narrow") { 2 } else { PANEL };
 /// Products that one step of a dot-product instruction adds to a sum: weights are packed in groups of so many.
 pub const GROUP: usize = 4;
 
+/// The order of the bytes of two columns' groups in panels of two columns, by their places in panels of sixteen: values 0
+/// and 2 of both columns, then 1 and 3, so that SXTB16 gives two values of one column.
+pub const NARROW: [usize; 2 * GROUP] = [0, 4, 2, 6, 1, 5, 3, 7];
+
+/// The place of value `k` of a column in a pair of columns' groups.
+#[inline(always)]
+const fn place(column: usize, k: usize) -> usize {
+    if cfg!(feature = "narrow") {
+        k % 2 * 4 + k / 2 * 2 + column
+    } else {
+        column * GROUP + k
+    }
+}
+
 /// How 32-bit sums become 8-bit results.
 ///
 /// `q = clamp(round_half_even(f32(sum) * multiplier[o]), low - zero..=high - zero) + zero`, where the product is one
@@ -122,10 +136,13 @@ pub fn pack_weights(
         let (group, first) = (panel / panels, panel % panels * WIDTH);
         for (at, out) in out.iter_mut().enumerate() {
             let (row, at) = (at / (p.packed_row() * WIDTH), at % (p.packed_row() * WIDTH));
-            let (k, column) = (
-                at / (WIDTH * GROUP) * GROUP + at % GROUP,
-                at / GROUP % WIDTH,
-            );
+            let (block, at) = (at / (WIDTH * GROUP), at % (WIDTH * GROUP));
+            let at = if cfg!(feature = "narrow") {
+                NARROW[at]
+            } else {
+                at
+            };
+            let (k, column) = (block * GROUP + at % GROUP, at / GROUP);
             *out = if k < run && first + column < og {
                 let tap = row * p.kernel[2] + k / ig;
                 weight(group * og + first + column, tap, k % ig)

@@ -1,6 +1,6 @@
 //! Plain Rust: the definition that every other body repeats bit for bit, and what machines without vectors run.
 use super::blocks::{self, CHANNELS, PIXELS, Products};
-use super::{GROUP, Requantize, Sum, Task, WIDTH};
+use super::{GROUP, Requantize, Sum, Task, WIDTH, place};
 use crate::gemm::PANEL;
 
 /// `clamp(round_half_even(v), low - zero..=high - zero) + zero`; the lower bound of a NaN.
@@ -198,7 +198,7 @@ unsafe fn products<const SIGNED: bool>(
     unsafe {
         let mut step = |x: *const u8, y: *const u8, w: *const i8, k: usize| {
             let (x, y) = (value::<SIGNED>(x, k), value::<SIGNED>(y, k));
-            let (w, v) = (*w.add(k) as i32, *w.add(GROUP + k) as i32);
+            let (w, v) = (*w.add(place(0, k)) as i32, *w.add(place(1, k)) as i32);
             s[0] = s[0].wrapping_add(x * w);
             s[1] = s[1].wrapping_add(x * v);
             s[2] = s[2].wrapping_add(y * w);

@@ -2,31 +2,40 @@
 //! With any argument it writes the table instead, from the plain bodies:
 //! `cargo run --release --bin digests record >new.tsv && mv new.tsv digests.tsv`
 #![cfg_attr(target_os = "none", no_std, no_main)]
+#[cfg(feature = "wide")]
 use core::fmt::Write;
 use cygnet_bits_test::case::{Buffers, Case};
+#[cfg(feature = "wide")]
+use cygnet_bits_test::each_features;
+#[cfg(feature = "wide")]
 use cygnet_bits_test::model::{self, ARENA, Aligned, MODELS, OPERATORS};
 use cygnet_bits_test::plain::PLAIN;
+#[cfg(feature = "wide")]
 use cygnet_bits_test::product::PRODUCTS;
-use cygnet_bits_test::{Random, each_features, each_isa, program, say};
+use cygnet_bits_test::{Random, each_isa, program, say};
 use cygnet_kernels::{Features, Kernels};
 
 static TABLE: &str = include_str!("../../digests.tsv");
 
 const CONVOLUTIONS: u64 = 250;
 const OTHERS: u64 = 8;
+#[cfg(feature = "wide")]
 const MATRICES: u64 = 40;
 
 /// Runs of each model.
+#[cfg(feature = "wide")]
 const RUNS: u64 = 4;
 
 program!(run);
 
 /// The name of a step of a model in the table.
+#[cfg(feature = "wide")]
 struct Step {
     text: [u8; 32],
     len: usize,
 }
 
+#[cfg(feature = "wide")]
 impl Step {
     fn new(model: &str, index: usize) -> Step {
         let mut step = Step {
@@ -42,6 +51,7 @@ impl Step {
     }
 }
 
+#[cfg(feature = "wide")]
 impl Write for Step {
     fn write_str(&mut self, s: &str) -> core::fmt::Result {
         let room = self.text.get_mut(self.len..self.len + s.len());
@@ -52,6 +62,7 @@ impl Write for Step {
 }
 
 /// Every step of every model, by the instruction sets that `each` names.
+#[cfg(feature = "wide")]
 fn models(
     each: impl Fn(&mut dyn FnMut(&str, Features)),
     mut visit: impl FnMut(&str, &str, u64, &'static str, u64),
@@ -94,6 +105,7 @@ fn record(b: &mut Buffers) {
             say!("{}\t{}\t{:016x}", name, seed, digest);
         }
     }
+    #[cfg(feature = "wide")]
     for (name, run) in PRODUCTS {
         for seed in 0..MATRICES {
             let digest = run(&plain, &mut Random::new(seed)).expect("cases are valid");
@@ -106,6 +118,7 @@ fn record(b: &mut Buffers) {
             say!("{}\t{}\t{:016x}", name, seed, digest);
         }
     }
+    #[cfg(feature = "wide")]
     models(
         |run| run("scalar", Features::NONE),
         |_, name, seed, _, digest| say!("{}\t{}\t{:016x}", name, seed, digest),
@@ -139,6 +152,7 @@ fn run(b: &mut Buffers, write: bool) -> bool {
             });
         }
     }
+    #[cfg(feature = "wide")]
     for (name, run) in PRODUCTS {
         for seed in 0..MATRICES {
             each_isa(|isa, kernels| {
@@ -161,32 +175,35 @@ fn run(b: &mut Buffers, write: bool) -> bool {
             count(good);
         }
     }
-    let mut met = [false; OPERATORS.len()];
-    models(
-        |run| each_features(|isa, features| run(isa, features)),
-        |isa, name, seed, code, digest| {
-            let good = same(name, seed, digest);
-            if !good {
-                say!(
-                    "{} ({}) {} on {}: {:x} is not recorded",
-                    name,
-                    code,
-                    seed,
-                    isa,
-                    digest
-                );
+    #[cfg(feature = "wide")]
+    {
+        let mut met = [false; OPERATORS.len()];
+        models(
+            |run| each_features(|isa, features| run(isa, features)),
+            |isa, name, seed, code, digest| {
+                let good = same(name, seed, digest);
+                if !good {
+                    say!(
+                        "{} ({}) {} on {}: {:x} is not recorded",
+                        name,
+                        code,
+                        seed,
+                        isa,
+                        digest
+                    );
+                }
+                count(good);
+                for (met, operator) in met.iter_mut().zip(OPERATORS) {
+                    *met |= operator.name() == code;
+                }
+            },
+        );
+        for (met, operator) in met.into_iter().zip(OPERATORS) {
+            if !met {
+                say!("no model has {}", operator.name());
             }
-            count(good);
-            for (met, operator) in met.iter_mut().zip(OPERATORS) {
-                *met |= operator.name() == code;
-            }
-        },
-    );
-    for (met, operator) in met.into_iter().zip(OPERATORS) {
-        if !met {
-            say!("no model has {}", operator.name());
+            count(met);
         }
-        count(met);
     }
     // The best bodies of this machine have to be among those that ran.
     let best = Kernels::best().quantized_names();
