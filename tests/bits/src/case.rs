@@ -41,18 +41,18 @@ pub struct Case {
     pub residual: bool,
 }
 
-fn elements(batch: usize, spatial: &[usize; 3], channels: usize) -> usize {
+pub(crate) fn elements(batch: usize, spatial: &[usize; 3], channels: usize) -> usize {
     batch * spatial.iter().product::<usize>() * channels
 }
 
 /// Bytes of packed weights in panels of sixteen columns, whatever those of this build are: cases depend on it.
-fn wide_len(p: &Conv) -> usize {
+pub(crate) fn wide_len(p: &Conv) -> usize {
     let (ig, og) = (p.in_channels / p.groups, p.out_channels / p.groups);
     let run = (p.kernel[2] * ig).next_multiple_of(4);
     p.groups * og.next_multiple_of(16) * p.kernel[0] * p.kernel[1] * run
 }
 
-fn geometry(rng: &mut Random, depthwise: bool) -> Conv {
+pub(crate) fn geometry(rng: &mut Random, depthwise: bool) -> Conv {
     let pointwise = !depthwise && rng.below(3) == 0;
     let groups = if depthwise || pointwise {
         1

@@ -4,6 +4,7 @@
 extern crate std;
 
 pub mod case;
+pub mod int16;
 pub mod layer;
 pub mod machine;
 #[cfg(feature = "wide")]

@@ -79,9 +79,18 @@ unsafe fn plain(sums: &mut Sums, columns: usize, x: [*const i16; PIXELS], w: *co
     }
 }
 
+/// What the windows of pixels in an output row need: the image, the windows along depth and height, and along width those
+/// of each pixel.
+#[cfg(arm_dsp)]
+pub(super) struct Window {
+    pub image: *const i16,
+    pub axes: [Axis; 2],
+    pub columns: [Axis; crate::quantized::dsp::tile::PIXELS],
+}
+
 impl Task {
     /// The same products with all pixels in one row, where the convolution is pointwise.
-    fn flat(&self) -> Task {
+    pub(super) fn flat(&self) -> Task {
         let mut t = *self;
         if let Some((p, first)) = self.p.flat(self.rows) {
             t.x = t.x.wrapping_add(first * p.in_channels);
@@ -93,7 +102,12 @@ impl Task {
 
     /// The pixel 0 of input row `k` of a window (its planes and rows counted through); none in the padding.
     #[inline(always)]
-    fn input_row(&self, image: *const i16, axes: &[Axis; 2], k: usize) -> Option<*const i16> {
+    pub(super) fn input_row(
+        &self,
+        image: *const i16,
+        axes: &[Axis; 2],
+        k: usize,
+    ) -> Option<*const i16> {
         let p = &self.p;
         let (kz, ky) = (k / p.kernel[1], k % p.kernel[1]);
         let inside = |a: &Axis, k: usize| (a.taps.0..a.taps.1).contains(&k);
@@ -110,7 +124,13 @@ impl Task {
     ///
     /// # Safety
     /// The range lies in the run.
-    unsafe fn gather(&self, row: Option<*const i16>, axis: Axis, from: usize, to: &mut [i16]) {
+    pub(super) unsafe fn gather(
+        &self,
+        row: Option<*const i16>,
+        axis: Axis,
+        from: usize,
+        to: &mut [i16],
+    ) {
         let p = &self.p;
         let ig = p.in_channels / p.groups;
         let mut done = 0;

@@ -7,6 +7,8 @@
 mod avx2;
 mod dense;
 mod depthwise;
+#[cfg(arm_dsp)]
+mod dsp;
 mod elementwise;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -156,6 +158,12 @@ impl Kernels {
         rows: Range<usize>,
     ) -> Result<(), KernelError> {
         let t = p.task(o, Weights::Quantized, y, rows)?;
+        #[cfg(arm_dsp)]
+        if self.features().contains(crate::Features::DSP) {
+            // SAFETY: checked above; `y` is exclusive; the target has the extension.
+            unsafe { dsp::dense(&t) };
+            return Ok(());
+        }
         // SAFETY: checked above; `y` is exclusive.
         unsafe { self.row(dense::ROWS)(&t) };
         Ok(())
@@ -174,6 +182,12 @@ impl Kernels {
         rows: Range<usize>,
     ) -> Result<(), KernelError> {
         let t = p.task(o, Weights::Depthwise, y, rows)?;
+        #[cfg(arm_dsp)]
+        if self.features().contains(crate::Features::DSP) {
+            // SAFETY: checked above; `y` is exclusive; the target has the extension.
+            unsafe { depthwise::dsp(&t) };
+            return Ok(());
+        }
         // SAFETY: checked above; `y` is exclusive.
         unsafe { self.row(depthwise::ROWS)(&t) };
         Ok(())

@@ -117,9 +117,16 @@ impl<L: Layer> Fixed<L> {
     /// Operands passed the check.
     #[inline]
     fn call(o: &Operands<'_>, y: &mut [u8]) {
+        let task = L::P.task(o, y, 0..L::P.conv.rows());
+        #[cfg(arm_dsp)]
+        if const { !L::DEPTHWISE && super::dsp::is_flat(&L::P.conv) } {
+            // So a program of such layers has no code for others.
+            // SAFETY: checked when compiled; the target has the instructions.
+            return unsafe { super::dsp::flat(&task) };
+        }
         let rows = if L::DEPTHWISE { DEPTHWISE_ROWS } else { ROWS };
         let row = choose(rows, const { Features::compiled() });
         // SAFETY: checked when compiled; the target has the instructions.
-        unsafe { (row.run)(&L::P.task(o, y, 0..L::P.conv.rows())) }
+        unsafe { (row.run)(&task) }
     }
 }

@@ -8,7 +8,7 @@
 mod avx2;
 mod blocks;
 #[cfg(arm_dsp)]
-mod dsp;
+pub(crate) mod dsp;
 #[cfg(not(feature = "narrow"))]
 pub mod dynamic;
 mod fixed;

@@ -7,6 +7,7 @@ use core::fmt::Write;
 use cygnet_bits_test::case::{Buffers, Case};
 #[cfg(feature = "wide")]
 use cygnet_bits_test::each_features;
+use cygnet_bits_test::int16;
 #[cfg(feature = "wide")]
 use cygnet_bits_test::model::{self, ARENA, Aligned, MODELS, OPERATORS};
 use cygnet_bits_test::plain::PLAIN;
@@ -18,6 +19,7 @@ use cygnet_kernels::{Features, Kernels};
 static TABLE: &str = include_str!("../../digests.tsv");
 
 const CONVOLUTIONS: u64 = 250;
+const INT16: u64 = 60;
 const OTHERS: u64 = 8;
 #[cfg(feature = "wide")]
 const MATRICES: u64 = 40;
@@ -25,6 +27,9 @@ const MATRICES: u64 = 40;
 /// Runs of each model.
 #[cfg(feature = "wide")]
 const RUNS: u64 = 4;
+
+/// Names of convolutions of 16-bit activations, and whether they are depthwise.
+const INT16_KINDS: [(&str, bool); 2] = [("int16_dense", false), ("int16_depthwise", true)];
 
 program!(run);
 
@@ -105,6 +110,12 @@ fn record(b: &mut Buffers) {
             say!("{}\t{}\t{:016x}", name, seed, digest);
         }
     }
+    for (name, depthwise) in INT16_KINDS {
+        for seed in 0..INT16 {
+            let digest = int16::run(&plain, seed, depthwise, b).expect("cases are valid");
+            say!("{}\t{}\t{:016x}", name, seed, digest);
+        }
+    }
     #[cfg(feature = "wide")]
     for (name, run) in PRODUCTS {
         for seed in 0..MATRICES {
@@ -147,6 +158,18 @@ fn run(b: &mut Buffers, write: bool) -> bool {
                         got,
                         case
                     );
+                }
+                count(good);
+            });
+        }
+    }
+    for (name, depthwise) in INT16_KINDS {
+        for seed in 0..INT16 {
+            each_isa(|isa, kernels| {
+                let got = int16::run(kernels, seed, depthwise, b);
+                let good = got.is_ok_and(|got| same(name, seed, got));
+                if !good {
+                    say!("{} {} on {}: {:x?} is not recorded", name, seed, isa, got);
                 }
                 count(good);
             });

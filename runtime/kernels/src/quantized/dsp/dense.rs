@@ -1,10 +1,11 @@
 //! Dense convolutions. The windows of three pixels are widened once, then meet all columns.
-use super::super::scalar::Line;
+use super::super::scalar::{Line, finish};
 use super::super::{GROUP, Task, WIDTH};
 #[cfg(arm_vfp)]
 use super::tile::Columns;
 use super::tile::{PIXELS, Sums, WORDS, products};
-use super::{Finish, widen};
+use super::widen;
+use crate::conv::Conv;
 use crate::gemm::PANEL;
 use core::arch::asm;
 use core::mem::MaybeUninit;
@@ -169,7 +170,6 @@ impl Task {
 /// A convolution's columns.
 struct Outputs<'a> {
     t: &'a Task,
-    finish: Finish,
     starts: *const i32,
     /// Columns of a group.
     og: usize,
@@ -254,14 +254,68 @@ impl Outputs<'_> {
         }
     }
 
+    /// Requantises and stores a column and the next. Pixels may be the same.
+    ///
     /// # Safety
     /// The columns and places exist.
+    #[inline(never)]
     unsafe fn store(&self, group: usize, column: usize, at: [usize; PIXELS], sums: &Sums) {
         let channel = group * self.og + column;
-        // SAFETY: the caller's contract.
-        unsafe {
-            self.finish
-                .tile(self.t, at, channel, self.og - column, sums)
+        let n = (self.og - column).min(2);
+        for (at, sums) in at.into_iter().zip(sums.chunks_exact(2)) {
+            // SAFETY: the caller's contract.
+            unsafe { finish(self.t, at + channel, channel, &sums[..n]) };
+        }
+    }
+}
+
+impl<'a> Outputs<'a> {
+    /// # Safety
+    /// `t` passed its check.
+    #[inline(always)]
+    unsafe fn new<const SIGNED: bool>(t: &'a Task) -> Self {
+        let p = &t.p.conv;
+        Self {
+            t,
+            starts: t.starts(SIGNED),
+            og: p.out_channels / p.groups,
+            window: p.kernel[0] * p.kernel[1] * p.packed_row(),
+            #[cfg(arm_vfp)]
+            // SAFETY: the caller's contract.
+            columns: unsafe { super::finish::Bytes::new(t) }.map(Columns::new),
+        }
+    }
+}
+
+/// The pixels of a tile that begins at `first`: where there are too few, the last is computed again.
+#[inline(always)]
+fn tile(first: usize, pixels: usize) -> [usize; PIXELS] {
+    core::array::from_fn(|i| (first + i).min(pixels - 1))
+}
+
+/// Whether a convolution is pointwise, with windows that are widened at once.
+pub(in crate::quantized) const fn is_flat(p: &Conv) -> bool {
+    p.is_pointwise() && p.in_channels <= CHUNK
+}
+
+/// # Safety
+/// `t` passed [`super::super::QuantizedConv::check`], its bytes are as `SIGNED` says, and it [`is_flat`].
+#[inline(never)]
+pub(super) unsafe fn flat<const SIGNED: bool>(t: &Task) {
+    let p = &t.p.conv;
+    let (x, pixels) = (
+        t.x.wrapping_add(t.rows.0 * p.output[2] * p.in_channels),
+        (t.rows.1 - t.rows.0) * p.output[2],
+    );
+    let mut words: Words = [MaybeUninit::uninit(); CHUNK / GROUP * WORDS];
+    // SAFETY: offsets stay inside the extents that `check` proved.
+    unsafe {
+        let mut outputs = Outputs::new::<SIGNED>(t);
+        for first in (0..pixels).step_by(PIXELS) {
+            let tile = tile(first, pixels);
+            let from = tile.map(|pixel| x.add(pixel * p.in_channels));
+            widen_run::<SIGNED>(from, p.in_channels, words.as_mut_ptr().cast());
+            outputs.all(0, tile.map(|pixel| pixel * p.out_channels), &words);
         }
     }
 }
@@ -269,48 +323,33 @@ impl Outputs<'_> {
 /// # Safety
 /// `t` passed [`super::super::QuantizedConv::check`], and its bytes are as `SIGNED` says.
 pub(super) unsafe fn run<const SIGNED: bool>(t: &Task) {
+    if is_flat(&t.p.conv) {
+        // SAFETY: the caller's contract.
+        return unsafe { flat::<SIGNED>(t) };
+    }
     let t = &t.flat();
     let p = &t.p.conv;
-    let (ig, og) = (p.in_channels / p.groups, p.out_channels / p.groups);
-    let (rows, packed) = (p.kernel[0] * p.kernel[1], p.packed_row());
+    let ig = p.in_channels / p.groups;
     let contiguous = p.kernel[2] == 1 || (p.dilation[2] == 1 && p.groups == 1);
     // SAFETY: the caller's contract.
-    let finish = unsafe { Finish::new(t) };
-    let mut outputs = Outputs {
-        t,
-        finish,
-        starts: t.starts(SIGNED),
-        og,
-        window: rows * packed,
-        #[cfg(arm_vfp)]
-        columns: finish.bytes().map(Columns::new),
-    };
-    let flat = p.is_pointwise() && p.groups == 1 && outputs.window <= CHUNK;
+    let mut outputs = unsafe { Outputs::new::<SIGNED>(t) };
     let mut words: Words = [MaybeUninit::uninit(); CHUNK / GROUP * WORDS];
     let mut bytes: Bytes = [[MaybeUninit::uninit(); GATHERED]; PIXELS];
     for row in t.rows.0..t.rows.1 {
         let line = &t.line(row);
         for first in (0..p.output[2]).step_by(PIXELS) {
-            let last = p.output[2] - 1;
-            // Where there are too few, the last is computed again.
-            let x: [usize; PIXELS] = core::array::from_fn(|i| (first + i).min(last));
+            let x = tile(first, p.output[2]);
             let at = x.map(|x| line.at + x * p.out_channels);
-            // SAFETY: offsets stay inside the extents that `check` proved.
-            unsafe {
-                if flat {
-                    let from = x.map(|x| t.x.add(x * ig));
-                    widen_run::<SIGNED>(from, ig, words.as_mut_ptr().cast());
-                    outputs.all(0, at, &words);
-                    continue;
-                }
-                let inside = contiguous && x.iter().all(|&x| t.inside(x));
-                for group in 0..p.groups {
-                    let pixels = Pixels {
-                        line,
-                        x,
-                        channel: group * ig,
-                        inside,
-                    };
+            let inside = contiguous && x.iter().all(|&x| t.inside(x));
+            for group in 0..p.groups {
+                let pixels = Pixels {
+                    line,
+                    x,
+                    channel: group * ig,
+                    inside,
+                };
+                // SAFETY: offsets stay inside the extents that `check` proved.
+                unsafe {
                     if outputs.window <= CHUNK {
                         t.widen_window::<SIGNED>(&pixels, &mut words, &mut bytes);
                         outputs.all(group, at, &words);

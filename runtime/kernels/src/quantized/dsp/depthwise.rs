@@ -3,8 +3,8 @@ use super::super::Task;
 use super::super::blocks::CHANNELS;
 use super::super::scalar::{self, channels};
 #[cfg(arm_vfp)]
-use super::nine;
-use super::{Finish, lower, upper, widen, word};
+use super::{finish::Bytes, nine};
+use super::{lower, upper, widen, word};
 use core::arch::asm;
 
 /// Pairs of taps for which there is room: those of a 5 x 5 window.
@@ -88,15 +88,16 @@ unsafe fn quad<const SIGNED: bool>(
 pub(super) unsafe fn run<const SIGNED: bool>(t: &Task) {
     // SAFETY: the caller's contract.
     unsafe {
-        let finish = Finish::new(t);
         #[allow(unused_mut)]
         let mut done = 0;
         #[cfg(arm_vfp)]
-        if let (Some(bytes), true) = (finish.bytes(), nine::fits(&t.p.conv)) {
+        if nine::fits(&t.p.conv)
+            && let Some(bytes) = Bytes::new(t)
+        {
             done = nine::run::<SIGNED>(t, bytes);
         }
         if done < t.p.conv.out_channels {
-            lists::<SIGNED>(t, &finish, done);
+            lists::<SIGNED>(t, done);
         }
     }
 }
@@ -106,7 +107,7 @@ pub(super) unsafe fn run<const SIGNED: bool>(t: &Task) {
 /// # Safety
 /// As for [`run`].
 #[inline(never)]
-unsafe fn lists<const SIGNED: bool>(t: &Task, finish: &Finish, from: usize) {
+unsafe fn lists<const SIGNED: bool>(t: &Task, from: usize) {
     let p = &t.p.conv;
     let c = p.out_channels;
     let rows = p.kernel[0] * p.kernel[1];
@@ -160,24 +161,23 @@ unsafe fn lists<const SIGNED: bool>(t: &Task, finish: &Finish, from: usize) {
                     }
                     let offset = from.map_or(0, |from| (x - from) * p.stride[2] * c);
                     let at = line.at + x * c + first;
-                    for i in (0..whole).step_by(4) {
-                        let start = starts.add(first + i);
-                        let s = [*start, *start.add(1), *start.add(2), *start.add(3)];
-                        let w = wide.as_ptr().add(i / 4 * pairs);
-                        let s = quad::<SIGNED>(s, list.as_ptr(), offset + i, w, pairs);
-                        finish.quad(t, at + i, first + i, s);
+                    let mut sums = [0i32; CHANNELS];
+                    core::ptr::copy_nonoverlapping(starts.add(first), sums.as_mut_ptr(), n);
+                    let blocks = sums[..whole].chunks_exact_mut(4);
+                    for (i, sums) in blocks.enumerate() {
+                        let w = wide.as_ptr().add(i * pairs);
+                        let s = [sums[0], sums[1], sums[2], sums[3]];
+                        let s = quad::<SIGNED>(s, list.as_ptr(), offset + i * 4, w, pairs);
+                        sums.copy_from_slice(&s);
                     }
                     if whole < n {
-                        let mut sums = [0; CHANNELS];
-                        let start = core::slice::from_raw_parts(starts.add(first), n);
-                        sums[whole..n].copy_from_slice(&start[whole..]);
                         let list = list.as_flattened();
                         // The rare rest has no list with an offset.
                         let list: [*const u8; TAPS] =
                             core::array::from_fn(|i| list[i].wrapping_add(offset));
                         channels::<SIGNED>(&mut sums[..n], &list[..taps], whole, w, c);
-                        scalar::finish(t, at + whole, first + whole, &sums[whole..n]);
                     }
+                    scalar::finish(t, at, first, &sums[..n]);
                 }
             }
         }

@@ -4,6 +4,7 @@
 //! whatever order, as long as weights and inputs share it. Bytes without a sign are widened by UXTB16 in place of it.
 mod dense;
 mod depthwise;
+#[cfg(arm_vfp)]
 mod finish;
 #[cfg(arm_vfp)]
 mod nine;
@@ -13,7 +14,6 @@ pub(crate) mod tile;
 
 use super::Task;
 use core::arch::asm;
-use finish::Finish;
 #[cfg(not(feature = "narrow"))]
 pub(super) use panel::Dsp;
 
@@ -86,6 +86,21 @@ pub(super) unsafe fn dense(t: &Task) {
             dense::run::<true>(t);
         } else {
             dense::run::<false>(t);
+        }
+    }
+}
+
+pub(super) use dense::is_flat;
+
+/// # Safety
+/// `t` passed [`super::QuantizedConv::check`] for a convolution that [`is_flat`].
+pub(super) unsafe fn flat(t: &Task) {
+    // SAFETY: the same contract.
+    unsafe {
+        if t.p.is_signed() {
+            dense::flat::<true>(t);
+        } else {
+            dense::flat::<false>(t);
         }
     }
 }

@@ -122,7 +122,6 @@ macro_rules! sums {
 ///
 /// # Safety
 /// `x` is valid for [`WORDS`] a group; `w` for two columns of each group.
-#[cfg_attr(feature = "narrow", allow(dead_code))]
 #[inline(never)]
 pub(crate) unsafe fn wide(sums: &mut Sums, x: *const u32, w: *const i8, n: usize) {
     // SAFETY: the caller's contract. The loop writes the sums, and changes registers and flags.
