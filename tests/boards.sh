@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Packages models as firmware and runs them on boards in QEMU: golden examples bit by bit, executed instructions, flash,
-# RAM and stack. Usage: tests/boards.sh [BUNDLE]...   (default: the digits of tests/data, as floats and as 8-bit integers,
+# RAM and stack, and whether `cygnet package --cpu` told them before anything was linked. Usage: tests/boards.sh [BUNDLE]...   (default: the digits of tests/data, as floats and as 8-bit integers,
 # and the models of the folder CYGNET_MODELS)
 #
 # A table goes to target/boards/table.tsv. Counts are instructions, not cycles.
@@ -50,6 +50,21 @@ size_of() {
 
 passed=0 failed=0 left_out=0
 
+# told CPU FIELD: what the packager said of the model.
+told() {
+    awk -F '[:,]' -v cpu="\"$1\"" -v field="\"$2\"" '
+        { gsub(/ /, "") }
+        $1 == "\"cpu\"" { at = $2 }
+        $1 == field && at == cpu { print $2; exit }' target/boards/resources.json
+}
+
+# near WHAT TOLD MEASURED PERCENT: whether two figures are so near.
+near() {
+    awk -v a="$2" -v b="$3" -v percent="$4" 'BEGIN { d = a > b ? a - b : b - a; exit !(a > 0 && 100 * d <= percent * b) }' && return
+    echo "error: $1: the packager says $2, measured are $3" >&2
+    return 1
+}
+
 # went_well WHAT STATUS LOG: counts a run, and shows the log of one that failed.
 went_well() {
     if [ "$2" -eq 0 ] && grep -q "test result: ok" "$3"; then
@@ -62,11 +77,13 @@ went_well() {
     return 1
 }
 
-# board NAME MACHINE CLOCK TARGET MEMORY MODEL: builds and runs the packaged model. CLOCK is the nanoseconds of a tick of
+declare -A own
+
+# board NAME MACHINE CLOCK TARGET CPU MEMORY MODEL: builds and runs the packaged model. CLOCK is the nanoseconds of a tick of
 # the board's timer, or - where the processor counts instructions; an instruction takes one. The timer has 24 bits: enough
 # for 671 million.
 board() {
-    local name=$1 machine=$2 clock=$3 target=$4 memory=$5 model=$6 elf log status=0 flash ram arena instructions
+    local name=$1 machine=$2 clock=$3 target=$4 cpu=$5 memory=$6 model=$7 elf log status=0 flash ram arena instructions
     local qemu=(qemu-system-arm -M "$machine" -nographic -monitor none -serial none -icount shift=0
         -semihosting-config enable=on,target=native -kernel)
     [ "$machine" = virt ] && qemu=(qemu-system-riscv32 -M virt -cpu "rv32,a=false,f=false,d=false" -bios none
@@ -77,6 +94,12 @@ board() {
     elf=$CARGO_TARGET_DIR/$target/release/cygnet-board-test
     log=$root/target/boards/$model-$name.log
     build() { (cd tests/board && /usr/bin/cargo build -q --release -Zbuild-std=core --target "$target" --features "$1"); }
+    # What the board takes without a model.
+    if [ -z "${own[$name]:-}" ]; then
+        build empty || { failed=$((failed + 1)); return; }
+        read -r flash ram < <(size_of "$elf")
+        own[$name]=$flash
+    fi
     # What does not fit the board is told by the linker.
     if ! build bare 2>"$log"; then
         if grep -q "will not fit in region" "$log"; then
@@ -99,6 +122,9 @@ board() {
     went_well "$model on $name" "$status" "$log" || return 0
     field() { awk -v name="$1" '$1 == name { print $2 }' "$log"; }
     arena=$(field arena)
+    near "$model on $name: arena" "$(told "$cpu" static_bytes)" "$arena" 0 &&
+        near "$model on $name: flash" "$(told "$cpu" flash_bytes)" $((flash - own[$name])) 5 &&
+        near "$model on $name: stack" "$(told "$cpu" stack_bytes)" "$(field inference)" 5 || failed=$((failed + 1))
     if [ "$clock" = - ]; then
         instructions=$(field instructions)
     else
@@ -137,22 +163,27 @@ fi
 # A model that fits is enough.
 for bundle in "$@"; do
     case $bundle in
-        */digits_int8.cygnet) c_firmware "$bundle" ;;
+        */digits_int8.cygnet)
+            c_firmware "$bundle"
+            ;;
     esac
 done
 printf 'model\tboard\tflash\tram\tarena\tstack\tinstructions\n' >target/boards/table.tsv
 for bundle in "$@"; do
     model=$(basename "$bundle" .cygnet)
-    if ! cygnet -q package "$bundle" --target firmware -o target/boards/model --name model >/dev/null; then
+    # The command line starts cargo, which builds Rust's own library too.
+    if ! CARGO_UNSTABLE_BUILD_STD=core CARGO=/usr/bin/cargo "$CYGNET" -q package "$bundle" --target firmware \
+        --cpu cortex-m4f --cpu cortex-m3 --cpu riscv32imc -o target/boards/model --name model \
+        --json target/boards/resources.json >/dev/null; then
         failed=$((failed + 1))
         continue
     fi
-    board cortex-m4 mps2-an386 40 thumbv7em-none-eabihf mps2 "$model"
-    board cortex-m7 mps2-an500 40 thumbv7em-none-eabihf mps2 "$model"
-    board cortex-m55 mps3-an547 31.25 thumbv7em-none-eabihf mps2 "$model"
-    board cortex-m3 mps2-an385 40 thumbv7m-none-eabi mps2 "$model"
-    board lm3s6965 lm3s6965evb 80 thumbv7m-none-eabi lm3s6965 "$model"
-    board rv32imc virt - riscv32imc-unknown-none-elf virt "$model"
+    board cortex-m4 mps2-an386 40 thumbv7em-none-eabihf cortex-m4f mps2 "$model"
+    board cortex-m7 mps2-an500 40 thumbv7em-none-eabihf cortex-m4f mps2 "$model"
+    board cortex-m55 mps3-an547 31.25 thumbv7em-none-eabihf cortex-m4f mps2 "$model"
+    board cortex-m3 mps2-an385 40 thumbv7m-none-eabi cortex-m3 mps2 "$model"
+    board lm3s6965 lm3s6965evb 80 thumbv7m-none-eabi cortex-m3 lm3s6965 "$model"
+    board rv32imc virt - riscv32imc-unknown-none-elf riscv32imc virt "$model"
 done
 echo "test result: $([ $failed -eq 0 ] && echo ok || echo FAILED). $passed passed; $failed failed; $left_out too large for a board"
 [ $((failed == 0 && passed > 0)) -eq 1 ]

@@ -357,12 +357,16 @@ pub struct Compile {
     /// A metric of your own: a command that gets the path of a bundle in place of {} and prints a number in its last line, more being better.
     #[arg(long, value_name = "COMMAND", conflicts_with_all = ["validate", "metric"])]
     pub metric_command: Option<String>,
-    /// Largest arena, such as 256K: exit code 3 when the model needs more.
+    /// Largest arena, such as 256K, or with --resources arena and stack: exit code 3 when the model needs more.
     #[arg(long, value_name = "BYTES", value_parser = super::sizes::parse)]
     pub max_ram: Option<u64>,
-    /// Largest program, such as 1M: exit code 3 when the model needs more.
+    /// Largest program, such as 1M, or with --resources code, weights and tables: exit code 3 when the model needs more.
     #[arg(long, value_name = "BYTES", value_parser = super::sizes::parse)]
     pub max_flash: Option<u64>,
+    /// Tell what the model's package will take of the microcontroller of --target: RAM with the stack, flash by function.
+    /// Builds it with cargo.
+    #[arg(long)]
+    pub resources: bool,
     /// Where the bundle is to run; small targets get checked for what they cannot do.
     #[arg(long, value_enum, default_value = "host")]
     pub target: Target,
@@ -540,9 +544,16 @@ pub struct Package {
     /// or operators without a source form.
     #[arg(long)]
     pub interpreter: bool,
-    /// Processor of a static library with `--lang c`; repeatable [default: cortex-m4f].
+    /// Processor to tell RAM, stack and flash of, for which the package is built with cargo; with `--lang c` the libraries
+    /// stay. Repeatable [default with `--lang c`: cortex-m4f].
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(CPUS.iter().map(|c| c.name)))]
     pub cpu: Vec<String>,
+    /// Most RAM, such as 64K: the arena, and the stack where --cpu tells it. Exit code 3 when the model needs more.
+    #[arg(long, value_name = "BYTES", value_parser = super::sizes::parse)]
+    pub max_ram: Option<u64>,
+    /// Most flash, such as 256K: weights, and code where --cpu tells it. Exit code 3 when the model needs more.
+    #[arg(long, value_name = "BYTES", value_parser = super::sizes::parse)]
+    pub max_flash: Option<u64>,
     /// Folder to write [default: the name].
     #[arg(long, short, value_name = "DIR")]
     pub output: Option<PathBuf>,

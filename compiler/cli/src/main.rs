@@ -11,6 +11,7 @@ mod machine;
 mod media;
 mod output;
 mod page;
+mod resources;
 mod sizes;
 mod validation;
 

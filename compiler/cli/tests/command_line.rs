@@ -245,7 +245,21 @@ fn budgets_are_gates() {
             "1K",
         ],
     );
-    assert!(message.contains("flash"), "{message}");
+    assert!(
+        message.contains("flash") && message.contains("weights of 8 bits"),
+        "{message}"
+    );
+    let message = bad(
+        2,
+        &[
+            "compile",
+            &data("digits.onnx"),
+            "-o",
+            &bundle,
+            "--resources",
+        ],
+    );
+    assert!(message.contains("--target"), "{message}");
     assert!(files(folder.path()).is_empty());
     good(&[
         "compile",

@@ -225,6 +225,48 @@ fn names_and_models_that_cannot_be_packaged_are_told() {
     assert!(!Path::new(&output).exists());
 }
 
+#[test]
+fn budgets_of_packages_are_gates() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = digits(folder.path(), &[]);
+    let output = path(folder.path(), "model");
+    for (interpreter, flag, words) in [
+        (
+            false,
+            "--max-ram",
+            ["the peak of", "bits (--quantize int8 "],
+        ),
+        (
+            false,
+            "--max-flash",
+            ["the weights need", "bits (--quantize int4"],
+        ),
+        (true, "--max-ram", ["the peak of", "bits (--quantize int8 "]),
+        (
+            true,
+            "--max-flash",
+            ["the program needs", "bits (--quantize int4"],
+        ),
+    ] {
+        let interpreter: &[&str] = if interpreter { &["--interpreter"] } else { &[] };
+        let out = package(&bundle, &output, &[interpreter, &[flag, "4KiB"]].concat());
+        assert_eq!(out.status.code(), Some(3), "{}", text(&out.stderr));
+        let said = text(&out.stderr);
+        assert!(said.contains("nothing was written"), "{said}");
+        for word in words {
+            assert!(said.contains(word), "no `{word}` in {said}");
+        }
+        assert!(!Path::new(&output).exists());
+    }
+    let enough = ["--max-ram", "64K", "--max-flash", "256K"];
+    let out = package(&bundle, &output, &enough);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    // The size of an interpreter is not told.
+    let other = path(folder.path(), "other");
+    let out = package(&bundle, &other, &["--interpreter", "--cpu", "cortex-m4f"]);
+    assert_eq!(out.status.code(), Some(2));
+}
+
 /// Runs a program; what it printed, when it succeeded.
 fn run(program: &str, arguments: &[&str]) -> String {
     let out = Command::new(program).args(arguments).output();

@@ -1,7 +1,10 @@
 //! Cortex-M: semihosting, the system timer, a painted stack.
 
+use core::arch::asm;
+
 use ::cortex_m::peripheral::{Peripherals, SYST, syst::SystClkSource};
 use cortex_m_semihosting::debug;
+#[cfg(not(feature = "empty"))]
 use model::Arena;
 
 /// Writes a line.
@@ -12,8 +15,13 @@ macro_rules! say {
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    let arena = ::cortex_m::singleton!(: Arena = Arena::new());
-    end(arena.is_some_and(crate::run))
+    #[cfg(feature = "empty")]
+    end(crate::run());
+    #[cfg(not(feature = "empty"))]
+    {
+        let arena = ::cortex_m::singleton!(: Arena = Arena::new());
+        end(arena.is_some_and(crate::run))
+    }
 }
 
 /// Leaves the emulator.
@@ -55,20 +63,39 @@ pub fn count(begin: u32) -> u32 {
     begin.wrapping_sub(now()) & 0x00ff_ffff
 }
 
-/// Bytes of the stack that were ever used: cortex-m-rt has painted it.
+unsafe extern "C" {
+    static mut _stack_end: u32;
+    static _stack_start: u32;
+}
+
+const PAINT: u32 = 0xcccc_cccc;
+
+/// Fills what lies below the present end of the stack, which is the result. Without a frame of its own.
 #[allow(dead_code)]
-pub fn stack() -> usize {
-    unsafe extern "C" {
-        static _stack_end: u32;
-        static _stack_start: u32;
+#[inline(always)]
+pub fn paint() -> usize {
+    let end: *mut u32;
+    let mut at = &raw mut _stack_end;
+    // SAFETY: reads the stack pointer; what lies below it is free.
+    unsafe {
+        asm!("mov {}, sp", out(reg) end, options(nomem, nostack));
+        while at < end {
+            at.write_volatile(PAINT);
+            at = at.add(1);
+        }
     }
-    const PAINT: u32 = 0xcccc_cccc;
+    end as usize
+}
+
+/// The lowest place of the stack that was used since it was painted, and its top.
+#[allow(dead_code)]
+pub fn stack() -> (usize, usize) {
     let (mut at, top) = (&raw const _stack_end, &raw const _stack_start);
     // SAFETY: the linker script's bounds of the stack, whose painted part nothing else touches.
     unsafe {
         while at < top && at.read_volatile() == PAINT {
             at = at.add(1);
         }
-        top.byte_offset_from(at) as usize
     }
+    (at as usize, top as usize)
 }

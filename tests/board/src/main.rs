@@ -12,6 +12,7 @@ use cortex_m as board;
 #[cfg(target_arch = "riscv32")]
 use riscv as board;
 
+#[cfg(not(feature = "empty"))]
 use model::{Arena, Model};
 
 #[panic_handler]
@@ -19,6 +20,12 @@ fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     #[cfg(feature = "checked")]
     say!("{}", _info);
     board::end(false)
+}
+
+/// Runs nothing.
+#[cfg(feature = "empty")]
+fn run() -> bool {
+    true
 }
 
 /// Runs the model; whether all went well.
@@ -32,8 +39,15 @@ fn run(arena: &'static mut Arena) -> bool {
     good
 }
 
+/// One inference, with a frame of its own.
+#[cfg(not(any(feature = "bare", feature = "empty")))]
+#[inline(never)]
+fn inference(model: &mut Model<'_>) -> bool {
+    model.run().is_ok()
+}
+
 /// Runs the model; whether all went well.
-#[cfg(not(feature = "bare"))]
+#[cfg(not(any(feature = "bare", feature = "empty")))]
 fn run(arena: &'static mut Arena) -> bool {
     let mut model = Model::new(arena);
     #[cfg(feature = "checked")]
@@ -42,14 +56,18 @@ fn run(arena: &'static mut Arena) -> bool {
     let good = true;
     board::start();
     let begin = board::now();
-    let done = model.run();
+    let done = model.run().is_ok();
     let instructions = board::count(begin);
+    // Once more on a fresh stack, with a frame to measure from.
+    let end = board::paint();
+    let done = inference(&mut model) && done;
     // Before anything is written: that takes stack.
-    let stack = board::stack();
+    let (stack, top) = board::stack();
     say!("{} {}", board::COUNTED, instructions);
-    say!("stack {}", stack);
+    say!("stack {}", top - stack);
+    say!("inference {}", end - stack);
     say!("arena {}", size_of::<Arena>());
-    let good = good && done.is_ok();
+    let good = good && done;
     let word = if good {
         "ok. 1 passed; 0"
     } else {

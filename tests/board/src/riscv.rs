@@ -2,9 +2,11 @@
 
 use core::arch::asm;
 use core::fmt;
+#[cfg(not(feature = "empty"))]
 use model::Arena;
 
 /// The serial port.
+#[allow(dead_code)]
 pub struct Serial;
 
 impl fmt::Write for Serial {
@@ -28,14 +30,19 @@ macro_rules! say {
 }
 
 /// The model's memory.
+#[cfg(not(feature = "empty"))]
 static mut ARENA: Arena = Arena::new();
 
 #[riscv_rt::entry]
 fn main() -> ! {
-    paint();
-    // SAFETY: the program's only use of it.
-    let arena = unsafe { &mut *(&raw mut ARENA) };
-    end(crate::run(arena))
+    #[cfg(feature = "empty")]
+    end(crate::run());
+    #[cfg(not(feature = "empty"))]
+    {
+        // SAFETY: the program's only use of it.
+        let arena = unsafe { &mut *(&raw mut ARENA) };
+        end(crate::run(arena))
+    }
 }
 
 /// Leaves the emulator through its test device.
@@ -70,12 +77,14 @@ pub fn count(begin: u32) -> u32 {
     now().wrapping_sub(begin)
 }
 
+#[allow(dead_code)]
 const PAINT: u32 = 0xcccc_cccc;
 
 /// Bytes of the stack that are watched.
 const WATCHED: usize = 32 * 1024;
 
 /// The stack's top, and the lowest word of it that is watched.
+#[inline(always)]
 fn bounds() -> (*mut u32, *mut u32) {
     unsafe extern "C" {
         static mut _stack_start: u32;
@@ -84,30 +93,32 @@ fn bounds() -> (*mut u32, *mut u32) {
     (top, top.wrapping_byte_sub(WATCHED))
 }
 
-/// Fills what lies below the present end of the stack.
-fn paint() {
+/// Fills what lies below the present end of the stack, which is the result. Without a frame of its own.
+#[allow(dead_code)]
+#[inline(always)]
+pub fn paint() -> usize {
     let (_, mut at) = bounds();
     let end: *mut u32;
-    // SAFETY: reads the stack pointer; what lies below it by a margin is free.
+    // SAFETY: reads the stack pointer; what lies below it is free.
     unsafe {
         asm!("mv {}, sp", out(reg) end, options(nomem, nostack));
-        let end = end.wrapping_byte_sub(256);
         while at < end {
             at.write_volatile(PAINT);
             at = at.add(1);
         }
     }
+    end as usize
 }
 
-/// Bytes of the stack that were used since it was painted.
+/// The lowest place of the stack that was used since it was painted, and its top.
 #[allow(dead_code)]
-pub fn stack() -> usize {
+pub fn stack() -> (usize, usize) {
     let (top, mut at) = bounds();
     // SAFETY: inside the stack.
     unsafe {
         while at < top && at.read_volatile() == PAINT {
             at = at.add(1);
         }
-        top.byte_offset_from(at) as usize
     }
+    (at as usize, top as usize)
 }

@@ -1,6 +1,8 @@
 //! `cygnet compile`.
 
 use crate::args::{Compile, Decode, Quantize, Target};
+use crate::command::budget::Budgets;
+use crate::command::footprint::{self, Footprint};
 use crate::command::report::Quantisation;
 use crate::command::{auto, quantization, report};
 use crate::failure::{BudgetMissed, usage};
@@ -8,8 +10,8 @@ use crate::media::npy;
 use crate::{calibration, feed, output, sizes};
 use anyhow::{Context, Result, anyhow, bail};
 use cygnet_compiler::bundle::{
-    Array, BuiltBundle, BundleInput, Manifest, MemoryMap, Postprocess, Preprocess, QuantizedInput,
-    Trace, build, memory_map, write_atomically,
+    Array, BuiltBundle, BundleInput, Manifest, Postprocess, Preprocess, QuantizedInput, Trace,
+    build, memory_map, write_atomically,
 };
 use cygnet_compiler::import::{ConstantInput, DimSpec, ImportOptions, InputSpec};
 use cygnet_compiler::passes::Level;
@@ -40,6 +42,8 @@ struct Report<'a> {
     search: Option<&'a auto::Search>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<Finding>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resources: Option<&'a Footprint>,
     #[serde(flatten)]
     manifest: &'a Manifest,
 }
@@ -292,7 +296,6 @@ fn target_name(target: Target) -> String {
         .map_or_else(String::new, |v| v.get_name().to_owned())
 }
 
-/// Largest arena and program that a target's addresses reach.
 /// Targets whose memory is kilobytes.
 fn is_microcontroller(target: Target) -> bool {
     !matches!(
@@ -301,6 +304,7 @@ fn is_microcontroller(target: Target) -> bool {
     )
 }
 
+/// Largest arena and program together that a target's addresses reach.
 fn address_limit(target: Target) -> Option<u64> {
     match target {
         Target::Host | Target::Android | Target::Ios => None,
@@ -309,7 +313,12 @@ fn address_limit(target: Target) -> Option<u64> {
     }
 }
 
-fn check_budgets(args: &Compile, manifest: &Manifest, map: &MemoryMap) -> Result<()> {
+fn check_budgets(
+    args: &Compile,
+    manifest: &Manifest,
+    budgets: &Budgets<'_>,
+    footprint: Option<&Footprint>,
+) -> Result<()> {
     let memory = &manifest.memory;
     let mut missed = Vec::new();
     let limit = address_limit(args.target);
@@ -323,18 +332,16 @@ fn check_budgets(args: &Compile, manifest: &Manifest, map: &MemoryMap) -> Result
             sizes::show(limit)
         ));
     }
-    if let Some(ram) = args.max_ram.filter(|&m| memory.arena_bytes > m) {
-        missed.push(format!(
-            "RAM: the arena needs {} bytes, --max-ram allows {ram}: {}; smaller inputs or --dim bounds lower it",
-            memory.arena_bytes,
-            map.peak_text()
-        ));
-    }
-    if let Some(flash) = args.max_flash.filter(|&m| memory.program_bytes > m) {
-        missed.push(format!(
-            "flash: the program needs {} bytes, --max-flash allows {flash}: {} of it are constants; a smaller model lowers it",
-            memory.program_bytes, memory.constant_bytes
-        ));
+    match footprint {
+        Some(footprint) => missed.extend(budgets.on(footprint)),
+        None => {
+            missed.extend(budgets.ram(memory.arena_bytes, None));
+            missed.extend(budgets.flash(
+                "the program needs",
+                memory.program_bytes,
+                memory.constant_bytes,
+            ));
+        }
     }
     if missed.is_empty() {
         return Ok(());
@@ -518,6 +525,11 @@ fn check_agreement(args: &Compile, record: &Record) -> Result<()> {
 /// Compiles a model.
 pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
     check_quantization(args)?;
+    if args.resources && !is_microcontroller(args.target) {
+        return Err(usage(
+            "--resources tells what a microcontroller needs: name one with --target, such as cortex-m4",
+        ));
+    }
     let started = Instant::now();
     let shown = args.model.display();
     let onnx = std::fs::read(&args.model).with_context(|| format!("cannot read {shown}"))?;
@@ -618,7 +630,17 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
     .with_context(|| format!("cannot compile {shown}"))?;
     progress.finish_and_clear();
 
-    check_budgets(args, &built.manifest, &map)?;
+    let footprint = match args.resources {
+        true => footprint::of_program(&args.model, args.target, &program)?,
+        false => None,
+    };
+    let budgets = Budgets {
+        max_ram: args.max_ram,
+        max_flash: args.max_flash,
+        program: &program,
+        map: &map,
+    };
+    check_budgets(args, &built.manifest, &budgets, footprint.as_ref())?;
     if !built.mismatches.is_empty() {
         let list = built.mismatches.join("\n  ");
         if !args.allow_mismatch {
@@ -673,6 +695,7 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
                 speed: speed.as_ref(),
                 search: search.as_ref(),
                 findings: findings.clone(),
+                resources: footprint.as_ref(),
                 manifest: &built.manifest,
             },
         )?;
@@ -685,6 +708,7 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
         if let Some(auto) = &found {
             text += &auto::describe(auto);
         }
+        text += &footprint.map_or_else(String::new, |f| f.describe());
         output::print(&text)?;
     }
     Ok(())

@@ -2,8 +2,10 @@
 
 mod auto;
 pub mod bench;
+mod budget;
 pub mod compile;
 pub mod demo;
+mod footprint;
 pub mod inspect;
 pub mod package;
 mod quantization;

@@ -1,16 +1,17 @@
 //! `cygnet package`.
 
 use crate::args::{Language, Package, PackageTarget};
-use crate::failure::usage;
+use crate::command::budget::Budgets;
+use crate::command::footprint::{self, Footprint};
+use crate::failure::{BudgetMissed, usage};
 use crate::{output, sizes};
 use anyhow::{Context, Result, bail};
-use cygnet_compiler::bundle::{BundleReader, sha256_hex, write_atomically};
+use cygnet_compiler::bundle::{BundleReader, memory_map, sha256_hex, write_atomically};
 use cygnet_compiler::firmware::{self, CPUS, Cpu, Names};
 use cygnet_format::Program;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 /// The runtime's sources: path in the package, text.
 const RUNTIME: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/runtime.rs"));
@@ -26,14 +27,17 @@ struct Report {
     weight_bytes: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     libraries: Vec<PathBuf>,
+    /// What the model takes of each processor.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    resources: Vec<Footprint>,
 }
 
 /// Writes a package.
 pub fn package(args: &Package, quiet: bool) -> Result<()> {
     let PackageTarget::Firmware = args.target;
-    if args.lang == Language::Rust && !args.cpu.is_empty() {
+    if args.interpreter && !args.cpu.is_empty() {
         return Err(usage(
-            "--cpu is for --lang c: a crate is compiled for whatever its application is",
+            "--cpu tells what generated code takes: leave out --cpu or --interpreter, whose size shows when it is linked",
         ));
     }
     if args.interpreter && args.lang == Language::C {
@@ -88,6 +92,19 @@ pub fn package(args: &Package, quiet: bool) -> Result<()> {
     }
     let source = firmware::source(&program)
         .map_err(|problems| anyhow::anyhow!("{shown} cannot become source:\n  {problems}"))?;
+    let map = memory_map(&program);
+    let budgets = Budgets {
+        max_ram: args.max_ram,
+        max_flash: args.max_flash,
+        program: &program,
+        map: &map,
+    };
+    let weights = source.weights.len() as u64;
+    let missed = [
+        budgets.ram(source.arena_bytes, None),
+        budgets.flash("the weights need", weights, weights),
+    ];
+    miss(args, "nothing was written", missed.into_iter().flatten())?;
     let mut files = firmware::crate_files(&source, &names);
     add_runtime(&mut files, &["cygnet-format/", "cygnet-kernels/"]);
     let folder = args.output.clone().unwrap_or_else(|| PathBuf::from(&name));
@@ -101,14 +118,26 @@ pub fn package(args: &Package, quiet: bool) -> Result<()> {
         files.extend(firmware::c_files(&source, &names, &cpus));
     }
     // What was built stays part of the package.
-    let built: Vec<String> = cpus.iter().map(|c| library_path(&name, c)).collect();
+    let c = args.lang == Language::C;
+    let built: Vec<String> = cpus
+        .iter()
+        .filter(|_| c)
+        .map(|cpu| library_path(&name, cpu))
+        .collect();
     write(&folder, &files, &built)?;
-    let mut libraries = Vec::new();
+    let (mut libraries, mut resources) = (Vec::new(), Vec::new());
     for cpu in &cpus {
-        let spinner = output::spinner(quiet, &format!("building the library for {}", cpu.name));
-        libraries.push(build(&folder, &name, cpu)?);
+        let spinner = output::spinner(quiet, &format!("building for {}", cpu.name));
+        if c {
+            let library = library(&folder, &name, cpu)?;
+            resources.extend(Footprint::read(&library, &source, &name, cpu)?);
+            libraries.push(library);
+        } else {
+            resources.extend(footprint::of_crate(&folder, &source, &names, cpu)?);
+        }
         spinner.finish_and_clear();
     }
+    let missed: Vec<String> = resources.iter().flat_map(|f| budgets.on(f)).collect();
     let report = Report {
         steps: source.steps.len(),
         arena_bytes: source.arena_bytes,
@@ -121,6 +150,7 @@ pub fn package(args: &Package, quiet: bool) -> Result<()> {
             "rust"
         },
         libraries,
+        resources,
         name,
     };
     if let Some(path) = &args.json {
@@ -129,7 +159,41 @@ pub fn package(args: &Package, quiet: bool) -> Result<()> {
     if !output::machine_only(args.json.as_deref()) {
         output::print(&describe(&report))?;
     }
-    Ok(())
+    miss(
+        args,
+        &format!("{} is there all the same", report.output.display()),
+        missed.into_iter(),
+    )
+}
+
+/// Exit code 3 when there is anything that a budget misses.
+fn miss(args: &Package, state: &str, missed: impl Iterator<Item = String>) -> Result<()> {
+    let missed: Vec<String> = missed.collect();
+    if missed.is_empty() {
+        return Ok(());
+    }
+    Err(anyhow::Error::new(BudgetMissed(format!(
+        "{} misses its budget, {state}\n  {}",
+        args.bundle.display(),
+        missed.join("\n  ")
+    ))))
+}
+
+/// What source takes of a processor, built as a crate in a folder of the system for files that do not last.
+pub(super) fn resources(source: &firmware::Source, cpu: &Cpu) -> Result<Option<Footprint>> {
+    let names = Names {
+        package: "model",
+        compiler: "cygnet",
+        bundle: "model.cygnet",
+        program_sha256: "",
+        labels: &[],
+        golden: &[],
+    };
+    let mut files = firmware::crate_files(source, &names);
+    add_runtime(&mut files, &["cygnet-format/", "cygnet-kernels/"]);
+    let folder = tempfile::tempdir().context("cannot create a folder to build in")?;
+    write(folder.path(), &files, &[])?;
+    footprint::of_crate(folder.path(), source, &names, cpu)
 }
 
 /// Adds the sources of crates of the runtime.
@@ -148,6 +212,22 @@ fn interpreter(
     bytes: &[u8],
     names: &Names<'_>,
 ) -> Result<()> {
+    let map = memory_map(program);
+    let budgets = Budgets {
+        max_ram: args.max_ram,
+        max_flash: args.max_flash,
+        program,
+        map: &map,
+    };
+    let missed = [
+        budgets.ram(program.arena_bytes(), None),
+        budgets.flash(
+            "the program needs",
+            bytes.len() as u64,
+            program.constants().len() as u64,
+        ),
+    ];
+    miss(args, "nothing was written", missed.into_iter().flatten())?;
     let bundle = std::fs::read(&args.bundle)?;
     let mut files = firmware::interpreted_files(program, bytes, &bundle, names);
     add_runtime(
@@ -167,6 +247,7 @@ fn interpreter(
         output: folder,
         language: "rust",
         libraries: Vec::new(),
+        resources: Vec::new(),
         name: names.package.to_owned(),
     };
     if let Some(path) = &args.json {
@@ -181,7 +262,7 @@ fn interpreter(
 fn describe(report: &Report) -> String {
     let folder = report.output.display();
     let mut out = format!(
-        "{folder}: {} of {} steps\n  RAM    arena    {}\n  flash  weights  {}\n",
+        "{folder}: {} of {} steps\n  RAM    arena    {}{}\n  flash  weights  {}\n",
         if report.language == "c" {
             "a C library"
         } else {
@@ -189,8 +270,15 @@ fn describe(report: &Report) -> String {
         },
         report.steps,
         sizes::show(report.arena_bytes),
+        match report.state_bytes {
+            0 => String::new(),
+            bytes => format!(", states of {} in it", sizes::show(bytes)),
+        },
         sizes::show(report.weight_bytes),
     );
+    for footprint in &report.resources {
+        out += &footprint.describe();
+    }
     for library in &report.libraries {
         out += &format!("  {}\n", library.display());
     }
@@ -204,9 +292,9 @@ fn describe(report: &Report) -> String {
     out
 }
 
-/// The processors of static libraries.
+/// The processors that the package is built for.
 fn cpus(args: &Package) -> Vec<Cpu> {
-    if args.lang == Language::Rust {
+    if args.lang == Language::Rust && args.cpu.is_empty() {
         return Vec::new();
     }
     let default = ["cortex-m4f".to_owned()];
@@ -227,42 +315,8 @@ fn library_path(name: &str, cpu: &Cpu) -> String {
 }
 
 /// Builds the static library of a package for a processor; its path.
-fn build(folder: &Path, name: &str, cpu: &Cpu) -> Result<PathBuf> {
-    let crate_folder = folder.join("rust/c");
-    let target_folder = crate_folder.join("target");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(&cargo);
-    command
-        .args(["build", "--release", "--quiet", "--manifest-path"])
-        .arg(crate_folder.join("Cargo.toml"))
-        .arg("--target-dir")
-        .arg(&target_folder)
-        .stdin(Stdio::null());
-    let mut out = target_folder.clone();
-    if !cpu.target.is_empty() {
-        command.args(["--target", cpu.target]);
-        command.env("RUSTFLAGS", format!("-Ctarget-cpu={}", cpu.tuning));
-        out.push(cpu.target);
-    }
-    let done = command
-        .output()
-        .with_context(|| format!("cannot start {}: a static library is built by cargo, which rustup installs (https://rustup.rs)", cargo.display()))?;
-    if !done.status.success() {
-        let said = String::from_utf8_lossy(&done.stderr);
-        if said.contains("can't find crate for `core`") || said.contains("may not be installed") {
-            bail!(
-                "Rust's libraries for {} are not installed; run: rustup target add {}",
-                cpu.name,
-                cpu.target
-            );
-        }
-        bail!(
-            "cargo cannot build the library for {}:\n{}",
-            cpu.name,
-            said.trim_end()
-        );
-    }
-    let built = out.join(format!("release/lib{name}_c.a"));
+fn library(folder: &Path, name: &str, cpu: &Cpu) -> Result<PathBuf> {
+    let built = footprint::build(&folder.join("rust/c"), name, cpu, true)?;
     let path = folder.join(library_path(name, cpu));
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)

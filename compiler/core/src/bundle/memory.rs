@@ -123,9 +123,9 @@ fn merge(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     merged
 }
 
-/// Follows every arena tensor from its first to its last use in the main block. Inputs live from the start, outputs
-/// and what becomes state to the end, states always.
-pub fn memory_map(program: &Program<'_>) -> MemoryMap {
+/// The arena tensors that live at each step of the main block, from their first to their last use. Inputs live from the
+/// start, outputs and what becomes state to the end, states always.
+pub(super) fn live_tensors(program: &Program<'_>) -> Vec<Vec<TensorId>> {
     let main = program.block(BlockId(0));
     let count = main.steps as usize;
     let tensors = program.tensors();
@@ -150,8 +150,7 @@ pub fn memory_map(program: &Program<'_>) -> MemoryMap {
         first[id.0 as usize] = first[id.0 as usize].min(end);
         last[id.0 as usize] = end;
     }
-    let mut map = MemoryMap::default();
-    let mut live_at: Vec<Vec<u32>> = vec![Vec::new(); count];
+    let mut live_at: Vec<Vec<TensorId>> = vec![Vec::new(); count];
     for t in 0..tensors {
         let info = program.tensor(TensorId(t as u32));
         let (from, to) = match info.place {
@@ -161,14 +160,23 @@ pub fn memory_map(program: &Program<'_>) -> MemoryMap {
             Place::Arena(_) => (first[t], last[t].max(first[t])),
         };
         for slot in live_at.iter_mut().take(to + 1).skip(from) {
-            slot.push(t as u32);
+            slot.push(TensorId(t as u32));
         }
     }
+    live_at
+}
+
+/// What lives in the arena at each step of the main block.
+pub fn memory_map(program: &Program<'_>) -> MemoryMap {
+    let main = program.block(BlockId(0));
+    let live_at = live_tensors(program);
+    let count = live_at.len();
+    let mut map = MemoryMap::default();
     for (i, live) in live_at.iter().enumerate() {
         let ranges = merge(
             live.iter()
                 .map(|&t| {
-                    let info = program.tensor(TensorId(t));
+                    let info = program.tensor(t);
                     let offset = info.arena_offset().unwrap_or(0);
                     (offset, offset.saturating_add(info.bytes_bound))
                 })
@@ -192,10 +200,10 @@ pub fn memory_map(program: &Program<'_>) -> MemoryMap {
         map.peak_tensors = live
             .iter()
             .map(|&t| {
-                let info = program.tensor(TensorId(t));
+                let info = program.tensor(t);
                 LiveTensor {
                     name: if info.name.is_empty() {
-                        format!("tensor {t}")
+                        format!("tensor {}", t.0)
                     } else {
                         info.name.to_owned()
                     },

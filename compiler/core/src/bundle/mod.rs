@@ -4,6 +4,7 @@
 //! maps the file and uses the program where it lies. The same input gives the same bytes.
 
 mod array;
+mod budget;
 mod build;
 mod manifest;
 mod memory;
@@ -11,6 +12,7 @@ mod text;
 mod zip_file;
 
 pub use array::Array;
+pub use budget::{Remedy, remedies_for_flash, remedies_for_ram};
 pub(crate) use build::golden_inputs;
 pub use build::{BuildError, BuiltBundle, BundleInput, QuantizedInput, build};
 pub use manifest::{

@@ -103,8 +103,9 @@ pub fn c_files(source: &Source, names: &Names<'_>, cpus: &[Cpu]) -> BTreeMap<Str
     };
     add(&format!("src/{name}.h"), header(source, names));
     add("rust/c/.gitignore", "target/\n".into());
-    add("rust/c/Cargo.toml", manifest(names));
-    add("rust/c/src/lib.rs", library(source, names));
+    for (path, text) in static_library(source, names, "..") {
+        add(&format!("rust/c/{path}"), text);
+    }
     add("CMakeLists.txt", cmake(name, cpus));
     add(
         "zephyr/module.yml",
@@ -127,6 +128,29 @@ pub fn c_files(source: &Source, names: &Names<'_>, cpus: &[Cpu]) -> BTreeMap<Str
         sketch(source, name),
     );
     files
+}
+
+/// The crate that becomes a static library, beside one of [`super::crate_files`] at `path`.
+pub fn static_library(
+    source: &Source,
+    names: &Names<'_>,
+    path: &str,
+) -> BTreeMap<&'static str, String> {
+    BTreeMap::from([
+        ("Cargo.toml", manifest(names, path)),
+        ("src/lib.rs", library(source, names)),
+    ])
+}
+
+/// The functions of a static library that an application calls to run the model, the run itself first.
+pub fn entry_points(source: &Source, name: &str) -> Vec<String> {
+    let mut functions = vec![format!("{name}_run")];
+    let accessors = accessor_names(source).concat();
+    functions.extend(accessors.iter().map(|a| format!("{name}_{a}")));
+    if source.state_bytes > 0 {
+        functions.push(format!("{name}_reset"));
+    }
+    functions
 }
 
 fn accessor_names(source: &Source) -> [Vec<String>; 2] {
@@ -255,7 +279,7 @@ fn c_string(text: &str) -> String {
     out
 }
 
-fn manifest(names: &Names<'_>) -> String {
+fn manifest(names: &Names<'_>, path: &str) -> String {
     format!(
         r#"# Written by {compiler}: the static library of `{name}`.
 [package]
@@ -269,7 +293,7 @@ name = "{name}_c"
 crate-type = ["staticlib"]
 
 [dependencies]
-{name} = {{ path = "..", features = ["self-test"] }}
+{name} = {{ path = "{path}", features = ["self-test"] }}
 
 [profile.release]
 opt-level = "s"

@@ -9,7 +9,7 @@ mod literal;
 mod package;
 mod step;
 
-pub use c::{CPUS, Cpu, c_files};
+pub use c::{CPUS, Cpu, c_files, entry_points, static_library};
 pub use interpreted::interpreted_files;
 pub use package::{Names, crate_files, identifier};
 
