@@ -28,6 +28,8 @@ mod error;
 mod features;
 pub mod gemm;
 pub mod generic;
+#[cfg(any(feature = "training", test))]
+pub mod gradient;
 pub mod index;
 pub mod int16;
 pub mod integer;
