@@ -150,27 +150,25 @@ impl Kernels {
         Ok(())
     }
 
-    /// `dx = scale g + by_x x + constant`, with `g = dy act'(z)`: the gradient with respect to the input, where the
-    /// caller makes the two coefficients by channel from the sums of [`Kernels::normalize_sums`].
+    /// Turns `x` into `scale g + by_x x + constant`, with `g = dy act'(z)`: the gradient with respect to the input, where
+    /// the caller makes the two coefficients by channel from the sums of [`Kernels::normalize_sums`].
     ///
     /// # Errors
     /// As [`Kernels::channel_affine`].
     pub fn normalize_gradient(
         &self,
         p: &Normalize,
-        x: &[f32],
+        x: &mut [f32],
         dy: &[f32],
         by_x: &[f32],
         constant: &[f32],
-        dx: &mut [f32],
     ) -> Result<(), KernelError> {
         let t = task(p, x, dy)?;
         at_least(by_x.len(), t.c)?;
         at_least(constant.len(), t.c)?;
-        exactly(dx.len(), x.len())?;
-        // SAFETY: checked above; the row was chosen for this machine.
+        // SAFETY: checked above; `x` is exclusive; the row was chosen for this machine.
         unsafe {
-            self.row(GRADIENT)(&t, by_x.as_ptr(), constant.as_ptr(), dx.as_mut_ptr());
+            self.row(GRADIENT)(&t, by_x.as_ptr(), constant.as_ptr(), x.as_mut_ptr());
         }
         Ok(())
     }
@@ -321,6 +319,7 @@ unsafe fn batch_sums<I: Isa>(t: &Task, sums: *mut f32, products: *mut f32) {
     }
 }
 
+/// `dx` holds the input and takes its gradient; `t.x` is not read.
 #[inline(always)]
 unsafe fn gradient<I: Isa>(t: &Task, by_x: *const f32, constant: *const f32, dx: *mut f32) {
     // SAFETY: as in `affine`.
@@ -328,9 +327,9 @@ unsafe fn gradient<I: Isa>(t: &Task, by_x: *const f32, constant: *const f32, dx:
         let c = t.c;
         let slopes = t.slopes;
         for i in 0..t.n {
-            let (x, dy, dx) = (t.x.add(i * c), t.dy.add(i * c), dx.add(i * c));
+            let (dy, dx) = (t.dy.add(i * c), dx.add(i * c));
             by_vector!(I, c, |at, load, store| {
-                let v = load!(x.add(at));
+                let v = load!(dx.add(at));
                 let scale = load!(t.scale.add(at));
                 let z = I::fma(v, scale, load!(t.shift.add(at)));
                 let g = through::<I>(slopes, z, load!(dy.add(at)));

@@ -1,0 +1,3 @@
+//! Trains small models for devices: operators with gradients over the kernels of the runtime, on candle's tensors.
+#![forbid(unsafe_code)]
+pub mod op;
