@@ -3,9 +3,7 @@
 use super::conv::{forward, input_gradient, output_shape, weights_gradient};
 use super::shape::Geometry;
 use super::work::{floats, kernels, parts, refused, sum_parts};
-use candle_core::{
-    CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Storage, Tensor, bail,
-};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Storage, Tensor, bail};
 use cygnet_kernels::Activation;
 use cygnet_kernels::gradient::Normalize;
 use rayon::prelude::*;
@@ -116,10 +114,7 @@ fn by_pixels(
     f: impl Fn(&mut [f32], &[f32]) -> std::result::Result<(), cygnet_kernels::KernelError> + Sync,
 ) -> Result<()> {
     let pixels = out.len() / c;
-    let piece = pixels
-        .div_ceil(2 * rayon::current_num_threads())
-        .max(PART)
-        * c;
+    let piece = pixels.div_ceil(2 * rayon::current_num_threads()).max(PART) * c;
     out.par_chunks_mut(piece)
         .zip(by.par_chunks(piece))
         .try_for_each(|(out, by)| f(out, by))
@@ -319,7 +314,10 @@ impl CustomOp2 for Affine {
 fn halves<'a>(affine: &'a [f32], x: &Layout) -> Result<(&'a [f32], &'a [f32])> {
     let c = x.dims().last().copied().unwrap_or(0);
     if affine.len() != 2 * c || c == 0 {
-        bail!("scale and shift have {} elements for {c} channels", affine.len());
+        bail!(
+            "scale and shift have {} elements for {c} channels",
+            affine.len()
+        );
     }
     Ok(affine.split_at(c))
 }

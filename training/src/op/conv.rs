@@ -152,8 +152,12 @@ pub(super) fn input_gradient(p: &Conv, dy: &[f32], w: &[f32]) -> Result<Vec<f32>
             pack_b(w, o, i, 1, o, &mut packed).map_err(refused)?;
         } else {
             packed = vec![0.0; q.packed_len()];
-            pack_weights(&q, |to, tap, from| w[((taps - 1 - tap) * i + to) * o + from], &mut packed)
-                .map_err(refused)?;
+            pack_weights(
+                &q,
+                |to, tap, from| w[((taps - 1 - tap) * i + to) * o + from],
+                &mut packed,
+            )
+            .map_err(refused)?;
         }
         by_rows(&mut dx, width, |rows, dx| {
             kernels().conv(&q, dy, &packed, None, None, dx, rows)
@@ -161,8 +165,12 @@ pub(super) fn input_gradient(p: &Conv, dy: &[f32], w: &[f32]) -> Result<Vec<f32>
     } else {
         q.pad_begin = p.pad_begin;
         packed = vec![0.0; transpose::packed_len(&q)];
-        pack_weights(&q, |to, tap, from| w[(tap * i + to) * o + from], &mut packed)
-            .map_err(refused)?;
+        pack_weights(
+            &q,
+            |to, tap, from| w[(tap * i + to) * o + from],
+            &mut packed,
+        )
+        .map_err(refused)?;
         by_rows(&mut dx, width, |rows, dx| {
             kernels().conv_transpose(&q, dy, &packed, None, dx, rows)
         })?;
@@ -185,10 +193,7 @@ pub(super) fn weights_gradient(p: &Conv, x: &[f32], dy: &[f32]) -> Result<Vec<f3
     let o = p.out_channels;
     let len = taps * i * o;
     if len <= OWN && p.batch > 1 {
-        let (image_x, image_y) = (
-            p.input[1] * p.input[2] * i,
-            p.output[1] * p.output[2] * o,
-        );
+        let (image_x, image_y) = (p.input[1] * p.input[2] * i, p.output[1] * p.output[2] * o);
         return sum_parts(&parts(p.batch, 1), len, |images, dw| {
             let mut p = *p;
             p.batch = images.len();

@@ -13,3 +13,4 @@ pub use block::{Statistics, affine, block};
 pub use conv::convolve;
 pub use pool::mean_pixels;
 pub use shape::{Geometry, Kind};
+pub(crate) use work::kernels;
