@@ -2,7 +2,7 @@
 use candle_core::{Device, Result, Tensor};
 use cygnet_kernels::Activation;
 use cygnet_training::model::mobilenet_v2;
-use cygnet_training::network::{Builder, Mode, Network, Value};
+use cygnet_training::network::{Builder, Value};
 use cygnet_training::op::{Geometry, Kind};
 use cygnet_training::optimize::{Optimizer, Rule};
 use cygnet_training::random::Random;
@@ -95,8 +95,7 @@ const NETWORKS: [(&str, [usize; 3], usize, Build); 4] = [
     ("resnet8", [32, 32, 3], 32, resnet8),
 ];
 
-fn loss(network: &mut Network, x: &Tensor, labels: &Tensor, random: &mut Random) -> Result<Tensor> {
-    let logits = network.forward(x, Mode::Train(random))?;
+fn loss(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
     let largest = logits.max_keepdim(1)?.detach();
     let shifted = logits.broadcast_sub(&largest)?;
     let log_sum = shifted.exp()?.sum_keepdim(1)?.log()?;
@@ -128,9 +127,10 @@ fn main() -> Result<()> {
         let mut last = 0.0;
         for _ in 0..steps {
             let begin = Instant::now();
-            let loss = loss(&mut network, &x, &labels, &mut random)?;
+            let pass = network.train(&x, &mut random, &[])?;
             let forward = begin.elapsed();
-            let gradients = loss.backward()?;
+            let loss = loss(pass.output(), &labels)?;
+            let gradients = pass.gradients(&network, &loss)?;
             let backward = begin.elapsed();
             optimizer.step(&network, &gradients, 1e-3, 1.0)?;
             last = loss.to_scalar::<f32>()?;

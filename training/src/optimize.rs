@@ -1,7 +1,6 @@
 //! Optimisers: one pass over the parameters a step.
-use crate::network::Network;
-use crate::op::kernels;
-use candle_core::backprop::GradStore;
+use crate::network::{Gradients, Network};
+use crate::op::work::{kernels, refused};
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var};
 use cygnet_kernels::gradient;
 use rayon::prelude::*;
@@ -82,7 +81,7 @@ impl Optimizer {
     pub fn step(
         &mut self,
         network: &Network,
-        gradients: &GradStore,
+        gradients: &Gradients,
         rate: f32,
         gradient_scale: f32,
     ) -> Result<()> {
@@ -95,7 +94,7 @@ impl Optimizer {
             let Some(var) = network.parameters.get(name) else {
                 return Ok(());
             };
-            let Some(gradient) = gradients.get(var) else {
+            let Some(gradient) = gradients.get(name) else {
                 return Ok(());
             };
             let n = var.elem_count();
@@ -165,7 +164,7 @@ impl Update<'_> {
                 kernels().momentum(&p, weights, gradient, first)
             }
         };
-        done.map_err(|error| candle_core::Error::Msg(format!("kernel: {error}")))
+        done.map_err(refused)
     }
 
     /// On a device without kernels here: on the host, and back.

@@ -4,7 +4,8 @@ use crate::op::{Geometry, Kind};
 use crate::random::Random;
 use candle_core::{Device, Result, Tensor, Var, bail};
 use cygnet_kernels::Activation;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The result of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +21,7 @@ impl Value {
 /// Builds a [`Network`]; parameters begin as seeded random numbers.
 pub struct Builder {
     network: Network,
+    nodes: Vec<Node>,
     random: Random,
 }
 
@@ -28,11 +30,15 @@ impl Builder {
     pub fn new(device: &Device, seed: u64) -> Self {
         Self {
             network: Network {
-                nodes: Vec::new(),
+                nodes: Arc::default(),
                 parameters: BTreeMap::new(),
                 running: BTreeMap::new(),
+                frozen: BTreeSet::new(),
                 device: device.clone(),
+                memory: Arc::default(),
+                kernels: true,
             },
+            nodes: Vec::new(),
             random: Random::new(seed, 1),
         }
     }
@@ -55,23 +61,23 @@ impl Builder {
         inputs: &[Value],
         shape: Vec<usize>,
     ) -> Result<Value> {
-        if self.network.nodes.iter().any(|node| node.name == name) {
+        if self.nodes.iter().any(|node| node.name == name) {
             bail!("two layers are called {name}");
         }
-        if matches!(layer, Layer::Input { .. }) != self.network.nodes.is_empty() {
+        if matches!(layer, Layer::Input { .. }) != self.nodes.is_empty() {
             bail!("a network begins with its one input");
         }
-        self.network.nodes.push(Node {
+        self.nodes.push(Node {
             name: name.to_owned(),
             layer,
             inputs: inputs.to_vec(),
             shape,
         });
-        Ok(Value(self.network.nodes.len() - 1))
+        Ok(Value(self.nodes.len() - 1))
     }
 
     fn shape(&self, x: Value) -> &[usize] {
-        &self.network.nodes[x.0].shape
+        &self.nodes[x.0].shape
     }
 
     /// Channels of a value.
@@ -217,10 +223,11 @@ impl Builder {
     ///
     /// # Errors
     /// A network without layers.
-    pub fn finish(self) -> Result<Network> {
-        if self.network.nodes.len() < 2 {
+    pub fn finish(mut self) -> Result<Network> {
+        if self.nodes.len() < 2 {
             bail!("a network needs layers");
         }
+        self.network.nodes = Arc::new(self.nodes);
         Ok(self.network)
     }
 }

@@ -1,15 +1,19 @@
 //! A network as data: nodes in order of execution, with their parameters. What trains, prunes, quantises and exports
 //! models reads it; a model is a function that builds one.
 mod build;
-mod run;
+mod by_candle;
+mod pass;
+#[cfg(test)]
+mod tests;
 
 pub use build::{Builder, Value};
-pub use run::{Mode, Outputs};
+pub use pass::{Gradients, Pass};
 
-use crate::op::Geometry;
+use crate::op::{Geometry, Memory};
 use candle_core::{Device, Result, Tensor, Var, bail};
 use cygnet_kernels::Activation;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 /// Share of the batch's statistics in the running ones at each step.
 const MOMENTUM: f32 = 0.1;
@@ -76,13 +80,19 @@ pub struct Running {
 #[derive(Debug)]
 pub struct Network {
     /// Steps, each after those it reads.
-    pub nodes: Vec<Node>,
+    pub nodes: Arc<Vec<Node>>,
     /// What is learnt, by name.
     pub parameters: BTreeMap<String, Var>,
     /// What is kept up beside learning, by the name of the block.
     pub running: BTreeMap<String, Running>,
+    /// Layers that do not learn, whose normalisations keep their running statistics.
+    pub frozen: BTreeSet<String>,
     /// Where the parameters lie.
     pub device: Device,
+    /// Memory of values from step to step.
+    memory: Arc<Mutex<Memory>>,
+    /// Whether the CPU runs the kernels here, and not candle's operators.
+    kernels: bool,
 }
 
 impl Network {
@@ -100,6 +110,12 @@ impl Network {
     /// Numbers that are learnt.
     pub fn parameter_count(&self) -> usize {
         self.parameters.values().map(|v| v.elem_count()).sum()
+    }
+
+    /// Whether a parameter belongs to a layer that does not learn.
+    pub fn is_frozen(&self, parameter: &str) -> bool {
+        let layer = parameter.rsplit_once('.').map_or(parameter, |(l, _)| l);
+        self.frozen.contains(layer)
     }
 
     /// The last node's sizes without the batch.

@@ -1,116 +1,43 @@
 //! Convolutions: forward, and the gradients with respect to input and weights.
-use super::shape::{Geometry, Kind};
-use super::work::{by_rows, floats, kernels, parts, refused, sum_parts};
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use super::memory::Memory;
+use super::work::{by_rows, kernels, parts, refused, sum_parts, with_scratch};
+use candle_core::Result;
 use cygnet_kernels::conv::{pack_weights, transpose};
 use cygnet_kernels::gemm::{pack_b, packed_len};
-use cygnet_kernels::{Conv, gradient};
+use cygnet_kernels::{Conv, KernelError, gradient};
 use rayon::prelude::*;
-use std::cell::RefCell;
-
-/// The convolution of `x` `[batch, height, width, in]` with `w`: `[batch, height', width', out]`.
-///
-/// # Errors
-/// Shapes that do not fit, see [`Geometry::shape`].
-pub fn convolve(x: &Tensor, w: &Tensor, geometry: Geometry) -> Result<Tensor> {
-    if !x.device().is_cpu() {
-        return geometry.by_candle(x, w);
-    }
-    x.contiguous()?
-        .apply_op2(&w.contiguous()?, Convolve { geometry })
-}
-
-struct Convolve {
-    geometry: Geometry,
-}
-
-impl CustomOp2 for Convolve {
-    fn name(&self) -> &'static str {
-        "convolve"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        lx: &Layout,
-        w: &CpuStorage,
-        lw: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let p = self.geometry.shape(lx.dims(), lw.dims())?;
-        let y = forward(&p, floats(x, lx)?, floats(w, lw)?)?;
-        Ok((CpuStorage::F32(y), output_shape(&p)))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        w: &Tensor,
-        _y: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let p = self.geometry.shape(x.dims(), w.dims())?;
-        let dy = dy.contiguous()?;
-        let (dy, ly) = dy.storage_and_layout();
-        let (sx, lx) = x.storage_and_layout();
-        let (sw, lw) = w.storage_and_layout();
-        let cpu = |s| match s {
-            &candle_core::Storage::Cpu(ref s) => Ok(s),
-            _ => candle_core::bail!("the gradient of a convolution lies on another device"),
-        };
-        let dy = floats(cpu(&dy)?, ly)?;
-        let dx = if x.track_op() {
-            let dx = input_gradient(&p, dy, floats(cpu(&sw)?, lw)?)?;
-            Some(Tensor::from_vec(dx, x.shape(), x.device())?)
-        } else {
-            None
-        };
-        let dw = if w.track_op() {
-            let dw = weights_gradient(&p, floats(cpu(&sx)?, lx)?, dy)?;
-            Some(Tensor::from_vec(dw, w.shape(), w.device())?)
-        } else {
-            None
-        };
-        Ok((dx, dw))
-    }
-}
-
-pub(super) fn output_shape(p: &Conv) -> Shape {
-    Shape::from((p.batch, p.output[1], p.output[2], p.out_channels))
-}
 
 fn is_depthwise(p: &Conv) -> bool {
     p.groups > 1 || (p.in_channels == 1 && p.out_channels == 1)
 }
 
-/// Calls `f` with `len` elements of memory that a thread keeps.
-fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
-    thread_local! {
-        static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-    }
-    SCRATCH.with_borrow_mut(|scratch| {
-        if scratch.len() < len {
-            scratch.resize(len, 0.0);
-        }
-        f(&mut scratch[..len])
-    })
-}
-
-pub(super) fn forward(p: &Conv, x: &[f32], w: &[f32]) -> Result<Vec<f32>> {
+/// The convolution; `each` sees every piece of output rows while it is in the cache, and what it returns comes back in
+/// order.
+pub(crate) fn forward<R: Send>(
+    p: &Conv,
+    x: &[f32],
+    w: &[f32],
+    memory: &mut Memory,
+    each: impl Fn(&[f32]) -> std::result::Result<R, KernelError> + Sync,
+) -> Result<(Vec<f32>, Vec<R>)> {
     let width = p.output[2] * p.out_channels;
-    let mut y = vec![0.0; p.rows() * width];
+    let mut y = memory.take(p.rows() * width);
     if is_depthwise(p) {
-        by_rows(&mut y, width, |rows, y| {
-            kernels().depthwise(p, x, w, None, None, y, rows)
+        let seen = by_rows(&mut y, width, |rows, y| {
+            kernels().depthwise(p, x, w, None, None, y, rows)?;
+            each(y)
         })?;
-        return Ok(y);
+        return Ok((y, seen));
     }
     let k = w.len() / p.out_channels;
-    let mut packed = vec![0.0; packed_len(k, p.out_channels)];
+    let mut packed = memory.take(packed_len(k, p.out_channels));
     pack_b(w, k, p.out_channels, p.out_channels, 1, &mut packed).map_err(refused)?;
-    by_rows(&mut y, width, |rows, y| {
-        kernels().conv(p, x, &packed, None, None, y, rows)
+    let seen = by_rows(&mut y, width, |rows, y| {
+        kernels().conv(p, x, &packed, None, None, y, rows)?;
+        each(y)
     })?;
-    Ok(y)
+    memory.give(packed);
+    Ok((y, seen))
 }
 
 /// The convolution with flipped kernels that the gradient of a unit-stride convolution is.
@@ -124,10 +51,16 @@ fn mirrored(p: &Conv) -> Conv {
     q
 }
 
-pub(super) fn input_gradient(p: &Conv, dy: &[f32], w: &[f32]) -> Result<Vec<f32>> {
+/// The gradient with respect to the input.
+pub(crate) fn input_gradient(
+    p: &Conv,
+    dy: &[f32],
+    w: &[f32],
+    memory: &mut Memory,
+) -> Result<Vec<f32>> {
     let (i, o) = (p.in_channels, p.out_channels);
     let width = p.input[2] * i;
-    let mut dx = vec![0.0; p.batch * p.input[1] * width];
+    let mut dx = memory.take(p.batch * p.input[1] * width);
     let unit = p.stride == [1; 3] && (0..3).all(|d| p.pad_begin[d] < p.kernel[d]);
     let taps = p.kernel[1] * p.kernel[2];
     if is_depthwise(p) {
@@ -181,7 +114,8 @@ pub(super) fn input_gradient(p: &Conv, dy: &[f32], w: &[f32]) -> Result<Vec<f32>
 /// Weights up to which every part of the batch has a gradient of its own; beyond, threads share the weights.
 const OWN: usize = 1 << 16;
 
-pub(super) fn weights_gradient(p: &Conv, x: &[f32], dy: &[f32]) -> Result<Vec<f32>> {
+/// The gradient with respect to the weights.
+pub(crate) fn weights_gradient(p: &Conv, x: &[f32], dy: &[f32]) -> Result<Vec<f32>> {
     let taps = p.kernel[1] * p.kernel[2];
     let i = p.in_channels;
     if is_depthwise(p) {
@@ -218,14 +152,4 @@ pub(super) fn weights_gradient(p: &Conv, x: &[f32], dy: &[f32]) -> Result<Vec<f3
         })
         .map_err(refused)?;
     Ok(dw)
-}
-
-impl Geometry {
-    /// Inputs that one output is made from.
-    pub fn fan_in(&self, w: &[usize]) -> usize {
-        match self.kind {
-            Kind::Dense => w[..w.len() - 1].iter().product(),
-            Kind::Depthwise => w[0] * w[1],
-        }
-    }
 }

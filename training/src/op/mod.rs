@@ -1,16 +1,14 @@
-//! Operators with gradients, channels-last: tensors are `[batch, height, width, channels]`.
+//! Operators with their gradients on slices, channels-last: tensors are `[batch, height, width, channels]`.
 //!
-//! On the CPU they run on the kernels of `cygnet-kernels` and every thread of rayon's pool; elsewhere they are candle's
-//! own operators. Sums over pixels are made in parts whose number depends on the shape alone, so that a run does not
-//! depend on the number of threads.
-mod block;
-mod conv;
-mod pool;
+//! They run on the kernels of `cygnet-kernels` and every thread of rayon's pool. Sums are made in pieces whose number
+//! depends on the shape alone, so that training does not depend on the number of threads.
+pub(crate) mod block;
+pub(crate) mod conv;
+mod memory;
+pub(crate) mod pool;
 mod shape;
-mod work;
+pub(crate) mod work;
 
-pub use block::{Statistics, affine, block};
-pub use conv::convolve;
-pub use pool::mean_pixels;
+pub use block::Statistics;
+pub use memory::Memory;
 pub use shape::{Geometry, Kind};
-pub(crate) use work::kernels;

@@ -69,7 +69,7 @@ impl Geometry {
     }
 
     /// The convolution by candle's operators, for devices without kernels here.
-    pub(super) fn by_candle(&self, x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    pub(crate) fn by_candle(&self, x: &Tensor, w: &Tensor) -> Result<Tensor> {
         let p = self.shape(x.dims(), w.dims())?;
         if self.stride[0] != self.stride[1] || self.padding[0] != self.padding[1] {
             bail!("this device needs the same stride and padding in height and width");
@@ -82,5 +82,13 @@ impl Geometry {
         x.conv2d(&w, self.padding[0], self.stride[0], 1, p.groups)?
             .permute((0, 2, 3, 1))?
             .contiguous()
+    }
+
+    /// Inputs that one output is made from.
+    pub fn fan_in(&self, w: &[usize]) -> usize {
+        match self.kind {
+            Kind::Dense => w[..w.len() - 1].iter().product(),
+            Kind::Depthwise => w[0] * w[1],
+        }
     }
 }
