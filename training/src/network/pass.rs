@@ -289,10 +289,11 @@ impl Tape {
             tape.saved[n] = saved;
             // Values that no gradient needs go as soon as nothing reads them.
             for v in network.nodes[n].inputs.iter().map(|v| v.index()) {
-                if last_use[v] == n && !tape.needed(v) {
-                    if let Some(value) = tape.values[v].take() {
-                        memory.give_shared(value);
-                    }
+                if last_use[v] == n
+                    && !tape.needed(v)
+                    && let Some(value) = tape.values[v].take()
+                {
+                    memory.give_shared(value);
                 }
             }
         }
