@@ -1,7 +1,8 @@
 //! Times training steps: `speed [THREADS] [STEPS]` prints a line of JSON a network. `tests/bench/training.py` runs it beside PyTorch.
 use candle_core::{Device, Result, Tensor};
 use cygnet_kernels::Activation;
-use cygnet_training::model::mobilenet_v2;
+use cygnet_training::fit::log_softmax;
+use cygnet_training::model;
 use cygnet_training::network::{Builder, Value};
 use cygnet_training::op::{Geometry, Kind};
 use cygnet_training::optimize::{Optimizer, Rule};
@@ -36,56 +37,17 @@ fn separable(b: &mut Builder, x: Value) -> Result<Value> {
 }
 
 fn mobilenet(b: &mut Builder, x: Value) -> Result<Value> {
-    mobilenet_v2(b, x, 0.35, 10)
+    model::mobilenet_v2(b, x, 0.35, 10)
 }
 
 /// DS-CNN of MLPerf Tiny's keyword spotting.
 fn ds_cnn(b: &mut Builder, x: Value) -> Result<Value> {
-    let relu = Activation::Relu;
-    let stem = Geometry {
-        kind: Kind::Dense,
-        stride: [2, 2],
-        padding: [5, 2],
-    };
-    let mut x = b.block("stem", x, 64, [10, 4], stem, relu)?;
-    for i in 0..4 {
-        let depthwise = Geometry::same(Kind::Depthwise, [3, 3], 1);
-        x = b.block(&format!("d{i}"), x, 64, [3, 3], depthwise, relu)?;
-        x = b.block(&format!("p{i}"), x, 64, [1, 1], Geometry::POINTWISE, relu)?;
-    }
-    let x = b.mean_pixels("mean", x)?;
-    b.linear("classifier", x, 12, Activation::None)
+    model::ds_cnn(b, x, 64, 12)
 }
 
 /// ResNet-8 of MLPerf Tiny's image classification.
 fn resnet8(b: &mut Builder, x: Value) -> Result<Value> {
-    let (relu, none) = (Activation::Relu, Activation::None);
-    let mut x = b.block(
-        "stem",
-        x,
-        16,
-        [3, 3],
-        Geometry::same(Kind::Dense, [3, 3], 1),
-        relu,
-    )?;
-    for (i, channels) in [16, 32, 64].into_iter().enumerate() {
-        let stride = if i == 0 { 1 } else { 2 };
-        let first = Geometry::same(Kind::Dense, [3, 3], stride);
-        let y = b.block(&format!("a{i}"), x, channels, [3, 3], first, relu)?;
-        let second = Geometry::same(Kind::Dense, [3, 3], 1);
-        let y = b.block(&format!("b{i}"), y, channels, [3, 3], second, none)?;
-        if stride == 2 {
-            let shortcut = Geometry {
-                kind: Kind::Dense,
-                stride: [2; 2],
-                padding: [0; 2],
-            };
-            x = b.block(&format!("s{i}"), x, channels, [1, 1], shortcut, none)?;
-        }
-        x = b.add(&format!("add{i}"), x, y)?;
-    }
-    let x = b.mean_pixels("mean", x)?;
-    b.linear("classifier", x, 10, none)
+    model::resnet(b, x, (3, 1), 1.0, 10)
 }
 
 const NETWORKS: [(&str, [usize; 3], usize, Build); 4] = [
@@ -96,11 +58,7 @@ const NETWORKS: [(&str, [usize; 3], usize, Build); 4] = [
 ];
 
 fn loss(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
-    let largest = logits.max_keepdim(1)?.detach();
-    let shifted = logits.broadcast_sub(&largest)?;
-    let log_sum = shifted.exp()?.sum_keepdim(1)?.log()?;
-    let picked = shifted.gather(labels, 1)?;
-    (log_sum - picked)?.mean_all()
+    log_softmax(logits)?.gather(labels, 1)?.mean_all()?.neg()
 }
 
 fn main() -> Result<()> {

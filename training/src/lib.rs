@@ -1,7 +1,17 @@
 //! Trains small models for devices: operators with gradients over the kernels of the runtime, on candle's tensors.
+//!
+//! A [`network::Network`] is data: what trains, saves and exports it reads its layers. [`fit::fit`] trains one on
+//! [`data::Samples`], [`export::onnx`] writes it for the compiler.
 #![forbid(unsafe_code)]
+pub mod data;
+mod error;
+pub mod export;
+pub mod fit;
 pub mod model;
 pub mod network;
 pub mod op;
 pub mod optimize;
 pub mod random;
+pub mod state;
+
+pub use error::TrainingError;

@@ -18,9 +18,21 @@ fn close(name: &str, got: &[f32], want: &[f64], tolerance: f64) {
     }
 }
 
-/// Shapes: (batch, [h, w], in, out, kernel, stride, dilation, pad, depthwise).
+/// (batch, [h, w], in, out, kernel, stride, dilation, pad, depthwise)
+type Case = (
+    usize,
+    [usize; 2],
+    usize,
+    usize,
+    [usize; 2],
+    usize,
+    usize,
+    usize,
+    bool,
+);
+
 #[rustfmt::skip]
-const SHAPES: &[(usize, [usize; 2], usize, usize, [usize; 2], usize, usize, usize, bool)] = &[
+const SHAPES: &[Case] = &[
     (2, [5, 7], 3, 5, [3, 3], 1, 1, 1, false),
     (1, [9, 8], 3, 16, [3, 3], 2, 1, 1, false),
     (2, [4, 4], 32, 48, [1, 1], 1, 1, 0, false),
@@ -36,19 +48,7 @@ const SHAPES: &[(usize, [usize; 2], usize, usize, [usize; 2], usize, usize, usiz
     (1, [3, 3], 8, 8, [7, 7], 1, 1, 3, true),
 ];
 
-fn shape(
-    (batch, input, i, o, kernel, stride, dilation, pad, depthwise): (
-        usize,
-        [usize; 2],
-        usize,
-        usize,
-        [usize; 2],
-        usize,
-        usize,
-        usize,
-        bool,
-    ),
-) -> Conv {
+fn shape((batch, input, i, o, kernel, stride, dilation, pad, depthwise): Case) -> Conv {
     let mut p = Conv::new_2d(batch, input, i, o, kernel);
     p.stride = [1, stride, stride];
     p.dilation = [1, dilation, dilation];

@@ -1,0 +1,256 @@
+//! Random variations of pictures.
+use crate::random::Random;
+use serde::{Deserialize, Serialize};
+
+/// How much pictures are varied. All zero: not at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Augment {
+    /// Whether pictures are mirrored, half of them.
+    pub flip: bool,
+    /// Largest shift, as a share of the sides.
+    pub shift: f32,
+    /// Largest turn, in degrees.
+    pub rotate: f32,
+    /// Largest change of size, as a share.
+    pub scale: f32,
+    /// Largest slant, as a share of the height.
+    pub shear: f32,
+    /// Largest change of contrast and brightness, as a share.
+    pub colour: f32,
+    /// Standard deviation of noise, of a range of 1.
+    pub noise: f32,
+    /// Side of a square that is greyed out (cutout), as a share of the sides.
+    pub erase: f32,
+    /// Parameter of mixup's beta distribution (Zhang et al., 2018); 0 mixes nothing.
+    pub mixup: f32,
+}
+
+impl Augment {
+    /// What is wrong with the numbers, if anything.
+    pub fn mistake(&self) -> Option<String> {
+        for (name, value, most) in [
+            ("shift", self.shift, 0.5),
+            ("rotate", self.rotate, 180.0),
+            ("scale", self.scale, 0.9),
+            ("shear", self.shear, 1.0),
+            ("colour", self.colour, 1.0),
+            ("noise", self.noise, 1.0),
+            ("erase", self.erase, 1.0),
+            ("mixup", self.mixup, 10.0),
+        ] {
+            if !(0.0..=most).contains(&value) {
+                return Some(format!("{name} = {value}: it lies between 0 and {most}"));
+            }
+        }
+        None
+    }
+
+    fn moves(&self) -> bool {
+        self.shift > 0.0 || self.rotate > 0.0 || self.scale > 0.0 || self.shear > 0.0
+    }
+
+    /// Writes a variation of `picture` (`[height, width, channels]`, bytes) as floats from 0 to 1.
+    pub fn apply(&self, picture: &[u8], shape: [usize; 3], random: &mut Random, out: &mut [f32]) {
+        let [h, w, c] = shape;
+        let flip = self.flip && random.chance(0.5);
+        if self.moves() {
+            let turn = random.between(-self.rotate, self.rotate).to_radians();
+            let [wide, high] = [(); 2].map(|()| 1.0 + random.between(-self.scale, self.scale));
+            let slant = random.between(-self.shear, self.shear);
+            let dx = random.between(-self.shift, self.shift) * w as f32;
+            let dy = random.between(-self.shift, self.shift) * h as f32;
+            let (sin, cos) = turn.sin_cos();
+            let (cx, cy) = ((w as f32 - 1.0) / 2.0, (h as f32 - 1.0) / 2.0);
+            for y in 0..h {
+                for x in 0..w {
+                    let (u, v) = (x as f32 - cx - dx, y as f32 - cy - dy);
+                    let (u, v) = (u * cos + v * sin + v * slant, v * cos - u * sin);
+                    let at = (u / wide + cx, v / high + cy);
+                    let pixel = &mut out[(y * w + x) * c..][..c];
+                    interpolate(picture, shape, at, pixel);
+                }
+            }
+        } else {
+            for (o, v) in out.iter_mut().zip(picture) {
+                *o = f32::from(*v) / 255.0;
+            }
+        }
+        if flip {
+            for row in out.chunks_exact_mut(w * c) {
+                for x in 0..w / 2 {
+                    for i in 0..c {
+                        row.swap(x * c + i, (w - 1 - x) * c + i);
+                    }
+                }
+            }
+        }
+        if self.colour > 0.0 {
+            let contrast = 1.0 + random.between(-self.colour, self.colour);
+            let brightness = random.between(-self.colour, self.colour) / 2.0;
+            for v in out.iter_mut() {
+                *v = ((*v - 0.5) * contrast + 0.5 + brightness).clamp(0.0, 1.0);
+            }
+        }
+        if self.noise > 0.0 {
+            let deviation = random.between(0.0, self.noise);
+            for v in out.iter_mut() {
+                *v = (*v + deviation * random.normal()).clamp(0.0, 1.0);
+            }
+        }
+        if self.erase > 0.0 {
+            let side = |n: usize| (self.erase * n as f32) as usize;
+            let (high, wide) = (side(h).min(h), side(w).min(w));
+            let (top, left) = (random.below(h - high + 1), random.below(w - wide + 1));
+            for row in out.chunks_exact_mut(w * c).skip(top).take(high) {
+                row[left * c..(left + wide) * c].fill(0.5);
+            }
+        }
+    }
+
+    /// Blends samples with their mirror image in the batch, and their targets alike.
+    pub(super) fn mix(
+        &self,
+        values: &mut [f32],
+        size: usize,
+        targets: &mut [f32],
+        classes: usize,
+        random: &mut Random,
+    ) {
+        if self.mixup <= 0.0 {
+            return;
+        }
+        let share = beta(self.mixup, random);
+        for (all, width) in [(values, size), (targets, classes)] {
+            let n = all.len() / width;
+            for i in 0..n / 2 {
+                let (front, back) = all.split_at_mut((n - 1 - i) * width);
+                let (a, b) = (&mut front[i * width..(i + 1) * width], &mut back[..width]);
+                for (a, b) in a.iter_mut().zip(b) {
+                    (*a, *b) = (
+                        *a * share + *b * (1.0 - share),
+                        *b * share + *a * (1.0 - share),
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// A number of the symmetric beta distribution, by Jöhnk's method (1964).
+fn beta(parameter: f32, random: &mut Random) -> f32 {
+    for _ in 0..1000 {
+        let [a, b] = [(); 2].map(|()| random.uniform().powf(1.0 / parameter));
+        if a + b > 0.0 && a + b <= 1.0 {
+            return a / (a + b);
+        }
+    }
+    0.5
+}
+
+/// The picture at a point between pixels; black outside.
+fn interpolate(picture: &[u8], [h, w, c]: [usize; 3], (x, y): (f32, f32), out: &mut [f32]) {
+    out.fill(0.0);
+    let (left, top) = (x.floor(), y.floor());
+    let (fx, fy) = (x - left, y - top);
+    for (dy, wy) in [(0, 1.0 - fy), (1, fy)] {
+        for (dx, wx) in [(0, 1.0 - fx), (1, fx)] {
+            let (px, py) = (left as i64 + dx, top as i64 + dy);
+            if px < 0 || py < 0 || px >= w as i64 || py >= h as i64 {
+                continue;
+            }
+            let pixel = &picture[(py as usize * w + px as usize) * c..][..c];
+            for (o, v) in out.iter_mut().zip(pixel) {
+                *o += wx * wy * f32::from(*v) / 255.0;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture() -> Vec<u8> {
+        (0..5 * 6 * 3).map(|i| (i * 37 % 256) as u8).collect()
+    }
+
+    #[test]
+    fn nothing_asked_nothing_changed() {
+        let mut out = vec![9.0; 90];
+        let mut random = Random::new(1, 0);
+        Augment::default().apply(&picture(), [5, 6, 3], &mut random, &mut out);
+        let want: Vec<f32> = picture().iter().map(|v| f32::from(*v) / 255.0).collect();
+        assert_eq!(out, want);
+    }
+
+    #[test]
+    fn mirrors_half_of_the_pictures() {
+        let augment = Augment {
+            flip: true,
+            ..Augment::default()
+        };
+        let source = picture();
+        let mut mirrored = 0;
+        for seed in 0..200 {
+            let mut out = vec![0.0; 90];
+            augment.apply(&source, [5, 6, 3], &mut Random::new(seed, 0), &mut out);
+            let first = f32::from(source[0]) / 255.0;
+            if out[0] != first {
+                assert_eq!(out[15], first);
+                mirrored += 1;
+            }
+        }
+        assert!((70..130).contains(&mirrored), "{mirrored}");
+    }
+
+    #[test]
+    fn every_variation_stays_in_range_and_repeats() {
+        let augment = Augment {
+            flip: true,
+            shift: 0.2,
+            rotate: 30.0,
+            scale: 0.3,
+            shear: 0.2,
+            colour: 0.5,
+            noise: 0.1,
+            erase: 0.4,
+            mixup: 0.0,
+        };
+        let vary = |seed| {
+            let mut out = vec![0.0; 90];
+            augment.apply(&picture(), [5, 6, 3], &mut Random::new(seed, 3), &mut out);
+            out
+        };
+        assert_eq!(vary(4), vary(4));
+        assert_ne!(vary(4), vary(5));
+        assert!(vary(4).iter().all(|v| (0.0..=1.0).contains(v)));
+    }
+
+    #[test]
+    fn mixup_keeps_sums_of_targets() {
+        let augment = Augment {
+            mixup: 0.4,
+            ..Augment::default()
+        };
+        let mut values = vec![0.0, 0.0, 1.0, 1.0, 0.5, 0.5];
+        let mut targets = vec![1.0, 0.0, 0.0, 1.0, 1.0, 0.0];
+        augment.mix(&mut values, 2, &mut targets, 2, &mut Random::new(3, 0));
+        for row in targets.chunks_exact(2) {
+            assert!((row[0] + row[1] - 1.0).abs() < 1e-6);
+        }
+        assert!(values[0] > 0.0 && values[0] < 1.0 && values[2] == 1.0);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let augment = Augment {
+            shift: 2.0,
+            ..Augment::default()
+        };
+        assert_eq!(
+            augment.mistake().unwrap(),
+            "shift = 2: it lies between 0 and 0.5"
+        );
+    }
+}
