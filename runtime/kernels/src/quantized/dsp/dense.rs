@@ -323,10 +323,20 @@ pub(super) unsafe fn flat<const SIGNED: bool>(t: &Task) {
 /// # Safety
 /// `t` passed [`super::super::QuantizedConv::check`], and its bytes are as `SIGNED` says.
 pub(super) unsafe fn run<const SIGNED: bool>(t: &Task) {
-    if is_flat(&t.p.conv) {
-        // SAFETY: the caller's contract.
-        return unsafe { flat::<SIGNED>(t) };
+    // SAFETY: the caller's contract.
+    unsafe {
+        if is_flat(&t.p.conv) {
+            flat::<SIGNED>(t);
+        } else {
+            windows::<SIGNED>(t);
+        }
     }
+}
+
+/// # Safety
+/// As for [`run`].
+#[inline(never)]
+unsafe fn windows<const SIGNED: bool>(t: &Task) {
     let t = &t.flat();
     let p = &t.p.conv;
     let ig = p.in_channels / p.groups;
