@@ -164,6 +164,35 @@ c_firmware() {
     printf '%-24s %-10s in C, by arm-none-eabi-gcc\n' "$(basename "$1" .cygnet)" cortex-m4
 }
 
+# c_interface BUNDLE: libcygnet without std, with the operators of the bundle, in C and C++ firmware.
+c_interface() {
+    local log=$root/target/boards/api.log folder=$root/target/boards/api arena status compiler
+    local target=thumbv7em-none-eabihf
+    local flags=(-mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 -Os -Wall -Wextra -Werror)
+    mkdir -p "$folder"
+    arena=$(cygnet inspect "$1" --json - | awk -F '[:,]' '/"arena_bytes"/ { gsub(/ /, ""); print $2; exit }')
+    CYGNET_OPERATORS=$(cygnet inspect "$1" --operators) /usr/bin/cargo rustc -q -Zbuild-std=core --profile device \
+        --target $target -p cygnet-c --no-default-features --crate-type staticlib 2>"$log" || {
+        went_well "libcygnet for $target" $? "$log"
+        return 0
+    }
+    arm-none-eabi-gcc "${flags[@]}" -c tests/board/c/start.c -o "$folder/start.o"
+    for compiler in "arm-none-eabi-gcc -std=gnu99 -x c" "arm-none-eabi-g++ -std=gnu++17 -fno-exceptions -fno-rtti -x c++"; do
+        status=0
+        # shellcheck disable=SC2086
+        $compiler "${flags[@]}" -DARENA_BYTES="$arena" -DBUNDLE="\"$1\"" -Ibindings/c/include -c tests/board/c/api.c \
+            -o "$folder/api.o" >"$log" 2>&1 &&
+            arm-none-eabi-gcc "${flags[@]}" -nostartfiles --specs=rdimon.specs --specs=nano.specs -Wl,--gc-sections \
+                -T tests/board/c/board.ld "$folder/start.o" "$folder/api.o" \
+                -L"$CARGO_TARGET_DIR/$target/device" -lcygnet -o "$folder/api.elf" >"$log" 2>&1 &&
+            timeout 120 qemu-system-arm -M mps2-an386 -nographic -monitor none -serial none \
+                -semihosting-config enable=on,target=native -kernel "$folder/api.elf" >"$log" 2>&1 </dev/null || status=$?
+        went_well "libcygnet from ${compiler##* }" "$status" "$log" || continue
+        printf '%-24s %-10s libcygnet from %s: %s\n' "$(basename "$1" .cygnet)" cortex-m4 "${compiler##* }" \
+            "$(grep '^cygnet ' "$log")"
+    done
+}
+
 need qemu-system-arm qemu-system-misc gcc-arm-none-eabi libnewlib-arm-none-eabi
 mkdir -p target/boards
 cc -O2 -shared -fPIC -o target/boards/icount.so tests/icount.c
@@ -178,6 +207,7 @@ for bundle in "$@"; do
     case $bundle in
         */digits_int8.cygnet)
             c_firmware "$bundle"
+            c_interface "$bundle"
             ;;
     esac
 done

@@ -1,24 +1,64 @@
 //! Models: bundles or bare programs, in the caller's memory or in a file.
 
-use crate::status::{CYGNET_NULL, CYGNET_PATH, Failure, Status, report};
-use core::ffi::{CStr, c_char};
+use crate::status::{CYGNET_MEMORY, CYGNET_NULL, Failure, Status, report};
+use core::ffi::c_void;
 use cygnet_runtime::{Bundle, Program};
 
-enum Source {
+#[cfg(feature = "std")]
+use cygnet_runtime::open;
+
+/// What bytes hold: a program, alone or in a bundle.
+#[cfg(not(feature = "std"))]
+fn open(bytes: &[u8]) -> Result<(Program<'_>, Option<Bundle<'_>>), Failure> {
+    use cygnet_runtime::format::program::layout::MAGIC;
+    let bundle = match bytes.starts_with(&MAGIC) {
+        true => None,
+        false => Some(Bundle::parse(bytes).map_err(Failure::Bundle)?),
+    };
+    let program = match &bundle {
+        Some(bundle) => bundle.program().map_err(Failure::Bundle)?,
+        None => bytes,
+    };
+    let program = Program::parse(program).map_err(Failure::Program)?;
+    cygnet_runtime::check_operators(&program)?;
+    Ok((program, bundle))
+}
+
+pub(crate) enum Source {
     Bytes {
         program: Program<'static>,
         bundle: Option<Bundle<'static>>,
     },
+    #[cfg(feature = "std")]
     File(cygnet_runtime::Model),
 }
 
-/// A validated model.
-pub struct Model(Source);
+/// A validated model. It does not change: any number of threads may use it at the same time.
+pub struct Model(pub(crate) Source);
 
 impl Model {
+    /// A model over the caller's bytes.
+    ///
+    /// # Safety
+    /// `bytes` is NULL or valid for reads of `length` bytes, which neither change nor go away before the model does.
+    #[inline(never)]
+    pub(crate) unsafe fn over(bytes: *const u8, length: usize) -> Result<Model, Failure> {
+        if bytes.is_null() {
+            return Err(Failure::Plain(CYGNET_NULL));
+        }
+        if length > isize::MAX as usize {
+            return Err(Failure::Plain(CYGNET_MEMORY));
+        }
+        // SAFETY: valid, unchanging and alive for as long as the model, by the contract.
+        let bytes: &'static [u8] = unsafe { core::slice::from_raw_parts(bytes, length) };
+        let (program, bundle) = open(bytes)?;
+        Ok(Model(Source::Bytes { program, bundle }))
+    }
+
     pub(crate) fn program(&self) -> Program<'_> {
         match &self.0 {
             Source::Bytes { program, .. } => *program,
+            #[cfg(feature = "std")]
             Source::File(model) => model.program(),
         }
     }
@@ -26,24 +66,49 @@ impl Model {
     pub(crate) fn bundle(&self) -> Option<Bundle<'_>> {
         match &self.0 {
             Source::Bytes { bundle, .. } => *bundle,
+            #[cfg(feature = "std")]
             Source::File(model) => model.bundle(),
         }
     }
 }
 
-/// Writes a new handle to `place`.
+/// Bytes that hold a model on every machine: for memory that is sized when the application is compiled.
+pub const CYGNET_MODEL_BYTES: usize = 512;
+
+const _: () = assert!(
+    size_of::<Model>() <= CYGNET_MODEL_BYTES
+        && align_of::<Model>() <= crate::CYGNET_HANDLE_ALIGNMENT
+);
+
+/// Puts a new handle into the caller's memory and its address to `place`.
 ///
 /// # Safety
-/// `place` is NULL or valid for a write.
-pub(crate) unsafe fn hand_out<T>(
+/// `memory` is NULL or valid for writes of `memory_bytes` bytes. `place` is NULL or valid for a write.
+pub(crate) unsafe fn put<T>(
+    memory: *mut c_void,
+    memory_bytes: usize,
     place: *mut *mut T,
     make: impl FnOnce() -> Result<T, Failure>,
 ) -> Status {
     if place.is_null() {
         return report(Err(Failure::Plain(CYGNET_NULL)));
     }
-    let (handle, status) = match make() {
-        Ok(value) => (Box::into_raw(Box::new(value)), report(Ok(()))),
+    let made = if memory.is_null() {
+        Err(Failure::Plain(CYGNET_NULL))
+    } else if memory_bytes < size_of::<T>()
+        || !memory.addr().is_multiple_of(crate::CYGNET_HANDLE_ALIGNMENT)
+    {
+        Err(Failure::Plain(CYGNET_MEMORY))
+    } else {
+        make()
+    };
+    let (handle, status) = match made {
+        Ok(value) => {
+            let handle = memory.cast::<T>();
+            // SAFETY: large enough, aligned, and valid by the contract.
+            unsafe { handle.write(value) };
+            (handle, report(Ok(())))
+        }
         Err(failure) => (core::ptr::null_mut(), report(Err(failure))),
     };
     // SAFETY: not NULL, so valid by the contract.
@@ -51,67 +116,31 @@ pub(crate) unsafe fn hand_out<T>(
     status
 }
 
-/// Opens a bundle (`model.cygnet`) or a bare program (`program.cyg`) in memory and validates it; nothing is copied. The
-/// bytes start at a multiple of `CYGNET_MODEL_ALIGNMENT`, otherwise no session opens. On failure `*model` is NULL.
+/// Bytes of a model on this machine, at most `CYGNET_MODEL_BYTES`.
+#[unsafe(no_mangle)]
+pub extern "C" fn cygnet_model_bytes() -> usize {
+    size_of::<Model>()
+}
+
+/// Makes a model in the caller's `memory`, `cygnet_model_bytes` or more at a multiple of `CYGNET_HANDLE_ALIGNMENT`, of a
+/// bundle or a bare program, which is validated and not copied: it may lie in flash, at a multiple of
+/// `CYGNET_MODEL_ALIGNMENT`. Nothing is allocated, and nothing is to be closed: the model ends with its memory. On failure
+/// `*model` is NULL.
 ///
 /// # Safety
-/// `bytes` is NULL or valid for reads of `length` bytes, which neither change nor go away before the model is closed.
+/// `memory` is NULL or valid for writes of `memory_bytes` bytes, which nothing else touches while the model is used.
+/// `bytes` is NULL or valid for reads of `length` bytes, which neither change nor go away while the model is used.
 /// `model` is NULL or valid for a write.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cygnet_model_open(
+pub unsafe extern "C" fn cygnet_model_init(
+    memory: *mut c_void,
+    memory_bytes: usize,
     bytes: *const u8,
     length: usize,
     model: *mut *mut Model,
 ) -> Status {
-    let make = || {
-        if bytes.is_null() {
-            return Err(Failure::Plain(CYGNET_NULL));
-        }
-        if length > isize::MAX as usize {
-            return Err(Failure::Plain(crate::CYGNET_MEMORY));
-        }
-        // SAFETY: valid, unchanging and alive for as long as the model, by the contract.
-        let bytes: &'static [u8] = unsafe { core::slice::from_raw_parts(bytes, length) };
-        let (program, bundle) = cygnet_runtime::open(bytes)?;
-        Ok(Model(Source::Bytes { program, bundle }))
-    };
     // SAFETY: the same contract.
-    unsafe { hand_out(model, make) }
-}
-
-/// Opens a bundle or a bare program from a file, by memory map where the system has it. On failure `*model` is NULL.
-///
-/// # Safety
-/// `path` is NULL or a string with a final NUL. `model` is NULL or valid for a write. The file does not change before
-/// the model is closed.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cygnet_model_open_path(
-    path: *const c_char,
-    model: *mut *mut Model,
-) -> Status {
-    let make = || {
-        if path.is_null() {
-            return Err(Failure::Plain(CYGNET_NULL));
-        }
-        // SAFETY: not NULL, so a string by the contract.
-        let path = unsafe { CStr::from_ptr(path) };
-        let path = path.to_str().map_err(|_| Failure::Plain(CYGNET_PATH))?;
-        Ok(Model(Source::File(cygnet_runtime::Model::open(path)?)))
-    };
-    // SAFETY: the same contract.
-    unsafe { hand_out(model, make) }
-}
-
-/// Closes a model. NULL is fine.
-///
-/// # Safety
-/// `model` is NULL or came from an open that succeeded and was not closed yet; no session of it is open.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cygnet_model_close(model: *mut Model) {
-    if !model.is_null() {
-        // SAFETY: made by `hand_out`, closed once, by the contract.
-        drop(unsafe { Box::from_raw(model) });
-    }
+    unsafe { put(memory, memory_bytes, model, || Model::over(bytes, length)) }
 }
 
 /// What `get` reads of a model; 0 for NULL.

@@ -1,32 +1,32 @@
 //! Sessions over the caller's arena.
 
-use crate::model::{Model, hand_out};
-use crate::status::{CYGNET_NO_EXAMPLES, CYGNET_NULL, Failure, Status, report};
+use crate::model::{Model, put};
+use crate::status::{CYGNET_NO_EXAMPLES, CYGNET_NULL, Failure, Status, report, write_text};
 use crate::tensor::Tensor;
+use core::ffi::{c_char, c_void};
 use cygnet_runtime::format::program::Operands;
 use cygnet_runtime::{Config, Program, RunErrorKind, self_test};
 
-/// A model with an arena to run in. One thread at a time may use it.
+/// A model with an arena to run in. One thread at a time may use it, and no interrupt while a call runs; sessions of one
+/// model may run at the same time.
 pub struct Session {
     session: cygnet_runtime::Session<'static>,
     model: &'static Model,
+    last: Option<Failure>,
 }
 
-/// Opens a session of a model in the caller's arena: `cygnet_model_arena_bytes` bytes or more, at a multiple of
-/// `CYGNET_ARENA_ALIGNMENT`. Nothing else is allocated but the small handle. On failure `*session` is NULL.
-///
-/// # Safety
-/// `model` is NULL or an open model that stays open until the session is closed. `arena` is NULL or valid for reads and
-/// writes of `arena_bytes` bytes, which nothing else touches before the session is closed, except through its tensors.
-/// `session` is NULL or valid for a write.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cygnet_session_open(
-    model: *const Model,
-    arena: *mut u8,
-    arena_bytes: usize,
-    session: *mut *mut Session,
-) -> Status {
-    let make = || {
+impl Session {
+    /// A session of a model over the caller's arena.
+    ///
+    /// # Safety
+    /// `model` is NULL or a model that outlives the session. `arena` is NULL or valid for reads and writes of `arena_bytes`
+    /// bytes, which nothing else touches while the session lives.
+    #[inline(never)]
+    pub(crate) unsafe fn over(
+        model: *const Model,
+        arena: *mut u8,
+        arena_bytes: usize,
+    ) -> Result<Session, Failure> {
         // SAFETY: NULL or a model that outlives the session, by the contract.
         let model: Option<&'static Model> = unsafe { model.as_ref() };
         let (Some(model), false) = (model, arena.is_null()) else {
@@ -43,21 +43,73 @@ pub unsafe extern "C" fn cygnet_session_open(
         // SAFETY: valid, exclusive and alive for as long as the session, by the contract; written above.
         let arena = unsafe { core::slice::from_raw_parts_mut(arena, used) };
         let session = cygnet_runtime::Session::new(&program, arena, Config::default())?;
-        Ok(Session { session, model })
-    };
-    // SAFETY: the same contract.
-    unsafe { hand_out(session, make) }
+        Ok(Session {
+            session,
+            model,
+            last: None,
+        })
+    }
 }
 
-/// Closes a session; the arena is the caller's again. NULL is fine.
+/// Bytes that hold a session on every machine, its arena not counted: for memory that is sized when the application is
+/// compiled.
+pub const CYGNET_SESSION_BYTES: usize = 512;
+
+const _: () = assert!(
+    size_of::<Session>() <= CYGNET_SESSION_BYTES
+        && align_of::<Session>() <= crate::CYGNET_HANDLE_ALIGNMENT
+);
+
+/// Bytes of a session on this machine, at most `CYGNET_SESSION_BYTES`; its arena is not part of it.
+#[unsafe(no_mangle)]
+pub extern "C" fn cygnet_session_bytes() -> usize {
+    size_of::<Session>()
+}
+
+/// Makes a session in the caller's `memory`, `cygnet_session_bytes` or more at a multiple of `CYGNET_HANDLE_ALIGNMENT`, over
+/// the caller's arena: `cygnet_model_arena_bytes` bytes or more, at a multiple of `CYGNET_ARENA_ALIGNMENT`. Nothing is
+/// allocated, and nothing is to be closed: the session ends with its memory. On failure `*session` is NULL.
 ///
 /// # Safety
-/// `session` is NULL or came from an open that succeeded and was not closed yet.
+/// `memory` is NULL or valid for writes of `memory_bytes` bytes. `model` is NULL or a model that is used for as long as the
+/// session. `arena` is NULL or valid for reads and writes of `arena_bytes` bytes. Nothing else touches the memory and the
+/// arena while the session is used, except through its tensors. `session` is NULL or valid for a write.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cygnet_session_close(session: *mut Session) {
-    if !session.is_null() {
-        // SAFETY: made by `hand_out`, closed once, by the contract.
-        drop(unsafe { Box::from_raw(session) });
+pub unsafe extern "C" fn cygnet_session_init(
+    memory: *mut c_void,
+    memory_bytes: usize,
+    model: *const Model,
+    arena: *mut u8,
+    arena_bytes: usize,
+    session: *mut *mut Session,
+) -> Status {
+    let make = || {
+        // SAFETY: the same contract.
+        unsafe { Session::over(model, arena, arena_bytes) }
+    };
+    // SAFETY: the same contract.
+    unsafe { put(memory, memory_bytes, session, make) }
+}
+
+/// Tells all that is known of the session's last failure, such as the step or the operator; otherwise as
+/// `cygnet_status_text`. Empty when nothing has failed, and for NULL.
+///
+/// # Safety
+/// `session` is NULL or a session that no other thread uses meanwhile. `text` is NULL or valid for writes of `capacity` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cygnet_session_error(
+    session: *const Session,
+    text: *mut c_char,
+    capacity: usize,
+) -> usize {
+    // SAFETY: NULL or an open session, by the contract.
+    let last = unsafe { session.as_ref() }.and_then(|s| s.last);
+    // SAFETY: the same contract.
+    unsafe {
+        write_text(text, capacity, &mut |f| match last {
+            Some(failure) => write!(f, "{failure}"),
+            None => Ok(()),
+        })
     }
 }
 
@@ -71,7 +123,7 @@ unsafe fn with(
 ) -> Status {
     // SAFETY: NULL or an open session, used by one thread at a time, by the contract.
     report(match unsafe { session.as_mut() } {
-        Some(session) => f(session),
+        Some(session) => f(session).inspect_err(|failure| session.last = Some(*failure)),
         None => Err(Failure::Plain(CYGNET_NULL)),
     })
 }

@@ -1,10 +1,9 @@
 //! Status codes, and what they say.
 
-use core::cell::Cell;
 use core::ffi::{c_char, c_int};
 use core::fmt::{self, Write};
 use cygnet_runtime::{
-    BundleError, OpenError, ParseError, ParseErrorKind, RunError, RunErrorKind, SelfTestError,
+    BundleError, ParseError, ParseErrorKind, RunError, RunErrorKind, SelfTestError,
 };
 
 /// Result of a call: `CYGNET_OK`, or what went wrong. Codes are stable. From 100 on they are those of the bundle reader
@@ -38,23 +37,12 @@ const RUN: Status = 300;
 pub(crate) enum Failure {
     Plain(Status),
     /// A file, with the system's error number.
+    #[cfg(feature = "std")]
     Io(i32),
     Bundle(BundleError),
     Program(ParseError),
     Run(RunError),
     SelfTest(SelfTestError),
-}
-
-impl From<OpenError> for Failure {
-    fn from(e: OpenError) -> Self {
-        match e {
-            OpenError::Io(e) => Failure::Io(e.raw_os_error().unwrap_or(0)),
-            OpenError::Bundle(e) => Failure::Bundle(e),
-            OpenError::Program(e) => Failure::Program(e),
-            OpenError::Operator(e) => Failure::Run(e),
-            _ => Failure::Plain(CYGNET_MEMORY),
-        }
-    }
 }
 
 impl From<RunError> for Failure {
@@ -73,6 +61,7 @@ impl Failure {
     fn status(&self) -> Status {
         match self {
             Failure::Plain(status) => *status,
+            #[cfg(feature = "std")]
             Failure::Io(_) => CYGNET_IO,
             Failure::Bundle(e) => BUNDLE + Status::from(e.code()),
             Failure::Program(e) => PROGRAM + Status::from(e.kind.code()),
@@ -90,6 +79,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = |f: &mut fmt::Formatter<'_>| write_status(self.status(), f);
         match self {
+            #[cfg(feature = "std")]
             Failure::Io(number) => {
                 status(f)?;
                 write!(f, " (system error {number})")
@@ -143,17 +133,14 @@ fn write_status(status: Status, f: &mut dyn Write) -> fmt::Result {
     })
 }
 
-thread_local! {
-    static LAST: Cell<Option<Failure>> = const { Cell::new(None) };
-}
-
-/// The status of a result; a failure is kept for [`cygnet_last_error`].
+/// The status of a result; where threads have one, a failure becomes their last.
 pub(crate) fn report(result: Result<(), Failure>) -> Status {
     match result {
         Ok(()) => CYGNET_OK,
         Err(failure) => {
             let status = failure.status();
-            LAST.set(Some(failure));
+            #[cfg(feature = "std")]
+            crate::heap::remember(failure);
             status
         }
     }
@@ -181,10 +168,10 @@ impl Write for Cut<'_> {
 ///
 /// # Safety
 /// `text` is NULL or valid for writes of `capacity` bytes.
-unsafe fn write_text(
+pub(crate) unsafe fn write_text(
     text: *mut c_char,
     capacity: usize,
-    put: impl FnOnce(&mut dyn Write) -> fmt::Result,
+    put: &mut dyn FnMut(&mut dyn Write) -> fmt::Result,
 ) -> usize {
     let room = if text.is_null() { 0 } else { capacity };
     let buffer = if room == 0 {
@@ -238,22 +225,5 @@ pub unsafe extern "C" fn cygnet_status_text(
     capacity: usize,
 ) -> usize {
     // SAFETY: the same contract.
-    unsafe { write_text(text, capacity, |f| write_status(status, f)) }
-}
-
-/// Tells all that is known of this thread's last failure, such as the step or the operator; otherwise as
-/// `cygnet_status_text`. Empty when nothing has failed.
-///
-/// # Safety
-/// `text` is NULL or valid for writes of `capacity` bytes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cygnet_last_error(text: *mut c_char, capacity: usize) -> usize {
-    let last = LAST.get();
-    // SAFETY: the same contract.
-    unsafe {
-        write_text(text, capacity, |f| match last {
-            Some(failure) => write!(f, "{failure}"),
-            None => Ok(()),
-        })
-    }
+    unsafe { write_text(text, capacity, &mut |f| write_status(status, f)) }
 }

@@ -139,6 +139,53 @@ static void check_digits(cygnet_model *model, const float *pictures, const float
     free(arena);
 }
 
+/* Handles in memory of this program, as on microcontrollers. */
+static void check_in_place(const unsigned char *bytes, size_t length, const float *picture, const float *expected) {
+    static union {
+        long double align;
+        unsigned char bytes[CYGNET_MODEL_BYTES + CYGNET_HANDLE_ALIGNMENT];
+    } model_memory, session_memory;
+    const size_t model_size = cygnet_model_bytes(), session_size = cygnet_session_bytes();
+    void *in_model = model_memory.bytes, *in_session = session_memory.bytes;
+    cygnet_model *model = NULL;
+    cygnet_session *session = NULL;
+    cygnet_tensor input, output;
+    uint32_t examples = 0;
+    char text[128];
+    size_t arena_bytes;
+    unsigned char *arena;
+    int i;
+    CHECK(model_size > 0 && model_size <= CYGNET_MODEL_BYTES);
+    CHECK(session_size > 0 && session_size <= CYGNET_SESSION_BYTES);
+    CHECK(cygnet_model_init(NULL, model_size, bytes, length, &model) == CYGNET_NULL && model == NULL);
+    CHECK(cygnet_model_init(in_model, model_size, NULL, length, &model) == CYGNET_NULL);
+    CHECK(cygnet_model_init(in_model, model_size, bytes, length, NULL) == CYGNET_NULL);
+    CHECK(cygnet_model_init(in_model, model_size - 1, bytes, length, &model) == CYGNET_MEMORY && model == NULL);
+    CHECK(cygnet_model_init(model_memory.bytes + 8, model_size, bytes, length, &model) == CYGNET_MEMORY);
+    CHECK(cygnet_model_init(in_model, model_size, bytes, length / 2, &model) >= 100 && model == NULL);
+    CHECK(cygnet_model_init(in_model, model_size, bytes, length, &model) == CYGNET_OK && model == in_model);
+    arena_bytes = cygnet_model_arena_bytes(model);
+    arena = (unsigned char *)aligned_alloc(CYGNET_ARENA_ALIGNMENT, (arena_bytes + 63) / 64 * 64);
+    CHECK(cygnet_session_init(NULL, session_size, model, arena, arena_bytes, &session) == CYGNET_NULL);
+    CHECK(cygnet_session_init(in_session, session_size, NULL, arena, arena_bytes, &session) == CYGNET_NULL);
+    CHECK(cygnet_session_init(in_session, session_size - 1, model, arena, arena_bytes, &session) == CYGNET_MEMORY);
+    CHECK(cygnet_session_init(in_session, session_size, model, arena, arena_bytes - 1, &session) == 301);
+    CHECK(session == NULL && cygnet_session_error(session, text, sizeof text) == 0 && text[0] == 0);
+    CHECK(cygnet_session_init(in_session, session_size, model, arena, arena_bytes, &session) == CYGNET_OK);
+    CHECK(session == in_session && cygnet_session_error(session, text, sizeof text) == 0);
+    CHECK(cygnet_session_self_test(session, &examples) == CYGNET_OK && examples > 0);
+    CHECK(cygnet_session_input(session, 1, &input) == 304);
+    CHECK(cygnet_session_error(session, text, sizeof text) > 0 && text[0] != 0);
+    CHECK(cygnet_session_input(session, 0, &input) == CYGNET_OK);
+    memcpy(input.data, picture, input.bytes);
+    CHECK(cygnet_session_run(session) == CYGNET_OK);
+    CHECK(cygnet_session_output(session, 0, &output) == CYGNET_OK);
+    for (i = 0; i < CLASSES; i++) {
+        CHECK(fabsf(((const float *)output.data)[i] - expected[i]) <= 1e-4f);
+    }
+    free(arena);
+}
+
 int main(int argc, char **argv) {
     size_t length, n;
     unsigned char *bytes;
@@ -154,6 +201,7 @@ int main(int argc, char **argv) {
     CHECK(n == CLASSES * CLASSES * sizeof(float));
     check_texts();
     check_errors(bytes, length, argv[1]);
+    check_in_place(bytes, length, pictures, expected);
     CHECK(cygnet_model_open(bytes, length, &model) == CYGNET_OK);
     check_digits(model, pictures, expected);
     cygnet_model_close(model);

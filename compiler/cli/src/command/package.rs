@@ -42,7 +42,7 @@ pub fn package(args: &Package, quiet: bool) -> Result<()> {
     }
     if args.interpreter && args.lang == Language::C {
         return Err(usage(
-            "--interpreter is a Rust crate; in C the interpreter is libcygnet (bindings/c), which wants an operating system",
+            "--interpreter is a Rust crate; in C the interpreter is libcygnet (bindings/c), which without its feature `std` needs no operating system",
         ));
     }
     let shown = args.bundle.display();
