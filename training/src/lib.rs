@@ -11,6 +11,7 @@ pub mod model;
 pub mod network;
 pub mod op;
 pub mod optimize;
+pub mod project;
 pub mod random;
 pub mod state;
 

@@ -47,6 +47,15 @@ pub enum Command {
     /// Turn a bundle into what an application links
     #[command(after_long_help = PACKAGE_HELP)]
     Package(Package),
+    /// Make a project: a folder with a cygnet.toml that says what is trained on what
+    #[command(after_long_help = NEW_HELP)]
+    New(New),
+    /// Train a project's networks
+    #[command(after_long_help = TRAIN_HELP)]
+    Train(Train),
+    /// Build a project: train what has changed, compile, judge the bundle on samples kept back
+    #[command(after_long_help = BUILD_HELP)]
+    Build(Build),
     /// Write shell completions to stdout
     #[command(after_long_help = COMPLETIONS_HELP)]
     Completions {
@@ -69,6 +78,23 @@ const DEMO_HELP: &str = "Examples:
       Also leaves digits.onnx, digits.cygnet and digit_7.png in the folder `tour` for the next commands:
       cygnet inspect tour/digits.cygnet
       cygnet verify tour/digits.onnx tour/digits.cygnet";
+
+const NEW_HELP: &str = "Examples:
+  cygnet new flowers --template image-classification
+      Makes flowers/cygnet.toml and flowers/data: put pictures in flowers/data/CLASS/, then
+      cygnet build --project flowers";
+
+const TRAIN_HELP: &str = "Examples:
+  cygnet train
+      Trains the network of ./cygnet.toml, and its teacher first if there is one. A run that was interrupted goes on where
+      it stopped, with the same result; one that is done and whose data and settings are the same is not done again.
+  cygnet train --project flowers --json -
+      Figures for machines.";
+
+const BUILD_HELP: &str = "Examples:
+  cygnet build
+      Trains what is not trained, compiles build/NAME.cygnet as [build] of ./cygnet.toml says, counts how many of the test
+      samples the bundle gets right, and writes cygnet.lock. What has not changed is not done again.";
 
 const COMPILE_HELP: &str = "Examples:
   cygnet compile mobilenetv2.onnx -o mobilenetv2.cygnet
@@ -579,4 +605,43 @@ pub enum Language {
     Rust,
     /// A header and static libraries, for CMake, Zephyr, ESP-IDF and Arduino.
     C,
+}
+
+/// Arguments of `new`.
+#[derive(Args)]
+pub struct New {
+    /// The project's folder, called as its model.
+    pub name: PathBuf,
+    /// What the project is about.
+    #[arg(long, value_enum, default_value = "image-classification")]
+    pub template: Template,
+}
+
+/// What a project starts from.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Template {
+    /// Pictures in folders, a folder for each class.
+    ImageClassification,
+}
+
+/// Arguments of `train`.
+#[derive(Args)]
+pub struct Train {
+    /// The project's folder.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub project: PathBuf,
+    /// Write the figures for machines; `-` is stdout.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Arguments of `build`.
+#[derive(Args)]
+pub struct Build {
+    /// The project's folder.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub project: PathBuf,
+    /// Write the figures for machines; `-` is stdout.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }

@@ -30,6 +30,9 @@ fn main() -> ExitCode {
         Command::Bench(a) => command::bench::bench(&a, quiet),
         Command::Inspect(a) => command::inspect::inspect(&a),
         Command::Package(a) => command::package::package(&a, quiet),
+        Command::New(a) => command::project::new(&a),
+        Command::Train(a) => command::project::train(&a, quiet),
+        Command::Build(a) => command::project::build(&a, quiet),
         Command::Completions { shell } => command::shell::completions(shell),
         Command::Man { output } => command::shell::man(output.as_deref()),
     };

@@ -8,6 +8,7 @@ pub mod demo;
 mod footprint;
 pub mod inspect;
 pub mod package;
+pub mod project;
 mod quantization;
 pub mod report;
 pub mod run;

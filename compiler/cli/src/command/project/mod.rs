@@ -1,0 +1,200 @@
+//! Projects: `cygnet new`, `cygnet train`, `cygnet build`.
+//!
+//! A stage is done again when what it depends on has changed: its digest covers the data, its settings and the stage
+//! before it. What it made lies in `runs/STAGE`.
+
+mod build;
+mod stage;
+
+pub use build::build;
+
+use crate::args::{New, Template, Train};
+use crate::failure::usage;
+use crate::{output, sizes};
+use anyhow::{Context, Result};
+use cygnet_compiler::bundle::write_atomically;
+use cygnet_training::data::{Samples, Split};
+use cygnet_training::network::Network;
+use cygnet_training::project::Project;
+use serde::Serialize;
+use stage::{Outcome, Stage};
+use std::fmt::Write;
+use std::path::Path;
+
+const IMAGE_CLASSIFICATION: &str = include_str!("image_classification.toml");
+
+/// Makes a project's folder.
+pub fn new(args: &New) -> Result<()> {
+    let folder = &args.name;
+    let name = folder
+        .file_name()
+        .and_then(|n| n.to_str())
+        .filter(|n| n.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')))
+        .ok_or_else(|| {
+            usage(format!(
+                "{}: a project's name has letters, digits, - and _ alone, for its files are called as it is",
+                folder.display()
+            ))
+        })?;
+    if folder.exists() {
+        return Err(usage(format!(
+            "{} exists; choose another name, or edit the cygnet.toml that is there",
+            folder.display()
+        )));
+    }
+    let cannot = || format!("cannot make {}", folder.display());
+    std::fs::create_dir_all(folder.join("data")).with_context(cannot)?;
+    let template = match args.template {
+        Template::ImageClassification => IMAGE_CLASSIFICATION,
+    };
+    let text = template.replace("{name}", name);
+    write_atomically(&folder.join("cygnet.toml"), text.as_bytes()).with_context(cannot)?;
+    write_atomically(&folder.join(".gitignore"), b"/runs\n/build\n").with_context(cannot)?;
+    output::print(&format!(
+        "made {0}\n\nNext:\n  put pictures in {0}/data/CLASS/, a folder for each class\n  cygnet build --project {0}\n",
+        folder.display()
+    ))
+}
+
+/// What training came to.
+#[derive(Serialize)]
+pub(super) struct Trained {
+    /// The teacher, if there is one.
+    pub teacher: Option<Outcome>,
+    /// The model.
+    pub model: Outcome,
+}
+
+/// A project with its data and its trained network.
+pub(super) struct Ready {
+    pub project: Project,
+    pub samples: Samples,
+    pub split: Split,
+    pub network: Network,
+    pub trained: Trained,
+    /// What the model's stage depends on.
+    pub digest: String,
+}
+
+/// Reads a project and trains what is not trained yet.
+pub(super) fn ready(folder: &Path, quiet: bool) -> Result<Ready> {
+    let project = Project::read(folder)?;
+    let reading = output::spinner(quiet, "reading the data");
+    let (samples, damaged) = project.data.samples(folder)?;
+    reading.finish_and_clear();
+    let split = Split::by_content(&samples, project.data.shares());
+    if !quiet {
+        eprint!("{}", describe(&samples, &split)?);
+        for (file, why) in damaged.iter().take(5) {
+            eprintln!("note: {} is left out: {why}", file.display());
+        }
+        if damaged.len() > 5 {
+            eprintln!("note: {} more files are left out", damaged.len() - 5);
+        }
+    }
+    let data = stage::digest_of(&samples);
+    let mut teacher = None;
+    if let Some(t) = &project.teacher {
+        let stage = Stage {
+            folder: folder.join("runs/teacher"),
+            name: "teacher",
+            architecture: t.model,
+            settings: &t.train,
+            teacher: None,
+            data: &data,
+        };
+        teacher = Some((stage.run(&samples, &split, quiet)?, stage.digest()));
+    }
+    let stage = Stage {
+        folder: folder.join("runs/model"),
+        name: "model",
+        architecture: project.model,
+        settings: &project.train,
+        teacher: teacher
+            .as_ref()
+            .map(|((network, _), digest)| (network, digest.as_str())),
+        data: &data,
+    };
+    let (network, outcome) = stage.run(&samples, &split, quiet)?;
+    let digest = stage.digest();
+    let onnx = cygnet_training::export::onnx(&network, &project.name, true)?;
+    let path = folder.join("runs/model/model.onnx");
+    write_atomically(&path, &onnx).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(Ready {
+        trained: Trained {
+            teacher: teacher.map(|((_, outcome), _)| outcome),
+            model: outcome,
+        },
+        project,
+        samples,
+        split,
+        network,
+        digest,
+    })
+}
+
+/// How many samples of each class lie in which part.
+fn describe(samples: &Samples, split: &Split) -> Result<String> {
+    let mut text = String::new();
+    writeln!(
+        text,
+        "{} samples of {} classes: {} to learn from, {} to choose by, {} to report on",
+        samples.len(),
+        samples.classes.len(),
+        split.train.len(),
+        split.validation.len(),
+        split.test.len()
+    )?;
+    let balance = samples.balance();
+    let (least, most) = (balance.iter().min(), balance.iter().max());
+    if let (Some(&least), Some(&most)) = (least, most)
+        && least * 5 < most
+    {
+        writeln!(
+            text,
+            "note: the classes are out of balance: {least} samples in the smallest, {most} in the largest"
+        )?;
+    }
+    Ok(text)
+}
+
+/// Trains a project's networks.
+pub fn train(args: &Train, quiet: bool) -> Result<()> {
+    let ready = ready(&args.project, quiet)?;
+    if let Some(path) = &args.json {
+        output::json(path, &ready.trained)?;
+        if output::machine_only(Some(path)) {
+            return Ok(());
+        }
+    }
+    let mut text = table(&ready.trained)?;
+    writeln!(
+        text,
+        "\n{} {}\nNext: cygnet build --project {}",
+        args.project.join("runs/model/model.onnx").display(),
+        sizes::show(4 * ready.network.parameter_count() as u64),
+        args.project.display()
+    )?;
+    output::print(&text)
+}
+
+/// The networks in a table.
+pub(super) fn table(trained: &Trained) -> Result<String> {
+    let mut text = String::from("           parameters  epochs  test accuracy\n");
+    for (name, outcome) in [
+        ("teacher", trained.teacher.as_ref()),
+        ("model", Some(&trained.model)),
+    ] {
+        if let Some(o) = outcome {
+            writeln!(
+                text,
+                "{name:<10} {:>10}  {:>6}  {:>11.2} %{}",
+                o.parameters,
+                o.epochs,
+                f64::from(o.test_accuracy) * 100.0,
+                if o.up_to_date { "  (up to date)" } else { "" }
+            )?;
+        }
+    }
+    Ok(text)
+}

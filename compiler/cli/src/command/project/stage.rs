@@ -1,0 +1,203 @@
+//! One network's training: done once, resumed where it was interrupted.
+
+use crate::output;
+use anyhow::{Context, Result};
+use cygnet_training::TrainingError;
+use cygnet_training::data::{Samples, Split};
+use cygnet_training::fit::{Epoch, History, Settings, Watch, fit, judge};
+use cygnet_training::model::Architecture;
+use cygnet_training::network::Network;
+use cygnet_training::state::State;
+use indicatif::ProgressBar;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+/// The figures of a trained network.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Numbers that were learnt.
+    pub parameters: usize,
+    /// Epochs done.
+    pub epochs: usize,
+    /// Share of the validation samples that are right, of the best state.
+    pub validation_accuracy: f32,
+    /// Share of the test samples that are right.
+    pub test_accuracy: f32,
+    /// Whether it was trained before.
+    #[serde(skip_deserializing, default)]
+    pub up_to_date: bool,
+}
+
+/// What a network is trained from.
+pub struct Stage<'a> {
+    pub folder: PathBuf,
+    pub name: &'a str,
+    pub architecture: Architecture,
+    pub settings: &'a Settings,
+    /// With its digest.
+    pub teacher: Option<(&'a Network, &'a str)>,
+    /// The digest of the data.
+    pub data: &'a str,
+}
+
+/// What lies beside a state.
+#[derive(Default, Serialize, Deserialize)]
+struct Record {
+    digest: String,
+    history: History,
+    outcome: Option<Outcome>,
+}
+
+/// The digest of samples.
+pub fn digest_of(samples: &Samples) -> String {
+    let mut hash = Sha256::new();
+    hash.update(format!("{:?} {:?}", samples.shape, samples.classes));
+    hash.update(&samples.values);
+    for label in &samples.labels {
+        hash.update(label.to_le_bytes());
+    }
+    hex(&hash.finalize())
+}
+
+/// Bytes in hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+impl Stage<'_> {
+    /// The digest of everything that the stage depends on.
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        let teacher = self.teacher.map(|(_, digest)| digest);
+        hash.update(format!(
+            "{} {:?} {:?} {} {teacher:?}",
+            env!("CARGO_PKG_VERSION"),
+            self.architecture,
+            self.settings,
+            self.data
+        ));
+        hex(&hash.finalize())
+    }
+
+    fn record(&self) -> PathBuf {
+        self.folder.join("record.json")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.join("state.safetensors")
+    }
+
+    /// Trains, resumes, or takes what was trained.
+    pub fn run(&self, samples: &Samples, split: &Split, quiet: bool) -> Result<(Network, Outcome)> {
+        let device = candle_core::Device::Cpu;
+        let mut network = self.architecture.build(
+            samples.shape,
+            samples.classes.len(),
+            self.settings.seed,
+            &device,
+        )?;
+        let digest = self.digest();
+        let found = read(&self.record()).filter(|r| r.digest == digest);
+        let saved = found.and_then(|r| Some((State::load(&self.state()).ok()?, r)));
+        let mut resume = None;
+        if let Some((state, record)) = saved {
+            if let (Some(outcome), Some(best)) = (record.outcome, &state.best) {
+                State::restore_parameters(best, &mut network)?;
+                let outcome = Outcome {
+                    up_to_date: true,
+                    ..outcome
+                };
+                return Ok((network, outcome));
+            }
+            if !quiet {
+                eprintln!(
+                    "{}: goes on after epoch {} of {}",
+                    self.name,
+                    record.history.epochs.len(),
+                    self.settings.epochs
+                );
+            }
+            resume = Some((state, record.history));
+        }
+        std::fs::create_dir_all(&self.folder)
+            .with_context(|| format!("cannot make {}", self.folder.display()))?;
+        let mut watch = Progress {
+            stage: self,
+            bar: output::bar(quiet, 1, self.name),
+            quiet,
+            record: Record {
+                digest,
+                history: resume.as_ref().map(|(_, h)| h.clone()).unwrap_or_default(),
+                outcome: None,
+            },
+        };
+        let data = (samples, &split.train[..], &split.validation[..]);
+        let teacher = self.teacher.map(|(network, _)| network);
+        let history = fit(
+            &mut network,
+            data,
+            self.settings,
+            teacher,
+            resume,
+            &mut watch,
+        )?;
+        watch.bar.finish_and_clear();
+        let outcome = Outcome {
+            parameters: network.parameter_count(),
+            epochs: history.epochs.len(),
+            validation_accuracy: history.best().map_or(0.0, |e| e.validation_accuracy),
+            test_accuracy: judge(&network, samples, &split.test)?.accuracy(),
+            up_to_date: false,
+        };
+        watch.record.outcome = Some(outcome.clone());
+        write(&self.record(), &watch.record)?;
+        Ok((network, outcome))
+    }
+}
+
+fn read(path: &Path) -> Option<Record> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+fn write(path: &Path, record: &Record) -> Result<(), TrainingError> {
+    let text = serde_json::to_vec_pretty(record).unwrap_or_default();
+    cygnet_compiler::bundle::write_atomically(path, &text)
+        .map_err(|error| TrainingError::Data(error.to_string()))
+}
+
+struct Progress<'a> {
+    stage: &'a Stage<'a>,
+    bar: ProgressBar,
+    quiet: bool,
+    record: Record,
+}
+
+impl Watch for Progress<'_> {
+    fn step(&mut self, epoch: usize, step: usize, steps: usize) {
+        self.bar
+            .set_length((self.stage.settings.epochs * steps) as u64);
+        self.bar.set_position(((epoch - 1) * steps + step) as u64);
+    }
+
+    fn epoch(&mut self, epoch: &Epoch, best: bool, state: &State) -> Result<(), TrainingError> {
+        self.record.history.epochs.push(*epoch);
+        // The state first: a record without its state is not believed.
+        state.save(&self.stage.state())?;
+        write(&self.stage.record(), &self.record)?;
+        if !self.quiet {
+            self.bar.suspend(|| {
+                eprintln!(
+                    "{} epoch {:>3}: loss {:.4}, validation {:.4}, {:.2} % right{}",
+                    self.stage.name,
+                    epoch.epoch,
+                    epoch.train_loss,
+                    epoch.validation_loss,
+                    f64::from(epoch.validation_accuracy) * 100.0,
+                    if best { " *" } else { "" }
+                );
+            });
+        }
+        Ok(())
+    }
+}

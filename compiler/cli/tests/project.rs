@@ -1,0 +1,182 @@
+//! A project from `cygnet new` to a bundle, as a user goes.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn cygnet(folder: &Path, line: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cygnet"))
+        .args(line.split_whitespace())
+        .current_dir(folder)
+        .output()
+        .unwrap()
+}
+
+fn said(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+fn json(folder: &Path, line: &str) -> serde_json::Value {
+    let output = cygnet(folder, line);
+    let (out, err) = said(&output);
+    assert!(output.status.success(), "{line}: {out}{err}");
+    serde_json::from_str(&out).unwrap_or_else(|e| panic!("{line}: {e}: {out}"))
+}
+
+/// Grey pictures of bars, across or down, 20 x 20, that are all different.
+fn pictures(folder: &Path) {
+    let mut seed = 7u64;
+    let mut random = || {
+        seed = seed
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (seed >> 40) as u32
+    };
+    for (class, name) in ["across", "down"].into_iter().enumerate() {
+        let class_folder = folder.join("data").join(name);
+        std::fs::create_dir_all(&class_folder).unwrap();
+        for i in 0..150 {
+            let at = 4 + random() % 12;
+            let picture = image::GrayImage::from_fn(20, 20, |x, y| {
+                let along = if class == 0 { y } else { x };
+                let ink = if along.abs_diff(at) < 2 { 180 } else { 40 };
+                image::Luma([(ink + random() % 40) as u8])
+            });
+            picture
+                .save(class_folder.join(format!("{i:03}.png")))
+                .unwrap();
+        }
+    }
+}
+
+const TOML: &str = "name = 'bars'
+[data]
+pictures = 'data'
+size = [16, 16]
+channels = 1
+[model]
+architecture = 'tiny'
+channels = 4
+[teacher.model]
+architecture = 'tiny'
+channels = 8
+[teacher.train]
+epochs = 8
+batch = 32
+rate = 0.005
+[train]
+epochs = 12
+batch = 32
+rate = 0.005
+";
+
+#[test]
+fn from_pictures_to_a_bundle() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = cygnet(folder.path(), "new bars --template image-classification");
+    let (out, err) = said(&made);
+    assert!(
+        made.status.success() && out.contains("cygnet build --project bars"),
+        "{out}{err}"
+    );
+    let bars = folder.path().join("bars");
+
+    // Without pictures the message says where they go.
+    let empty = cygnet(&bars, "build");
+    assert_eq!(empty.status.code(), Some(1));
+    assert!(
+        said(&empty).1.contains("two classes at least"),
+        "{}",
+        said(&empty).1
+    );
+
+    pictures(&bars);
+    std::fs::write(bars.join("data/down/broken.png"), "no picture").unwrap();
+    std::fs::write(bars.join("cygnet.toml"), TOML).unwrap();
+    let built = cygnet(&bars, "build --json built.json");
+    let (out, err) = said(&built);
+    assert!(built.status.success(), "{out}{err}");
+    assert!(
+        err.contains("300 samples of 2 classes") && err.contains("broken.png is left out"),
+        "{err}"
+    );
+    let first: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(bars.join("built.json")).unwrap()).unwrap();
+    assert!(
+        first["bundle_accuracy"].as_f64().unwrap() >= 0.95,
+        "{first}"
+    );
+    assert!(first["teacher"]["parameters"].as_u64() > first["model"]["parameters"].as_u64());
+    assert_eq!(first["up_to_date"], false);
+    assert!(first["bundle_bytes"].as_u64().unwrap() < 20_000, "{first}");
+
+    // Nothing changed: nothing is done.
+    let bundle = std::fs::read(bars.join("build/bars.cygnet")).unwrap();
+    let second = json(&bars, "build --json -");
+    assert_eq!(second["up_to_date"], true);
+    assert_eq!(second["model"]["up_to_date"], true);
+    assert_eq!(second["bundle_sha256"], first["bundle_sha256"]);
+
+    // The bundle runs on a picture and names its class.
+    let run = cygnet(&bars, "run build/bars.cygnet --input data/across/000.png");
+    assert!(
+        said(&run).0.contains("across"),
+        "{}{}",
+        said(&run).0,
+        said(&run).1
+    );
+
+    // The model's settings changed: the teacher stays.
+    std::fs::write(
+        bars.join("cygnet.toml"),
+        TOML.replace("epochs = 12", "epochs = 13"),
+    )
+    .unwrap();
+    let third = json(&bars, "build --json -");
+    assert_eq!(third["teacher"]["up_to_date"], true);
+    assert_eq!(third["model"]["up_to_date"], false);
+    assert_eq!(third["model"]["epochs"], 13);
+
+    // The same again from nothing: the same bytes.
+    std::fs::write(bars.join("cygnet.toml"), TOML).unwrap();
+    std::fs::remove_dir_all(bars.join("runs")).unwrap();
+    std::fs::remove_dir_all(bars.join("build")).unwrap();
+    let fourth = json(&bars, "build --json -");
+    assert_eq!(fourth["bundle_sha256"], first["bundle_sha256"]);
+    assert_eq!(
+        std::fs::read(bars.join("build/bars.cygnet")).unwrap(),
+        bundle
+    );
+}
+
+#[test]
+fn mistakes_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let none = cygnet(folder.path(), "train");
+    assert_eq!(none.status.code(), Some(1));
+    assert!(
+        said(&none).1.contains("cygnet new NAME"),
+        "{}",
+        said(&none).1
+    );
+    let name = cygnet(folder.path(), "new a.b");
+    assert_eq!(name.status.code(), Some(2));
+    cygnet(folder.path(), "new a");
+    let again = cygnet(folder.path(), "new a");
+    assert_eq!(again.status.code(), Some(2));
+    assert!(said(&again).1.contains("a exists"), "{}", said(&again).1);
+    let project = folder.path().join("a");
+    pictures(&project);
+    let text = TOML.replace("[train]", "[build]\nquantize = 'int9'\n[train]");
+    let text = text
+        .replace("epochs = 12", "epochs = 1")
+        .replace("epochs = 8", "epochs = 1");
+    std::fs::write(project.join("cygnet.toml"), text).unwrap();
+    let wrong = cygnet(&project, "build");
+    assert!(!wrong.status.success());
+    assert!(
+        said(&wrong).1.contains("[build] of cygnet.toml"),
+        "{}",
+        said(&wrong).1
+    );
+}
