@@ -1,7 +1,7 @@
 //! The stack that a function takes, read from its instructions: what moves the stack pointer down.
 //!
 //! Compilers move it in the prologue only, so the sum of all movements is the frame; a function with several prologues
-//! would count for more than it takes, never for less. Encodings: Armv7-M Architecture Reference Manual, A5 to A7; The
+//! would count for more than it takes. Encodings: Armv7-M Architecture Reference Manual, A5 to A7; The
 //! RISC-V Instruction Set Manual, volume I, chapters 2 and 16.
 
 use super::elf::{ARM, RISCV};

@@ -57,10 +57,12 @@ pub fn build(args: &Build, quiet: bool) -> Result<()> {
         .filter(|lock| lock.inputs == inputs)
         .filter(|lock| digest(&bundle).is_ok_and(|d| d == lock.bundle_sha256));
     let up_to_date = known.is_some();
+    // What compiling prints would stand between what machines read.
+    let silent = quiet || output::machine_only(args.json.as_deref());
     let lock = match known {
         Some(lock) => lock,
         None => {
-            let lock = make(folder, &ready, &bundle, inputs, quiet)?;
+            let lock = make(folder, &ready, &bundle, inputs, silent)?;
             let text = format!(
                 "# Written by `cygnet build`: what the bundle was built from.\n{}",
                 toml::to_string(&lock)?
@@ -129,7 +131,7 @@ fn planes(ready: &Ready, i: usize) -> Vec<f32> {
     out
 }
 
-fn make(folder: &Path, ready: &Ready, bundle: &Path, inputs: String, quiet: bool) -> Result<Lock> {
+fn make(folder: &Path, ready: &Ready, bundle: &Path, inputs: String, silent: bool) -> Result<Lock> {
     let [h, w, c] = ready.samples.shape;
     let runs = folder.join("runs");
     let made = |path: &Path| format!("cannot make {}", path.display());
@@ -174,7 +176,7 @@ fn make(folder: &Path, ready: &Ready, bundle: &Path, inputs: String, quiet: bool
     let Command::Compile(parsed) = parsed.command else {
         bail!("internal: `cygnet compile` was read as another command");
     };
-    compile::compile(&parsed, quiet)?;
+    compile::compile(&parsed, silent)?;
 
     let mut runner = Runner::open(bundle, &RunnerOptions::default())?;
     let mut right = 0;
