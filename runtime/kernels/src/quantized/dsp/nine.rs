@@ -260,6 +260,8 @@ impl Row {
 /// # Safety
 /// `t` passed [`super::super::QuantizedConv::check`] for a depthwise convolution that [`fits`], its bytes are as `SIGNED`
 /// says, and `bytes` are its own.
+// A frame of its own: that of the path through lists does not lie on top of it.
+#[inline(never)]
 pub(super) unsafe fn run<const SIGNED: bool>(t: &Task, bytes: Bytes) -> usize {
     let p = &t.p.conv;
     let (c, stride, width) = (p.out_channels, p.stride[2], p.input[2] as i32);
