@@ -1,11 +1,10 @@
 //! What needs an operating system: handles on the heap, models from files, the last error of a thread.
 
-use crate::model::{Model, Source};
+use crate::model::{Model, Source, hand_out};
 use crate::session::Session;
-use crate::status::{CYGNET_MEMORY, CYGNET_NULL, CYGNET_PATH, Failure, Status, write_text};
+use crate::status::{CYGNET_NULL, CYGNET_PATH, Failure, Status, write_text};
 use core::cell::Cell;
 use core::ffi::{CStr, c_char};
-use cygnet_runtime::OpenError;
 
 thread_local! {
     static LAST: Cell<Option<Failure>> = const { Cell::new(None) };
@@ -16,33 +15,9 @@ pub(crate) fn remember(failure: Failure) {
     LAST.set(Some(failure));
 }
 
-impl From<OpenError> for Failure {
-    fn from(e: OpenError) -> Self {
-        match e {
-            OpenError::Io(e) => Failure::Io(e.raw_os_error().unwrap_or(0)),
-            OpenError::Bundle(e) => Failure::Bundle(e),
-            OpenError::Program(e) => Failure::Program(e),
-            OpenError::Operator(e) => Failure::Run(e),
-            _ => Failure::Plain(CYGNET_MEMORY),
-        }
-    }
-}
-
-/// Writes a new handle to `place`.
-///
-/// # Safety
-/// `place` is NULL or valid for a write.
-unsafe fn hand_out<T>(place: *mut *mut T, make: impl FnOnce() -> Result<T, Failure>) -> Status {
-    if place.is_null() {
-        return crate::status::report(Err(Failure::Plain(CYGNET_NULL)));
-    }
-    let (handle, status) = match make() {
-        Ok(value) => (Box::into_raw(Box::new(value)), crate::CYGNET_OK),
-        Err(failure) => (core::ptr::null_mut(), crate::status::report(Err(failure))),
-    };
-    // SAFETY: not NULL, so valid by the contract.
-    unsafe { place.write(handle) };
-    status
+/// A handle on the heap.
+fn boxed<T>(value: T) -> *mut T {
+    Box::into_raw(Box::new(value))
 }
 
 /// Opens a bundle (`model.cygnet`) or a bare program (`program.cyg`) in memory and validates it; nothing is copied. The
@@ -59,7 +34,7 @@ pub unsafe extern "C" fn cygnet_model_open(
     model: *mut *mut Model,
 ) -> Status {
     // SAFETY: the same contract.
-    unsafe { hand_out(model, || Model::over(bytes, length)) }
+    unsafe { hand_out(model, || Model::over(bytes, length).map(boxed)) }
 }
 
 /// Opens a bundle or a bare program from a file, by memory map where the system has it. On failure `*model` is NULL. Not on
@@ -80,7 +55,8 @@ pub unsafe extern "C" fn cygnet_model_open_path(
         // SAFETY: not NULL, so a string by the contract.
         let path = unsafe { CStr::from_ptr(path) };
         let path = path.to_str().map_err(|_| Failure::Plain(CYGNET_PATH))?;
-        Ok(Model(Source::File(cygnet_runtime::Model::open(path)?)))
+        let file = cygnet_runtime::Model::open(path)?;
+        Ok(boxed(Model(Source::File(file))))
     };
     // SAFETY: the same contract.
     unsafe { hand_out(model, make) }
@@ -93,7 +69,7 @@ pub unsafe extern "C" fn cygnet_model_open_path(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cygnet_model_close(model: *mut Model) {
     if !model.is_null() {
-        // SAFETY: made by `hand_out`, closed once, by the contract.
+        // SAFETY: made by `boxed`, closed once, by the contract.
         drop(unsafe { Box::from_raw(model) });
     }
 }
@@ -114,7 +90,11 @@ pub unsafe extern "C" fn cygnet_session_open(
     session: *mut *mut Session,
 ) -> Status {
     // SAFETY: the same contract.
-    unsafe { hand_out(session, || Session::over(model, arena, arena_bytes)) }
+    unsafe {
+        hand_out(session, || {
+            Session::over(model, arena, arena_bytes).map(boxed)
+        })
+    }
 }
 
 /// Closes a session that was opened; the arena is the caller's again. One of `cygnet_session_init` needs no closing. NULL is
@@ -125,7 +105,7 @@ pub unsafe extern "C" fn cygnet_session_open(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cygnet_session_close(session: *mut Session) {
     if !session.is_null() {
-        // SAFETY: made by `hand_out`, closed once, by the contract.
+        // SAFETY: made by `boxed`, closed once, by the contract.
         drop(unsafe { Box::from_raw(session) });
     }
 }

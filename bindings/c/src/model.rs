@@ -2,27 +2,7 @@
 
 use crate::status::{CYGNET_MEMORY, CYGNET_NULL, Failure, Status, report};
 use core::ffi::c_void;
-use cygnet_runtime::{Bundle, Program};
-
-#[cfg(feature = "std")]
-use cygnet_runtime::open;
-
-/// What bytes hold: a program, alone or in a bundle.
-#[cfg(not(feature = "std"))]
-fn open(bytes: &[u8]) -> Result<(Program<'_>, Option<Bundle<'_>>), Failure> {
-    use cygnet_runtime::format::program::layout::MAGIC;
-    let bundle = match bytes.starts_with(&MAGIC) {
-        true => None,
-        false => Some(Bundle::parse(bytes).map_err(Failure::Bundle)?),
-    };
-    let program = match &bundle {
-        Some(bundle) => bundle.program().map_err(Failure::Bundle)?,
-        None => bytes,
-    };
-    let program = Program::parse(program).map_err(Failure::Program)?;
-    cygnet_runtime::check_operators(&program)?;
-    Ok((program, bundle))
-}
+use cygnet_runtime::{Bundle, Program, open};
 
 pub(crate) enum Source {
     Bytes {
@@ -80,6 +60,26 @@ const _: () = assert!(
         && align_of::<Model>() <= crate::CYGNET_HANDLE_ALIGNMENT
 );
 
+/// Writes the address of a new handle to `place`, or NULL where there is none.
+///
+/// # Safety
+/// `place` is NULL or valid for a write.
+pub(crate) unsafe fn hand_out<T>(
+    place: *mut *mut T,
+    make: impl FnOnce() -> Result<*mut T, Failure>,
+) -> Status {
+    if place.is_null() {
+        return report(Err(Failure::Plain(CYGNET_NULL)));
+    }
+    let (handle, result) = match make() {
+        Ok(handle) => (handle, Ok(())),
+        Err(failure) => (core::ptr::null_mut(), Err(failure)),
+    };
+    // SAFETY: not NULL, so valid by the contract.
+    unsafe { place.write(handle) };
+    report(result)
+}
+
 /// Puts a new handle into the caller's memory and its address to `place`.
 ///
 /// # Safety
@@ -90,30 +90,21 @@ pub(crate) unsafe fn put<T>(
     place: *mut *mut T,
     make: impl FnOnce() -> Result<T, Failure>,
 ) -> Status {
-    if place.is_null() {
-        return report(Err(Failure::Plain(CYGNET_NULL)));
-    }
-    let made = if memory.is_null() {
-        Err(Failure::Plain(CYGNET_NULL))
-    } else if memory_bytes < size_of::<T>()
-        || !memory.addr().is_multiple_of(crate::CYGNET_HANDLE_ALIGNMENT)
-    {
-        Err(Failure::Plain(CYGNET_MEMORY))
-    } else {
-        make()
-    };
-    let (handle, status) = match made {
-        Ok(value) => {
-            let handle = memory.cast::<T>();
-            // SAFETY: large enough, aligned, and valid by the contract.
-            unsafe { handle.write(value) };
-            (handle, report(Ok(())))
+    let put = || {
+        if memory.is_null() {
+            return Err(Failure::Plain(CYGNET_NULL));
         }
-        Err(failure) => (core::ptr::null_mut(), report(Err(failure))),
+        let aligned = memory.addr().is_multiple_of(crate::CYGNET_HANDLE_ALIGNMENT);
+        if memory_bytes < size_of::<T>() || !aligned {
+            return Err(Failure::Plain(CYGNET_MEMORY));
+        }
+        let handle = memory.cast::<T>();
+        // SAFETY: large enough, aligned, and valid by the contract.
+        unsafe { handle.write(make()?) };
+        Ok(handle)
     };
-    // SAFETY: not NULL, so valid by the contract.
-    unsafe { place.write(handle) };
-    status
+    // SAFETY: the same contract.
+    unsafe { hand_out(place, put) }
 }
 
 /// Bytes of a model on this machine, at most `CYGNET_MODEL_BYTES`.

@@ -3,7 +3,7 @@
 use core::ffi::{c_char, c_int};
 use core::fmt::{self, Write};
 use cygnet_runtime::{
-    BundleError, ParseError, ParseErrorKind, RunError, RunErrorKind, SelfTestError,
+    BundleError, OpenError, ParseError, ParseErrorKind, RunError, RunErrorKind, SelfTestError,
 };
 
 /// Result of a call: `CYGNET_OK`, or what went wrong. Codes are stable. From 100 on they are those of the bundle reader
@@ -48,6 +48,19 @@ pub(crate) enum Failure {
 impl From<RunError> for Failure {
     fn from(e: RunError) -> Self {
         Failure::Run(e)
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(e: OpenError) -> Self {
+        match e {
+            #[cfg(feature = "std")]
+            OpenError::Io(e) => Failure::Io(e.raw_os_error().unwrap_or(0)),
+            OpenError::Bundle(e) => Failure::Bundle(e),
+            OpenError::Program(e) => Failure::Program(e),
+            OpenError::Operator(e) => Failure::Run(e),
+            _ => Failure::Plain(CYGNET_MEMORY),
+        }
     }
 }
 

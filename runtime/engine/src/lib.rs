@@ -28,6 +28,7 @@ mod error;
 mod golden;
 mod linear;
 mod op;
+mod open;
 mod parallel;
 mod session;
 mod shape;
@@ -50,13 +51,14 @@ pub use element::Element;
 pub use error::{RunError, RunErrorKind};
 pub use golden::{SelfTestError, self_test};
 pub use op::{check_operators, operators, prepare};
+pub use open::{OpenError, open};
 pub use parallel::Parallel;
 pub use session::{Config, Session, StepReport};
 pub use shape::Shape;
 pub use tensor::{Tensor, TensorMut, TensorType};
 
 #[cfg(feature = "std")]
-pub use model::{Model, OpenError, Options, OwnedSession, open};
+pub use model::{Model, Options, OwnedSession};
 #[cfg(feature = "std")]
 pub use pool::Pool;
 

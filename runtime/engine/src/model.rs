@@ -1,9 +1,9 @@
 //! Bundles from files, and sessions that own their arena.
 
-use crate::bundle::{Bundle, BundleError};
+use crate::bundle::Bundle;
 use crate::error::RunError;
 use crate::golden::{SelfTestError, self_test};
-use crate::op::check_operators;
+use crate::open::{OpenError, open};
 use crate::pool::Pool;
 use crate::session::{Config, Session, StepReport};
 use crate::shape::Shape;
@@ -11,8 +11,8 @@ use crate::tensor::{Tensor, TensorMut};
 use alloc::sync::Arc;
 use core::fmt;
 use core::ptr::NonNull;
-use cygnet_format::program::layout::{ALIGN, MAGIC};
-use cygnet_format::{ParseError, Program};
+use cygnet_format::Program;
+use cygnet_format::program::layout::ALIGN;
 use cygnet_kernels::Features;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::fs::File;
@@ -69,36 +69,6 @@ impl Drop for Aligned {
     }
 }
 
-/// Why a model cannot be opened.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The file cannot be read.
-    Io(std::io::Error),
-    /// The file is no bundle.
-    Bundle(BundleError),
-    /// The program is not valid.
-    Program(ParseError),
-    /// The program needs an operator that this build leaves out.
-    Operator(RunError),
-    /// There is not enough memory.
-    Memory,
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OpenError::Io(e) => write!(f, "cannot read the model: {e}"),
-            OpenError::Bundle(e) => e.fmt(f),
-            OpenError::Program(e) => write!(f, "the program is invalid: {e}"),
-            OpenError::Operator(e) => e.fmt(f),
-            OpenError::Memory => f.write_str("there is not enough memory for the model"),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
-
 enum Source {
     #[cfg(any(unix, windows))]
     Map(memmap2::Mmap),
@@ -130,24 +100,6 @@ impl Source {
             Source::Memory(a) => a.bytes(),
         }
     }
-}
-
-/// Validates a bundle or a bare program in memory, without a copy; the bundle is `None` for a bare program.
-///
-/// # Errors
-/// When the bytes are neither, or the program needs an operator that this build leaves out.
-pub fn open(bytes: &[u8]) -> Result<(Program<'_>, Option<Bundle<'_>>), OpenError> {
-    let bundle = match bytes.starts_with(&MAGIC) {
-        true => None,
-        false => Some(Bundle::parse(bytes).map_err(OpenError::Bundle)?),
-    };
-    let program = match &bundle {
-        Some(bundle) => bundle.program().map_err(OpenError::Bundle)?,
-        None => bytes,
-    };
-    let program = Program::parse(program).map_err(OpenError::Program)?;
-    check_operators(&program).map_err(OpenError::Operator)?;
-    Ok((program, bundle))
 }
 
 /// A validated bundle or bare program that owns its bytes. Immutable: share it between sessions by `Arc`.
