@@ -38,6 +38,28 @@ impl Conv {
         }
         Ok(())
     }
+
+    /// The checks of a depthwise convolution; elements of the input, of the output and of the weights.
+    fn check_depthwise(&self) -> Result<[usize; 3], KernelError> {
+        self.check_planar()?;
+        if self.groups != self.in_channels || self.in_channels != self.out_channels {
+            return Err(KernelError::Parameter);
+        }
+        let [input, output] = self.elements()?;
+        Ok([
+            input,
+            output,
+            self.kernel[1] * self.kernel[2] * self.in_channels,
+        ])
+    }
+}
+
+/// Whether rows are some of `all`.
+const fn within(rows: &Range<usize>, all: usize) -> Result<(), KernelError> {
+    if rows.start > rows.end || rows.end > all {
+        return Err(KernelError::Parameter);
+    }
+    Ok(())
 }
 
 impl Kernels {
@@ -60,9 +82,10 @@ impl Kernels {
     ) -> Result<(), KernelError> {
         p.check_planar()?;
         let all = product(&[p.kernel[1], p.kernel[2], p.in_channels])?;
-        if p.groups != 1 || rows.start > rows.end || rows.end > all {
+        if p.groups != 1 {
             return Err(KernelError::Parameter);
         }
+        within(&rows, all)?;
         let [input, output] = p.elements()?;
         at_least(x.len(), input)?;
         at_least(dy.len(), output)?;
@@ -94,15 +117,11 @@ impl Kernels {
         dx: &mut [f32],
         rows: Range<usize>,
     ) -> Result<(), KernelError> {
-        let [input, output] = self.depthwise_shape(p)?;
+        let [_, output, taps] = p.check_depthwise()?;
         at_least(dy.len(), output)?;
-        at_least(weights.len(), p.kernel[1] * p.kernel[2] * p.in_channels)?;
-        if rows.start > rows.end || rows.end > p.batch * p.input[1] {
-            return Err(KernelError::Parameter);
-        }
-        let width = p.input[2] * p.in_channels;
-        debug_assert!(rows.len() * width <= input);
-        exactly(dx.len(), rows.len() * width)?;
+        at_least(weights.len(), taps)?;
+        within(&rows, p.batch * p.input[1])?;
+        exactly(dx.len(), rows.len() * p.input[2] * p.in_channels)?;
         // SAFETY: checked above; `dx` is exclusive; the row was chosen for this machine.
         unsafe {
             self.row(depthwise::INPUT_ROWS)(
@@ -130,13 +149,11 @@ impl Kernels {
         dw: &mut [f32],
         rows: Range<usize>,
     ) -> Result<(), KernelError> {
-        let [input, output] = self.depthwise_shape(p)?;
+        let [input, output, taps] = p.check_depthwise()?;
         at_least(x.len(), input)?;
         at_least(dy.len(), output)?;
-        exactly(dw.len(), p.kernel[1] * p.kernel[2] * p.in_channels)?;
-        if rows.start > rows.end || rows.end > p.rows() {
-            return Err(KernelError::Parameter);
-        }
+        exactly(dw.len(), taps)?;
+        within(&rows, p.rows())?;
         // SAFETY: checked above; `dw` is exclusive; the row was chosen for this machine.
         unsafe {
             self.row(depthwise::WEIGHTS_ROWS)(
@@ -149,13 +166,5 @@ impl Kernels {
             )
         };
         Ok(())
-    }
-
-    fn depthwise_shape(&self, p: &Conv) -> Result<[usize; 2], KernelError> {
-        p.check_planar()?;
-        if p.groups != p.in_channels || p.in_channels != p.out_channels {
-            return Err(KernelError::Parameter);
-        }
-        p.elements()
     }
 }

@@ -31,6 +31,28 @@ fn column<const SIGNED: bool>(a: u32, b: u32, c: u32) -> Column {
     [p, q, r, s, even, odd]
 }
 
+/// A [`Column`] in r4 to r9, of the words of three rows in r4, r5 and r8.
+macro_rules! widened {
+    ($extend:literal) => {
+        concat!(
+            "pkhbt r6, r4, r5, lsl #16\n",
+            "pkhtb r7, r5, r4, asr #16\n",
+            $extend,
+            " r4, r6\n",
+            $extend,
+            " r5, r6, ror #8\n",
+            $extend,
+            " r6, r7\n",
+            $extend,
+            " r7, r7, ror #8\n",
+            $extend,
+            " r9, r8, ror #8\n",
+            $extend,
+            " r8, r8"
+        )
+    };
+}
+
 /// Widens the weights of four channels, of which each tap's are `c` bytes apart.
 ///
 /// # Safety
@@ -47,14 +69,7 @@ unsafe fn widen_weights(w: *const i8, c: usize, to: *mut [Column; 3]) {
             "ldr r5, [r0, r1]",
             "ldr r8, [r0, r2]",
             "add r0, r0, r3",
-            "pkhbt r6, r4, r5, lsl #16",
-            "pkhtb r7, r5, r4, asr #16",
-            "sxtb16 r4, r6",
-            "sxtb16 r5, r6, ror #8",
-            "sxtb16 r6, r7",
-            "sxtb16 r7, r7, ror #8",
-            "sxtb16 r9, r8, ror #8",
-            "sxtb16 r8, r8",
+            widened!("sxtb16"),
             "stm r10!, {{r4, r5, r6, r7, r8, r9}}",
             "subs r11, #1",
             "bne 2b",
@@ -118,14 +133,7 @@ macro_rules! row {
             "ldr r5, [r1, r12]",
             "ldr r8, [r2, r12]",
             "subs r12, r12, r3",
-            "pkhbt r6, r4, r5, lsl #16",
-            "pkhtb r7, r5, r4, asr #16",
-            concat!($extend, " r4, r6"),
-            concat!($extend, " r5, r6, ror #8"),
-            concat!($extend, " r6, r7"),
-            concat!($extend, " r7, r7, ror #8"),
-            concat!($extend, " r9, r8, ror #8"),
-            concat!($extend, " r8, r8"),
+            widened!($extend),
             "stmdb r10!, {{r4, r5, r6, r7, r8, r9}}",
             "bpl 6b",
             "b 3f",
@@ -137,14 +145,7 @@ macro_rules! row {
             "add r0, r0, r3",
             "add r1, r1, r12",
             "add r2, r2, lr",
-            "pkhbt r6, r4, r5, lsl #16",
-            "pkhtb r7, r5, r4, asr #16",
-            concat!($extend, " r4, r6"),
-            concat!($extend, " r5, r6, ror #8"),
-            concat!($extend, " r6, r7"),
-            concat!($extend, " r7, r7, ror #8"),
-            concat!($extend, " r9, r8, ror #8"),
-            concat!($extend, " r8, r8"),
+            widened!($extend),
             "stm r10!, {{r4, r5, r6, r7, r8, r9}}",
             "subs r11, #1",
             "bne 2b",
