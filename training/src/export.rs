@@ -149,11 +149,11 @@ impl Writer {
         let name = &node.name;
         let parameter = |kind: &str| network.parameter(&format!("{name}.{kind}"));
         match &node.layer {
-            Layer::Input { shape } => {
+            Layer::Input => {
                 let mut full = vec![1];
-                match **shape {
+                match *node.shape {
                     [h, w, c] => full.extend_from_slice(&[c, h, w]),
-                    _ => full.extend_from_slice(shape),
+                    _ => full.extend_from_slice(&node.shape),
                 }
                 self.graph.input.push(value_info(name, &full));
                 Ok(name.clone())

@@ -48,10 +48,7 @@ impl Builder {
     /// # Errors
     /// When the network has one already.
     pub fn input(&mut self, shape: &[usize]) -> Result<Value> {
-        let layer = Layer::Input {
-            shape: shape.to_vec(),
-        };
-        self.push("input", layer, &[], shape.to_vec())
+        self.push("input", Layer::Input, &[], shape.to_vec())
     }
 
     fn push(
@@ -64,7 +61,7 @@ impl Builder {
         if self.nodes.iter().any(|node| node.name == name) {
             bail!("two layers are called {name}");
         }
-        if matches!(layer, Layer::Input { .. }) != self.nodes.is_empty() {
+        if matches!(layer, Layer::Input) != self.nodes.is_empty() {
             bail!("a network begins with its one input");
         }
         self.nodes.push(Node {

@@ -31,7 +31,7 @@ impl Run<'_> {
         let name = &node.name;
         let network = self.network;
         match &node.layer {
-            Layer::Input { .. } => Ok(x.clone()),
+            Layer::Input => Ok(x.clone()),
             Layer::Block {
                 geometry,
                 activation,

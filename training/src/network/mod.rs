@@ -23,11 +23,8 @@ pub const EPSILON: f32 = 1e-3;
 /// What a node does.
 #[derive(Clone, Debug)]
 pub enum Layer {
-    /// The input of the network, `[batch, ...]`.
-    Input {
-        /// Sizes without the batch; images are `[height, width, channels]`.
-        shape: Vec<usize>,
-    },
+    /// The input of the network; images are `[batch, height, width, channels]`.
+    Input,
     /// Convolution, batch normalisation, activation. Parameters `NAME.weight`, `NAME.affine`, running statistics.
     Block {
         /// The convolution.

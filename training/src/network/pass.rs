@@ -290,7 +290,6 @@ impl Tape {
             // Values that no gradient needs go as soon as nothing reads them.
             for v in network.nodes[n].inputs.iter().map(|v| v.index()) {
                 if last_use[v] == n
-                    && !tape.needed(v)
                     && let Some(value) = tape.values[v].take()
                 {
                     memory.give_shared(value);
@@ -300,32 +299,30 @@ impl Tape {
         Ok((tape, statistics))
     }
 
+    /// The node after which each value may go: the last that reads it, or none where a gradient or the caller takes it.
     fn last_uses(&self) -> Vec<usize> {
         let mut last = vec![0; self.nodes.len()];
         for (n, node) in self.nodes.iter().enumerate() {
+            let weighs = matches!(node.layer, Layer::Block { .. } | Layer::Linear { .. });
             for v in &node.inputs {
-                last[v.index()] = n;
+                let kept = self.learns[n] && weighs || last[v.index()] == usize::MAX;
+                last[v.index()] = if kept { usize::MAX } else { n };
+            }
+            // Where it is not above 0, nothing passes back.
+            if let (
+                Layer::Linear {
+                    activation: Activation::Relu,
+                },
+                true,
+            ) = (&node.layer, self.learns[n])
+            {
+                last[n] = usize::MAX;
             }
         }
         for n in &self.outputs {
             last[*n] = usize::MAX;
         }
         last
-    }
-
-    /// Whether the gradient of a layer that reads value `v` needs it.
-    fn needed(&self, v: usize) -> bool {
-        self.nodes.iter().enumerate().any(|(n, node)| {
-            let reads = node.inputs.iter().any(|i| i.index() == v);
-            let weighs = matches!(node.layer, Layer::Block { .. } | Layer::Linear { .. });
-            reads && weighs && self.learns[n]
-        }) || self.learns[v]
-            && matches!(
-                self.nodes[v].layer,
-                Layer::Linear {
-                    activation: Activation::Relu
-                }
-            )
     }
 
     fn step(
@@ -340,7 +337,7 @@ impl Tape {
         let node = &self.nodes[n];
         let input = |i: usize| self.value(node.inputs[i].index());
         match &node.layer {
-            Layer::Input { .. } => Ok((Arc::new(floats(x)?), Saved::Nothing)),
+            Layer::Input => Ok((Arc::new(floats(x)?), Saved::Nothing)),
             Layer::Block {
                 geometry,
                 activation,
@@ -459,7 +456,7 @@ impl Tape {
     ) -> Result<()> {
         let from = |i: usize| node.inputs[i].index();
         match &node.layer {
-            Layer::Input { .. } => {}
+            Layer::Input => {}
             Layer::Block { geometry, .. } => {
                 let p = self.shape_of(n, *geometry)?;
                 let Saved::Block(saved) = std::mem::replace(&mut self.saved[n], Saved::Nothing)
