@@ -25,7 +25,7 @@ export async function withBrowser(use) {
     "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--disable-background-networking",
     // Containers run as root, where the sandbox refuses to start; the pages are ours.
     "--no-sandbox", "about:blank",
-  ], { stdio: ["ignore", "ignore", "pipe", "pipe", "pipe"] });
+  ], { stdio: ["ignore", "ignore", "pipe", "pipe", "pipe"], detached: true });
   let said = "";
   program.stderr.on("data", (text) => { said = (said + text).slice(-4000); });
   const browserEnd = new Promise((resolve) => program.once("exit", resolve));
@@ -34,7 +34,12 @@ export async function withBrowser(use) {
   try {
     return await use(connection);
   } finally {
-    program.kill("SIGKILL");
+    // With its helpers, which would go on writing to the profile: they are of its process group.
+    try {
+      process.kill(-program.pid, "SIGKILL");
+    } catch (error) {
+      if (error.code !== "ESRCH") throw error;
+    }
     await browserEnd;
     rmSync(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   }
