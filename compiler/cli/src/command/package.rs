@@ -6,7 +6,7 @@ use crate::command::footprint::{self, Footprint};
 use crate::failure::{BudgetMissed, usage};
 use crate::{output, sizes};
 use anyhow::{Context, Result, bail};
-use cygnet_compiler::bundle::{BundleReader, memory_map, sha256_hex, write_atomically};
+use cygnet_compiler::bundle::{BundleReader, MemoryMap, memory_map, sha256_hex, write_atomically};
 use cygnet_compiler::firmware::{self, CPUS, Cpu, Names};
 use cygnet_format::Program;
 use serde::Serialize;
@@ -93,12 +93,7 @@ pub fn package(args: &Package, quiet: bool) -> Result<()> {
     let source = firmware::source(&program)
         .map_err(|problems| anyhow::anyhow!("{shown} cannot become source:\n  {problems}"))?;
     let map = memory_map(&program);
-    let budgets = Budgets {
-        max_ram: args.max_ram,
-        max_flash: args.max_flash,
-        program: &program,
-        map: &map,
-    };
+    let budgets = budgets(args, &program, &map);
     let weights = source.weights.len() as u64;
     let missed = [
         budgets.ram(source.arena_bytes, None),
@@ -166,6 +161,15 @@ pub fn package(args: &Package, quiet: bool) -> Result<()> {
     )
 }
 
+fn budgets<'a>(args: &Package, program: &'a Program<'a>, map: &'a MemoryMap) -> Budgets<'a> {
+    Budgets {
+        max_ram: args.max_ram,
+        max_flash: args.max_flash,
+        program,
+        map,
+    }
+}
+
 /// Exit code 3 when there is anything that a budget misses.
 fn miss(args: &Package, state: &str, missed: impl Iterator<Item = String>) -> Result<()> {
     let missed: Vec<String> = missed.collect();
@@ -213,12 +217,7 @@ fn interpreter(
     names: &Names<'_>,
 ) -> Result<()> {
     let map = memory_map(program);
-    let budgets = Budgets {
-        max_ram: args.max_ram,
-        max_flash: args.max_flash,
-        program,
-        map: &map,
-    };
+    let budgets = budgets(args, program, &map);
     let missed = [
         budgets.ram(program.arena_bytes(), None),
         budgets.flash(

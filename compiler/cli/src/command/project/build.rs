@@ -1,17 +1,16 @@
 //! `cygnet build`: from data to a bundle, judged on samples that it has not seen.
 
-use super::stage::hex;
 use super::{Ready, ready, table};
 use crate::args::{Build, Cli, Command};
 use crate::command::compile;
+use crate::decode;
 use crate::media::npy;
 use crate::{output, sizes};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use cygnet_compiler::bundle::{Array, write_atomically};
+use cygnet_compiler::bundle::{Array, BundleReader, sha256_hex, write_atomically};
 use cygnet_compiler::verify::{Runner, RunnerOptions};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -43,10 +42,11 @@ struct Lock {
 pub fn build(args: &Build, quiet: bool) -> Result<()> {
     let folder = &args.project;
     let ready = ready(folder, quiet)?;
-    let inputs = hex(&Sha256::digest(format!(
+    let inputs = format!(
         "{} {} {:?}",
         ready.project.name, ready.digest, ready.project.build
-    )));
+    );
+    let inputs = sha256_hex(inputs.as_bytes());
     let bundle = folder
         .join("build")
         .join(format!("{}.cygnet", ready.project.name));
@@ -115,7 +115,7 @@ pub fn build(args: &Build, quiet: bool) -> Result<()> {
 
 fn digest(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(hex(&Sha256::digest(bytes)))
+    Ok(sha256_hex(&bytes))
 }
 
 /// A sample as the exported model takes it, channels first.
@@ -183,11 +183,11 @@ fn make(folder: &Path, ready: &Ready, bundle: &Path, inputs: String, silent: boo
     for &i in &ready.split.test {
         runner.set_input(0, &Array::from_f32(&[1, c, h, w], &planes(ready, i)))?;
         runner.run()?;
-        let scores = runner.output(0)?.to_f32();
-        let best = (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
-        right += usize::from(best == Some(ready.samples.labels[i] as usize));
+        let best = decode::top(&runner.output(0)?.to_f32(), 1, None);
+        let label = ready.samples.labels[i] as usize;
+        right += usize::from(best.first().is_some_and(|b| b.index == label));
     }
-    let reader = cygnet_compiler::bundle::BundleReader::open(bundle)?;
+    let reader = BundleReader::open(bundle)?;
     Ok(Lock {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         inputs,

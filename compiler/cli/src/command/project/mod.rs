@@ -117,9 +117,12 @@ pub(super) fn ready(folder: &Path, quiet: bool) -> Result<Ready> {
     };
     let (network, outcome) = stage.run(&samples, &split, quiet)?;
     let digest = stage.digest();
-    let onnx = cygnet_training::export::onnx(&network, &project.name, true)?;
     let path = folder.join("runs/model/model.onnx");
-    write_atomically(&path, &onnx).with_context(|| format!("cannot write {}", path.display()))?;
+    if !outcome.up_to_date || !path.exists() {
+        let onnx = cygnet_training::export::onnx(&network, &project.name, true)?;
+        write_atomically(&path, &onnx)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
     Ok(Ready {
         trained: Trained {
             teacher: teacher.map(|((_, outcome), _)| outcome),

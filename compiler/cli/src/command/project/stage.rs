@@ -2,6 +2,7 @@
 
 use crate::output;
 use anyhow::{Context, Result};
+use cygnet_compiler::bundle::{sha256_hex, write_atomically};
 use cygnet_training::TrainingError;
 use cygnet_training::data::{Samples, Split};
 use cygnet_training::fit::{Epoch, History, Settings, Watch, fit, judge};
@@ -10,7 +11,6 @@ use cygnet_training::network::Network;
 use cygnet_training::state::State;
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// The figures of a trained network.
@@ -51,33 +51,33 @@ struct Record {
 
 /// The digest of samples.
 pub fn digest_of(samples: &Samples) -> String {
-    let mut hash = Sha256::new();
-    hash.update(format!("{:?} {:?}", samples.shape, samples.classes));
-    hash.update(&samples.values);
-    for label in &samples.labels {
-        hash.update(label.to_le_bytes());
-    }
-    hex(&hash.finalize())
-}
-
-/// Bytes in hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    let labels: Vec<u8> = samples
+        .labels
+        .iter()
+        .flat_map(|l| l.to_le_bytes())
+        .collect();
+    let parts = format!(
+        "{:?} {:?} {} {}",
+        samples.shape,
+        samples.classes,
+        sha256_hex(&samples.values),
+        sha256_hex(&labels)
+    );
+    sha256_hex(parts.as_bytes())
 }
 
 impl Stage<'_> {
     /// The digest of everything that the stage depends on.
     pub fn digest(&self) -> String {
-        let mut hash = Sha256::new();
         let teacher = self.teacher.map(|(_, digest)| digest);
-        hash.update(format!(
+        let parts = format!(
             "{} {:?} {:?} {} {teacher:?}",
             env!("CARGO_PKG_VERSION"),
             self.architecture,
             self.settings,
             self.data
-        ));
-        hex(&hash.finalize())
+        );
+        sha256_hex(parts.as_bytes())
     }
 
     fn record(&self) -> PathBuf {
@@ -162,8 +162,7 @@ fn read(path: &Path) -> Option<Record> {
 
 fn write(path: &Path, record: &Record) -> Result<(), TrainingError> {
     let text = serde_json::to_vec_pretty(record).unwrap_or_default();
-    cygnet_compiler::bundle::write_atomically(path, &text)
-        .map_err(|error| TrainingError::Data(error.to_string()))
+    write_atomically(path, &text).map_err(|error| TrainingError::Data(error.to_string()))
 }
 
 struct Progress<'a> {
