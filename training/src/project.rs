@@ -55,6 +55,9 @@ pub struct Data {
     pub refuse_damaged: bool,
 }
 
+/// Largest side of the pictures that a network is trained on.
+const MAX_SIDE: usize = 2048;
+
 const fn three() -> usize {
     3
 }
@@ -93,6 +96,12 @@ impl Default for Build {
     }
 }
 
+/// Whether a project may be called so: its files are.
+pub fn is_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    !name.is_empty() && name.chars().all(plain)
+}
+
 impl Project {
     /// Reads `cygnet.toml` of a folder.
     ///
@@ -117,6 +126,18 @@ impl Project {
                 path.display()
             )))
         };
+        if !is_name(&project.name) {
+            return wrong(format!(
+                "name = {:?}: it has letters, digits, - and _ alone, for the model's files are called so",
+                project.name
+            ));
+        }
+        let sides = project.data.size.unwrap_or([1, 1]);
+        if sides.iter().any(|side| !(1..=MAX_SIDE).contains(side)) {
+            return wrong(format!(
+                "[data] size = {sides:?}: height and width lie between 1 and {MAX_SIDE}"
+            ));
+        }
         if let Some(mistake) = project.train.mistake() {
             return wrong(format!("[train] {mistake}"));
         }
@@ -199,6 +220,9 @@ mod tests {
                 "unknown field `epoch`",
             ),
             (format!("{GOOD}[train]\nrate = -1\n"), "[train] rate = -1"),
+            (GOOD.replace("[8, 8]", "[8, 99999]"), "between 1 and 2048"),
+            (GOOD.replace("[8, 8]", "[0, 8]"), "between 1 and 2048"),
+            (GOOD.replace("'a'", "'../a'"), "name = \"../a\""),
             (GOOD.replace("tiny", "huge"), "unknown variant `huge`"),
             (
                 GOOD.replace("size", "validation = 0.9\nsize"),

@@ -166,6 +166,17 @@ fn mistakes_are_named() {
     assert_eq!(again.status.code(), Some(2));
     assert!(said(&again).1.contains("a exists"), "{}", said(&again).1);
     let project = folder.path().join("a");
+    // Two pictures are too few to keep some back.
+    for (class, value) in [("across", 10u8), ("down", 200)] {
+        let class = project.join("data").join(class);
+        std::fs::create_dir_all(&class).unwrap();
+        let picture = image::GrayImage::from_pixel(4, 4, image::Luma([value]));
+        picture.save(class.join("000.png")).unwrap();
+    }
+    std::fs::write(project.join("cygnet.toml"), TOML).unwrap();
+    let few = cygnet(&project, "train");
+    assert_eq!(few.status.code(), Some(1));
+    assert!(said(&few).1.contains("add samples"), "{}", said(&few).1);
     pictures(&project);
     let text = TOML.replace("[train]", "[build]\nquantize = 'int9'\n[train]");
     let text = text

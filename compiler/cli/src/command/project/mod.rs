@@ -11,11 +11,11 @@ pub use build::build;
 use crate::args::{New, Template, Train};
 use crate::failure::usage;
 use crate::{output, sizes};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use cygnet_compiler::bundle::write_atomically;
 use cygnet_training::data::{Samples, Split};
 use cygnet_training::network::Network;
-use cygnet_training::project::Project;
+use cygnet_training::project::{Project, is_name};
 use serde::Serialize;
 use stage::{Outcome, Stage};
 use std::fmt::Write;
@@ -29,7 +29,7 @@ pub fn new(args: &New) -> Result<()> {
     let name = folder
         .file_name()
         .and_then(|n| n.to_str())
-        .filter(|n| n.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')))
+        .filter(|n| is_name(n))
         .ok_or_else(|| {
             usage(format!(
                 "{}: a project's name has letters, digits, - and _ alone, for its files are called as it is",
@@ -91,6 +91,12 @@ pub(super) fn ready(folder: &Path, quiet: bool) -> Result<Ready> {
         if damaged.len() > 5 {
             eprintln!("note: {} more files are left out", damaged.len() - 5);
         }
+    }
+    if split.test.is_empty() {
+        bail!(
+            "none of the {} samples are kept back to report on: add samples, or raise [data] test",
+            samples.len()
+        );
     }
     let data = stage::digest_of(&samples);
     let mut teacher = None;
