@@ -10,18 +10,7 @@ cd "$(dirname "$0")/.."
 root=$PWD
 source tests/install.sh
 source tests/toolchain.sh
-
-cygnet() {
-    env -u RUSTC -u RUSTDOC -u RUSTC_BOOTSTRAP -u CARGO_TARGET_DIR "${CYGNET:?}" "$@"
-}
-
-# find_cygnet: the command line, built with the ordinary toolchain unless CYGNET names it.
-find_cygnet() {
-    if [ -z "${CYGNET:-}" ]; then
-        cargo build -q -p cygnet
-        CYGNET=$root/target/debug/cygnet
-    fi
-}
+source tests/cygnet.sh
 
 # bundles: compiles the models.
 bundles() {

@@ -12,6 +12,7 @@ cd "$(dirname "$0")/.."
 root=$PWD
 source tests/install.sh
 source tests/toolchain.sh
+source tests/cygnet.sh
 
 declare -a summary=()
 failed=0
@@ -150,10 +151,8 @@ cortex_m() {
     note cortex-m4
     mkdir -p target/cross
     # The program comes from the compiler on this machine, with the ordinary toolchain.
-    (
-        unset RUSTC RUSTDOC RUSTC_BOOTSTRAP CARGO_TARGET_DIR
-        cargo run -q -p cygnet -- compile tests/data/digits.onnx -o target/cross/digits.cygnet
-    )
+    find_cygnet
+    cygnet compile tests/data/digits.onnx -o target/cross/digits.cygnet
     python3 -m zipfile -e target/cross/digits.cygnet target/cross/digits
     export CYGNET_PROGRAM=$root/target/cross/digits/program.cyg
     export CARGO_TARGET_THUMBV7EM_NONE_EABIHF_LINKER=$lld

@@ -9,6 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 source tests/install.sh
+source tests/cygnet.sh
 
 # Bytes: every operator, the operators of one model.
 complete_bar=900000 trimmed_bar=250000
@@ -17,12 +18,13 @@ out=$root/target/size
 mkdir -p "$out"
 
 need rustc-web cargo-web rust-web-src gcc-aarch64-linux-gnu libc6-dev-arm64-cross binutils
+find_cygnet
 
 # operators NAME MODEL: the operators of a model's bundle.
 operators() {
     [ -f "$2" ] || { echo "error: $2 is missing; make it with  ./test.sh --data" >&2; exit 1; }
-    cargo run -q -p cygnet -- compile "$2" -o "$out/$1.cygnet" --no-golden >&2
-    cargo run -q -p cygnet -- inspect "$out/$1.cygnet" --operators
+    cygnet compile "$2" -o "$out/$1.cygnet" --no-golden >&2
+    cygnet inspect "$out/$1.cygnet" --operators
 }
 
 # library NAME TARGET OPERATORS: builds it, and leaves it stripped as NAME.so and its symbols in NAME.symbols.
