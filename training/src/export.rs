@@ -1,8 +1,8 @@
 //! A trained network as an ONNX model: normalisations are folded into their convolutions; images are channels-first, as
-//! ONNX has them.
-use crate::network::{Layer, Network, Node};
+//! ONNX has them. A network in 8-bit integers has QuantizeLinear and DequantizeLinear around every layer.
+use crate::network::{Layer, Network, Node, Point, RoundedWeights};
 use crate::op::{Geometry, Kind};
-use candle_core::{Result, Tensor};
+use candle_core::{Result, Tensor, bail};
 use cygnet_kernels::Activation;
 use prost::Message;
 use tract_onnx::pb::{
@@ -19,6 +19,14 @@ const OPSET: i64 = 17;
 /// # Errors
 /// None in a network that was built.
 pub fn onnx(network: &Network, name: &str, probabilities: bool) -> Result<Vec<u8>> {
+    let folded;
+    let network = match network.points {
+        Some(_) => network,
+        None => {
+            folded = network.folded()?;
+            &folded
+        }
+    };
     let mut graph = Writer {
         graph: GraphProto {
             name: name.to_owned(),
@@ -27,12 +35,13 @@ pub fn onnx(network: &Network, name: &str, probabilities: bool) -> Result<Vec<u8
     };
     let mut values: Vec<String> = Vec::new();
     for node in network.nodes.iter() {
+        let point = network.points.as_ref().map(|p| p[values.len()]);
         let inputs: Vec<String> = node
             .inputs
             .iter()
             .map(|v| values[v.index()].clone())
             .collect();
-        values.push(graph.layer(network, node, &inputs)?);
+        values.push(graph.layer(network, node, &inputs, point)?);
     }
     let mut output = values.last().cloned().unwrap_or_default();
     if probabilities {
@@ -122,14 +131,95 @@ impl Writer {
     }
 
     fn constant(&mut self, name: &str, shape: &[usize], values: &[f32]) -> String {
+        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.bytes(name, tensor_proto::DataType::Float, shape, bytes)
+    }
+
+    fn bytes(
+        &mut self,
+        name: &str,
+        data_type: tensor_proto::DataType,
+        shape: &[usize],
+        raw_data: Vec<u8>,
+    ) -> String {
         self.graph.initializer.push(TensorProto {
             name: name.to_owned(),
             dims: shape.iter().map(|n| *n as i64).collect(),
-            data_type: tensor_proto::DataType::Float as i32,
-            raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            data_type: data_type as i32,
+            raw_data,
             ..TensorProto::default()
         });
         name.to_owned()
+    }
+
+    /// What rounding to a network's integers makes of a value; the value itself in a network of floats.
+    fn rounded(&mut self, name: &str, x: String, point: Option<Point>) -> String {
+        let Some(Point { scale, zero }) = point else {
+            return x;
+        };
+        let s = self.constant(&format!("{name}.scale"), &[], &[scale]);
+        let kind = tensor_proto::DataType::Int8;
+        let z = self.bytes(&format!("{name}.zero"), kind, &[], vec![zero as u8]);
+        let q = self.node(
+            "QuantizeLinear",
+            &format!("{name}.quantized"),
+            &[&x, &s, &z],
+            &[],
+        );
+        self.node(
+            "DequantizeLinear",
+            &format!("{name}.rounded"),
+            &[&q, &s, &z],
+            &[],
+        )
+    }
+
+    /// Integer weights, whose output channels lie along `axis`, and their bias, dequantised.
+    fn rounded_weights(
+        &mut self,
+        name: &str,
+        (shape, axis): (&[usize], usize),
+        integers: &[f32],
+        weights: &RoundedWeights,
+        x_scale: f32,
+    ) -> [String; 2] {
+        let c = weights.scales.len();
+        let int8 = tensor_proto::DataType::Int8;
+        let bytes = integers.iter().map(|w| *w as i8 as u8).collect();
+        let w = self.bytes(&format!("{name}.weight"), int8, shape, bytes);
+        let s = self.constant(&format!("{name}.weight.scale"), &[c], &weights.scales);
+        let real = format!("{name}.weight.rounded");
+        let along = [int("axis", axis as i64)];
+        let w = self.node("DequantizeLinear", &real, &[&w, &s], &along);
+        let int32 = tensor_proto::DataType::Int32;
+        let bytes = weights.bias.iter().flat_map(|b| b.to_le_bytes()).collect();
+        let b = self.bytes(&format!("{name}.bias"), int32, &[c], bytes);
+        let unit: Vec<f32> = weights.scales.iter().map(|s| x_scale * s).collect();
+        let s = self.constant(&format!("{name}.bias.scale"), &[c], &unit);
+        let real = format!("{name}.bias.rounded");
+        let b = self.node("DequantizeLinear", &real, &[&b, &s], &[int("axis", 0)]);
+        [w, b]
+    }
+
+    fn convolution(
+        &mut self,
+        name: &str,
+        geometry: Geometry,
+        shape: &[usize],
+        inputs: [&str; 3],
+    ) -> String {
+        let groups = match geometry.kind {
+            Kind::Dense => 1,
+            Kind::Depthwise => shape[0],
+        };
+        let [py, px] = geometry.padding;
+        let attributes = [
+            ints("kernel_shape", &shape[2..]),
+            ints("strides", &geometry.stride),
+            ints("pads", &[py, px, py, px]),
+            int("group", groups as i64),
+        ];
+        self.node("Conv", name, &inputs, &attributes)
     }
 
     fn activation(&mut self, activation: Activation, name: &str, x: String) -> String {
@@ -145,8 +235,20 @@ impl Writer {
         }
     }
 
-    fn layer(&mut self, network: &Network, node: &Node, inputs: &[String]) -> Result<String> {
+    fn layer(
+        &mut self,
+        network: &Network,
+        node: &Node,
+        inputs: &[String],
+        point: Option<Point>,
+    ) -> Result<String> {
         let name = &node.name;
+        let rounded = network.rounded(node)?;
+        let x_scale = |points: &[Point]| points[node.inputs[0].index()].scale;
+        let x_scale = network.points.as_ref().map_or(1.0, |p| match node.layer {
+            Layer::Input => 1.0,
+            _ => x_scale(p),
+        });
         let parameter = |kind: &str| network.parameter(&format!("{name}.{kind}"));
         match &node.layer {
             Layer::Input => {
@@ -156,49 +258,66 @@ impl Writer {
                     _ => full.extend_from_slice(&node.shape),
                 }
                 self.graph.input.push(value_info(name, &full));
-                Ok(name.clone())
+                Ok(self.rounded(name, name.clone(), point))
             }
-            Layer::Block {
+            Layer::Block { .. } => bail!("{name} is not folded"),
+            Layer::Convolution {
                 geometry,
                 activation,
             } => {
-                let affine = network.running_affine(name)?;
-                let (shape, weights) = folded(parameter("weight")?, *geometry, &affine)?;
-                let groups = match geometry.kind {
-                    Kind::Dense => 1,
-                    Kind::Depthwise => shape[0],
+                let weight = parameter("weight")?;
+                let (shape, weights) = match &rounded {
+                    None => filters(weight, *geometry)?,
+                    Some(r) => {
+                        let integers =
+                            Tensor::from_slice(&r.integers, weight.shape(), weight.device())?;
+                        filters(&integers, *geometry)?
+                    }
                 };
-                let c = affine.len() / 2;
-                let w = self.constant(&format!("{name}.weight"), &shape, &weights);
-                let b = self.constant(&format!("{name}.bias"), &[c], &affine[c..]);
-                let [py, px] = geometry.padding;
-                let attributes = [
-                    ints("kernel_shape", &shape[2..]),
-                    ints("strides", &geometry.stride),
-                    ints("pads", &[py, px, py, px]),
-                    int("group", groups as i64),
-                ];
-                let y = self.node("Conv", name, &[&inputs[0], &w, &b], &attributes);
-                Ok(self.activation(*activation, name, y))
+                let [w, b] = match &rounded {
+                    None => {
+                        let bias = parameter("bias")?.to_vec1::<f32>()?;
+                        let w = self.constant(&format!("{name}.weight"), &shape, &weights);
+                        [
+                            w,
+                            self.constant(&format!("{name}.bias"), &[bias.len()], &bias),
+                        ]
+                    }
+                    Some(r) => self.rounded_weights(name, (&shape, 0), &weights, r, x_scale),
+                };
+                let y = self.convolution(name, *geometry, &shape, [&inputs[0], &w, &b]);
+                let y = self.activation(*activation, name, y);
+                Ok(self.rounded(name, y, point))
             }
             Layer::Linear { activation } => {
                 let weight = parameter("weight")?;
                 let bias = parameter("bias")?.to_vec1::<f32>()?;
                 let values = weight.flatten_all()?.to_vec1::<f32>()?;
-                let w = self.constant(&format!("{name}.weight"), weight.dims(), &values);
-                let b = self.constant(&format!("{name}.bias"), &[bias.len()], &bias);
+                let shape = weight.dims();
+                let [w, b] = match &rounded {
+                    None => [
+                        self.constant(&format!("{name}.weight"), shape, &values),
+                        self.constant(&format!("{name}.bias"), &[bias.len()], &bias),
+                    ],
+                    Some(r) => self.rounded_weights(name, (shape, 1), &r.integers, r, x_scale),
+                };
                 let y = if node.shape.len() == 1 {
                     self.node("Gemm", name, &[&inputs[0], &w, &b], &[])
                 } else {
                     let y = self.node("MatMul", &format!("{name}.product"), &[&inputs[0], &w], &[]);
                     self.node("Add", name, &[&y, &b], &[])
                 };
-                Ok(self.activation(*activation, name, y))
+                let y = self.activation(*activation, name, y);
+                Ok(self.rounded(name, y, point))
             }
-            Layer::Add => Ok(self.node("Add", name, &[&inputs[0], &inputs[1]], &[])),
+            Layer::Add => {
+                let y = self.node("Add", name, &[&inputs[0], &inputs[1]], &[]);
+                Ok(self.rounded(name, y, point))
+            }
             Layer::MeanPixels => {
                 let pooled = format!("{name}.pool");
                 let y = self.node("GlobalAveragePool", &pooled, &[&inputs[0]], &[]);
+                let y = self.rounded(&pooled, y, point);
                 Ok(self.node("Flatten", name, &[&y], &[int("axis", 1)]))
             }
             Layer::Flatten => {
@@ -216,19 +335,12 @@ impl Writer {
     }
 }
 
-/// Weights `[out, in, kh, kw]` times the normalisation's scale.
-fn folded(weight: &Tensor, geometry: Geometry, affine: &[f32]) -> Result<(Vec<usize>, Vec<f32>)> {
+/// Weights `[out, in, kh, kw]`.
+fn filters(weight: &Tensor, geometry: Geometry) -> Result<(Vec<usize>, Vec<f32>)> {
     let w = match geometry.kind {
         Kind::Dense => weight.permute((3, 2, 0, 1))?,
         Kind::Depthwise => weight.permute((2, 0, 1))?.unsqueeze(1)?,
     };
     let shape = w.dims().to_vec();
-    let each: usize = shape[1..].iter().product();
-    let values = w.contiguous()?.flatten_all()?.to_vec1::<f32>()?;
-    let scaled = values
-        .iter()
-        .enumerate()
-        .map(|(i, v)| v * affine[i / each])
-        .collect();
-    Ok((shape, scaled))
+    Ok((shape, w.contiguous()?.flatten_all()?.to_vec1()?))
 }

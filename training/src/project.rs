@@ -24,6 +24,8 @@ pub struct Project {
     pub train: Settings,
     /// What it learns from beside the data.
     pub teacher: Option<Teacher>,
+    /// How it is trained further in the arithmetic of 8-bit integers.
+    pub quantize_aware: Option<QuantizeAware>,
     /// What it becomes.
     #[serde(default)]
     pub build: Build,
@@ -75,6 +77,36 @@ pub struct Teacher {
     /// How it is trained.
     #[serde(default)]
     pub train: Settings,
+}
+
+/// Training in 8-bit integers, after that in floats; what is not here is as in `[train]`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QuantizeAware {
+    /// Passes over the training samples.
+    pub epochs: usize,
+    /// Largest learning rate.
+    pub rate: f32,
+}
+
+impl Default for QuantizeAware {
+    fn default() -> Self {
+        Self {
+            epochs: 8,
+            rate: 3e-4,
+        }
+    }
+}
+
+impl QuantizeAware {
+    /// The settings of this training where those of the one before are given.
+    pub fn settings(&self, train: &Settings) -> Settings {
+        Settings {
+            epochs: self.epochs,
+            rate: self.rate,
+            ..train.clone()
+        }
+    }
 }
 
 /// How the model is compiled.
@@ -143,6 +175,17 @@ impl Project {
         }
         if let Some(mistake) = project.teacher.as_ref().and_then(|t| t.train.mistake()) {
             return wrong(format!("[teacher.train] {mistake}"));
+        }
+        if let Some(aware) = &project.quantize_aware {
+            if let Some(mistake) = aware.settings(&project.train).mistake() {
+                return wrong(format!("[quantize_aware] {mistake}"));
+            }
+            if project.build.quantize != "int8" {
+                return wrong(format!(
+                    "[quantize_aware] trains for [build] quantize = \"int8\", which is {:?} here: change one of them",
+                    project.build.quantize
+                ));
+            }
         }
         let (validation, test) = (project.data.validation, project.data.test);
         if !(validation > 0.0 && test > 0.0 && validation + test < 1.0) {
@@ -220,6 +263,14 @@ mod tests {
                 "unknown field `epoch`",
             ),
             (format!("{GOOD}[train]\nrate = -1\n"), "[train] rate = -1"),
+            (
+                format!("{GOOD}[quantize_aware]\nrate = -1\n"),
+                "[quantize_aware] rate = -1",
+            ),
+            (
+                format!("{GOOD}[quantize_aware]\n[build]\nquantize = 'fp16'\n"),
+                "[quantize_aware] trains for",
+            ),
             (GOOD.replace("[8, 8]", "[8, 99999]"), "between 1 and 2048"),
             (GOOD.replace("[8, 8]", "[0, 8]"), "between 1 and 2048"),
             (GOOD.replace("'a'", "'../a'"), "name = \"../a\""),

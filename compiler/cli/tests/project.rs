@@ -149,6 +149,27 @@ fn from_pictures_to_a_bundle() {
     );
 }
 
+/// The answers of training in integers are those of the bundle, so their shares of right ones are equal.
+#[test]
+fn trained_in_integers() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path();
+    pictures(project);
+    let text = format!("{TOML}[quantize_aware]\nepochs = 2\nrate = 0.001\n");
+    std::fs::write(project.join("cygnet.toml"), text).unwrap();
+    let built = json(project, "build --json -");
+    assert_eq!(built["quantized"]["epochs"], 2);
+    assert_eq!(
+        built["bundle_accuracy"],
+        built["quantized"]["test_accuracy"]
+    );
+    let inspected = said(&cygnet(project, "inspect build/bars.cygnet --operators")).0;
+    assert!(inspected.contains("quantized_conv"), "{inspected}");
+    let again = json(project, "build --json -");
+    assert_eq!(again["quantized"]["up_to_date"], true);
+    assert_eq!(again["bundle_sha256"], built["bundle_sha256"]);
+}
+
 #[test]
 fn mistakes_are_named() {
     let folder = tempfile::tempdir().unwrap();

@@ -35,6 +35,7 @@ impl Builder {
                 running: BTreeMap::new(),
                 frozen: BTreeSet::new(),
                 device: device.clone(),
+                points: None,
                 memory: Arc::default(),
                 kernels: true,
             },

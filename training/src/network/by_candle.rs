@@ -18,6 +18,9 @@ pub(super) struct Run<'a> {
 impl Run<'_> {
     /// The value of every node.
     pub fn all(&mut self, x: &Tensor) -> Result<Vec<Tensor>> {
+        if self.network.points.is_some() {
+            bail!("networks in 8-bit integers are trained on the CPU alone");
+        }
         let mut values: Vec<Tensor> = Vec::new();
         for node in self.network.nodes.iter() {
             let inputs: Vec<&Tensor> = node.inputs.iter().map(|v| &values[v.index()]).collect();
@@ -64,6 +67,15 @@ impl Run<'_> {
                     z.broadcast_mul(&affine.get(0)?)?
                         .broadcast_add(&affine.get(1)?)?
                 };
+                activate(&y, *activation)
+            }
+            Layer::Convolution {
+                geometry,
+                activation,
+            } => {
+                let weight = network.parameter(&format!("{name}.weight"))?;
+                let bias = network.parameter(&format!("{name}.bias"))?;
+                let y = geometry.by_candle(inputs[0], weight)?.broadcast_add(bias)?;
                 activate(&y, *activation)
             }
             Layer::Linear { activation } => {

@@ -3,11 +3,13 @@
 mod build;
 mod by_candle;
 mod pass;
+mod quantized;
 #[cfg(test)]
 mod tests;
 
 pub use build::{Builder, Value};
 pub use pass::{Gradients, Pass};
+pub use quantized::{Point, RoundedWeights};
 
 use crate::op::{Geometry, Memory};
 use candle_core::{Device, Result, Tensor, Var, bail};
@@ -32,6 +34,14 @@ pub enum Layer {
         /// Applied last.
         activation: Activation,
     },
+    /// Convolution with `NAME.weight` plus `NAME.bias`, then the activation: what is left of a block once its
+    /// normalisation is folded into its weights.
+    Convolution {
+        /// The convolution.
+        geometry: Geometry,
+        /// Applied last.
+        activation: Activation,
+    },
     /// A product with `NAME.weight` `[in, out]`, plus `NAME.bias`, of the last dimension, then the activation (`None` or
     /// `Relu`).
     Linear {
@@ -49,6 +59,16 @@ pub enum Layer {
         /// The share.
         share: f32,
     },
+}
+
+impl Layer {
+    /// Whether it has a parameter `NAME.weight`.
+    pub const fn has_weights(&self) -> bool {
+        matches!(
+            self,
+            Self::Block { .. } | Self::Convolution { .. } | Self::Linear { .. }
+        )
+    }
 }
 
 /// One step of a network.
@@ -86,6 +106,8 @@ pub struct Network {
     pub frozen: BTreeSet<String>,
     /// Where the parameters lie.
     pub device: Device,
+    /// Scale and zero point of every node's values, where the network computes as it will in 8-bit integers.
+    pub points: Option<Arc<Vec<Point>>>,
     /// Memory of values from step to step.
     memory: Arc<Mutex<Memory>>,
     /// Whether the CPU runs the kernels here, and not candle's operators.

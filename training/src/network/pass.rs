@@ -3,7 +3,7 @@
 //! On the CPU the whole network is one operator to candle: it keeps its values in memory of its own from step to step,
 //! and gives each gradient to the one layer that takes it. Losses over its outputs are candle's.
 use super::by_candle::{Run, dropout};
-use super::{EPSILON, Layer, Network, Node, Value};
+use super::{EPSILON, Layer, Network, Node, Point, Value};
 use crate::op::work::{accumulate, by_pixels};
 use crate::op::{Geometry, Memory, Statistics, block, conv, pool};
 use crate::random::Random;
@@ -55,23 +55,27 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// What a layer's gradient needs beside its input.
-enum Saved {
+pub(super) enum Saved {
     Nothing,
     Block(Box<block::Saved>),
     /// Factors of dropout.
     Factors(Vec<f32>),
+    /// Which integers end where their bounds are.
+    Cut(Vec<bool>),
 }
 
 /// The values of a pass, and the gradients once it has been run backwards.
-struct Tape {
-    nodes: Arc<Vec<Node>>,
+pub(super) struct Tape {
+    pub(super) nodes: Arc<Vec<Node>>,
     parameters: BTreeMap<String, Tensor>,
-    batch: usize,
+    pub(super) batch: usize,
     values: Vec<Option<Arc<Vec<f32>>>>,
-    saved: Vec<Saved>,
+    pub(super) saved: Vec<Saved>,
     /// Whether anything at or before a node learns.
-    learns: Vec<bool>,
-    frozen: Vec<bool>,
+    pub(super) learns: Vec<bool>,
+    pub(super) frozen: Vec<bool>,
+    /// As those of the network.
+    pub(super) points: Option<Arc<Vec<Point>>>,
     /// The nodes whose values leave the network.
     outputs: Vec<usize>,
     memory: Arc<Mutex<Memory>>,
@@ -80,7 +84,7 @@ struct Tape {
     gradients: Gradients,
 }
 
-fn floats(tensor: &Tensor) -> Result<Vec<f32>> {
+pub(super) fn floats(tensor: &Tensor) -> Result<Vec<f32>> {
     tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1()
 }
 
@@ -184,7 +188,7 @@ impl Network {
         for n in outputs {
             let mut shape = vec![tape.batch];
             shape.extend_from_slice(&tape.nodes[n].shape);
-            let values = tape.value(n)?.to_vec();
+            let values = tape.reals(n)?;
             tensors.push(Tensor::from_vec(values, shape, &self.device)?);
         }
         tape.clear();
@@ -208,14 +212,23 @@ impl Network {
 }
 
 impl Tape {
-    fn value(&self, n: usize) -> Result<&Arc<Vec<f32>>> {
+    pub(super) fn value(&self, n: usize) -> Result<&Arc<Vec<f32>>> {
         match &self.values[n] {
             Some(value) => Ok(value),
             None => bail!("the value of {} is gone", self.nodes[n].name),
         }
     }
 
-    fn parameter(&self, node: &Node, kind: &str) -> Result<&Tensor> {
+    /// The value of a node that leaves the network.
+    fn reals(&self, n: usize) -> Result<Vec<f32>> {
+        let value = self.value(n)?;
+        Ok(match &self.points {
+            Some(points) => value.iter().map(|v| v * points[n].scale).collect(),
+            None => value.to_vec(),
+        })
+    }
+
+    pub(super) fn parameter(&self, node: &Node, kind: &str) -> Result<&Tensor> {
         let name = format!("{}.{kind}", node.name);
         match self.parameters.get(&name) {
             Some(tensor) => Ok(tensor),
@@ -224,7 +237,7 @@ impl Tape {
     }
 
     /// The convolution that a block or a dense layer is.
-    fn shape_of(&self, n: usize, geometry: Geometry) -> Result<Conv> {
+    pub(super) fn shape_of(&self, n: usize, geometry: Geometry) -> Result<Conv> {
         let node = &self.nodes[n];
         let input = &self.nodes[node.inputs[0].index()].shape;
         let weight = self.parameter(node, "weight")?.dims();
@@ -260,6 +273,7 @@ impl Tape {
             saved: (0..count).map(|_| Saved::Nothing).collect(),
             learns: vec![false; count],
             frozen: Vec::new(),
+            points: network.points.clone(),
             outputs,
             memory: Arc::clone(&network.memory),
             done: false,
@@ -268,7 +282,7 @@ impl Tape {
         for (n, node) in network.nodes.iter().enumerate() {
             let frozen = network.frozen.contains(&node.name);
             tape.frozen.push(frozen);
-            let own = matches!(node.layer, Layer::Block { .. } | Layer::Linear { .. }) && !frozen;
+            let own = node.layer.has_weights() && !frozen;
             tape.learns[n] =
                 training && (own || node.inputs.iter().any(|v| tape.learns[v.index()]));
         }
@@ -303,7 +317,7 @@ impl Tape {
     fn last_uses(&self) -> Vec<usize> {
         let mut last = vec![0; self.nodes.len()];
         for (n, node) in self.nodes.iter().enumerate() {
-            let weighs = matches!(node.layer, Layer::Block { .. } | Layer::Linear { .. });
+            let weighs = node.layer.has_weights();
             for v in &node.inputs {
                 let kept = self.learns[n] && weighs || last[v.index()] == usize::MAX;
                 last[v.index()] = if kept { usize::MAX } else { n };
@@ -335,6 +349,9 @@ impl Tape {
         statistics: &mut Vec<(String, Statistics)>,
     ) -> Result<(Arc<Vec<f32>>, Saved)> {
         let node = &self.nodes[n];
+        if let Some(points) = &self.points {
+            return self.integers(points, n, x, memory);
+        }
         let input = |i: usize| self.value(node.inputs[i].index());
         match &node.layer {
             Layer::Input => Ok((Arc::new(floats(x)?), Saved::Nothing)),
@@ -360,6 +377,20 @@ impl Tape {
                 if let Some(batch) = batch {
                     statistics.push((node.name.clone(), batch));
                 }
+                let saved = saved.map_or(Saved::Nothing, |s| Saved::Block(Box::new(s)));
+                Ok((Arc::new(y), saved))
+            }
+            Layer::Convolution {
+                geometry,
+                activation,
+            } => {
+                let p = self.shape_of(n, *geometry)?;
+                let mut affine = vec![1.0; p.out_channels];
+                affine.extend(floats(self.parameter(node, "bias")?)?);
+                let (y, saved, _) = with_floats(self.parameter(node, "weight")?, |w| {
+                    let norm = block::Norm::Fixed(&affine);
+                    block::forward(&p, input(0)?, w, norm, *activation, self.learns[n], memory)
+                })?;
                 let saved = saved.map_or(Saved::Nothing, |s| Saved::Block(Box::new(s)));
                 Ok((Arc::new(y), saved))
             }
@@ -405,7 +436,7 @@ impl Tape {
         }
     }
 
-    fn pixels(&self, node: &Node) -> [usize; 3] {
+    pub(super) fn pixels(&self, node: &Node) -> [usize; 3] {
         let input = &self.nodes[node.inputs[0].index()].shape;
         [self.batch, input[0] * input[1], input[2]]
     }
@@ -454,10 +485,13 @@ impl Tape {
         gradients: &mut [Option<Vec<f32>>],
         memory: &mut Memory,
     ) -> Result<()> {
+        if let Some(points) = self.points.clone() {
+            return self.straight_through(&points, node, n, dy, gradients, memory);
+        }
         let from = |i: usize| node.inputs[i].index();
         match &node.layer {
             Layer::Input => {}
-            Layer::Block { geometry, .. } => {
+            Layer::Block { geometry, .. } | Layer::Convolution { geometry, .. } => {
                 let p = self.shape_of(n, *geometry)?;
                 let Saved::Block(saved) = std::mem::replace(&mut self.saved[n], Saved::Nothing)
                 else {
@@ -472,7 +506,13 @@ impl Tape {
                     arrive(&mut gradients[from(0)], dx, memory);
                 }
                 self.learnt(node, "weight", g.weights)?;
-                self.learnt(node, "affine", g.affine)?;
+                match (&node.layer, g.affine) {
+                    (Layer::Convolution { .. }, Some(mut both)) => {
+                        let bias = both.split_off(p.out_channels);
+                        self.learnt(node, "bias", Some(bias))?;
+                    }
+                    (_, affine) => self.learnt(node, "affine", affine)?,
+                }
             }
             Layer::Linear { activation } => {
                 let p = self.shape_of(n, Geometry::POINTWISE)?;
@@ -538,7 +578,12 @@ impl Tape {
         Ok(())
     }
 
-    fn learnt(&mut self, node: &Node, kind: &str, gradient: Option<Vec<f32>>) -> Result<()> {
+    pub(super) fn learnt(
+        &mut self,
+        node: &Node,
+        kind: &str,
+        gradient: Option<Vec<f32>>,
+    ) -> Result<()> {
         if let Some(gradient) = gradient {
             let parameter = self.parameter(node, kind)?;
             let tensor = Tensor::from_vec(gradient, parameter.shape(), parameter.device())?;
@@ -550,7 +595,7 @@ impl Tape {
 }
 
 /// Adds a gradient to those that have arrived.
-fn arrive(to: &mut Option<Vec<f32>>, gradient: Vec<f32>, memory: &mut Memory) {
+pub(super) fn arrive(to: &mut Option<Vec<f32>>, gradient: Vec<f32>, memory: &mut Memory) {
     match to {
         Some(to) => {
             accumulate(to, &gradient);
@@ -574,7 +619,7 @@ impl CustomOp1 for Whole {
         let tape = lock(&self.tape);
         let mut all = Vec::new();
         for n in &tape.outputs {
-            all.extend_from_slice(tape.value(*n)?);
+            all.extend(tape.reals(*n)?);
         }
         let shape = Shape::from(all.len());
         Ok((CpuStorage::F32(all), shape))

@@ -43,7 +43,7 @@ pub(crate) struct Saved {
 pub(crate) struct Gradients {
     pub x: Option<Vec<f32>>,
     pub weights: Option<Vec<f32>>,
-    /// Of gamma, then beta.
+    /// Of gamma, then beta. Of a fixed normalisation the second half alone means something: the gradient of the shift.
     pub affine: Option<Vec<f32>>,
 }
 
@@ -183,7 +183,7 @@ pub(crate) fn gradient(
     };
     let mut sums = None;
     let (mut by_x, mut constant) = (none.clone(), none.clone());
-    if !fixed {
+    if !fixed || want_parameters {
         let both = sum_parts(&parts(pixels, PART), 2 * c, |part, out| {
             let part = part.start * c..part.end * c;
             let (gamma, beta) = out.split_at_mut(c);
@@ -191,7 +191,7 @@ pub(crate) fn gradient(
         })?;
         let (gamma, beta) = both.split_at(c);
         let n = pixels as f32;
-        for j in 0..c {
+        for j in (0..c).filter(|_| !fixed) {
             by_x[j] = -saved.scale[j] * saved.inverse_deviation[j] * gamma[j] / n;
             constant[j] = -saved.scale[j] * beta[j] / n - by_x[j] * saved.mean[j];
         }

@@ -149,7 +149,7 @@ fn make(folder: &Path, ready: &Ready, bundle: &Path, inputs: String, silent: boo
     let quantize = ready.project.build.quantize.as_str();
     let show = |path: &Path| path.display().to_string();
     let mut line = vec!["cygnet".to_owned(), "compile".to_owned()];
-    line.push(show(&runs.join("model/model.onnx")));
+    line.push(show(&ready.onnx));
     line.extend([
         "-o".to_owned(),
         show(bundle),
@@ -157,10 +157,12 @@ fn make(folder: &Path, ready: &Ready, bundle: &Path, inputs: String, silent: boo
         show(&labels),
     ]);
     line.extend(["--target".to_owned(), ready.project.build.target.clone()]);
-    if quantize != "none" {
+    // What was trained in integers has them.
+    let aware = ready.trained.quantized.is_some();
+    if quantize != "none" && !aware {
         line.extend(["--quantize".to_owned(), quantize.to_owned()]);
     }
-    if matches!(quantize, "int8" | "int8x16" | "auto") {
+    if matches!(quantize, "int8" | "int8x16" | "auto") && !aware {
         let calibration = runs.join("calibration");
         std::fs::create_dir_all(&calibration).with_context(|| made(&calibration))?;
         let step = ready.split.train.len().div_ceil(CALIBRATION).max(1);

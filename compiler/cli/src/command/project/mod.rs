@@ -17,9 +17,9 @@ use cygnet_training::data::{Samples, Split};
 use cygnet_training::network::Network;
 use cygnet_training::project::{Project, is_name};
 use serde::Serialize;
-use stage::{Outcome, Stage};
+use stage::{Outcome, Stage, Start};
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const IMAGE_CLASSIFICATION: &str = include_str!("image_classification.toml");
 
@@ -63,6 +63,8 @@ pub(super) struct Trained {
     pub teacher: Option<Outcome>,
     /// The model.
     pub model: Outcome,
+    /// The model, trained further in 8-bit integers.
+    pub quantized: Option<Outcome>,
 }
 
 /// A project with its data and its trained network.
@@ -72,6 +74,8 @@ pub(super) struct Ready {
     pub split: Split,
     pub network: Network,
     pub trained: Trained,
+    /// The network's file.
+    pub onnx: PathBuf,
     /// What the model's stage depends on.
     pub digest: String,
 }
@@ -104,7 +108,7 @@ pub(super) fn ready(folder: &Path, quiet: bool) -> Result<Ready> {
         let stage = Stage {
             folder: folder.join("runs/teacher"),
             name: "teacher",
-            architecture: t.model,
+            start: Start::Architecture(t.model),
             settings: &t.train,
             teacher: None,
             data: &data,
@@ -114,32 +118,55 @@ pub(super) fn ready(folder: &Path, quiet: bool) -> Result<Ready> {
     let stage = Stage {
         folder: folder.join("runs/model"),
         name: "model",
-        architecture: project.model,
+        start: Start::Architecture(project.model),
         settings: &project.train,
         teacher: teacher
             .as_ref()
             .map(|((network, _), digest)| (network, digest.as_str())),
         data: &data,
     };
-    let (network, outcome) = stage.run(&samples, &split, quiet)?;
-    let digest = stage.digest();
-    let path = folder.join("runs/model/model.onnx");
-    if !outcome.up_to_date || !path.exists() {
-        let onnx = cygnet_training::export::onnx(&network, &project.name, true)?;
-        write_atomically(&path, &onnx)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+    let (mut network, model) = stage.run(&samples, &split, quiet)?;
+    let mut digest = stage.digest();
+    let mut onnx = export(&stage.folder, &network, &project.name, model.up_to_date)?;
+    let mut quantized = None;
+    if let Some(aware) = &project.quantize_aware {
+        let stage = Stage {
+            folder: folder.join("runs/quantized"),
+            name: "quantized",
+            start: Start::Integers(&network, &digest),
+            settings: &aware.settings(&project.train),
+            ..stage
+        };
+        let (integers, outcome) = stage.run(&samples, &split, quiet)?;
+        onnx = export(&stage.folder, &integers, &project.name, outcome.up_to_date)?;
+        digest = stage.digest();
+        network = integers;
+        quantized = Some(outcome);
     }
     Ok(Ready {
         trained: Trained {
             teacher: teacher.map(|((_, outcome), _)| outcome),
-            model: outcome,
+            model,
+            quantized,
         },
+        onnx,
         project,
         samples,
         split,
         network,
         digest,
     })
+}
+
+/// Writes a stage's network as ONNX if it is not there.
+fn export(folder: &Path, network: &Network, name: &str, up_to_date: bool) -> Result<PathBuf> {
+    let path = folder.join("model.onnx");
+    if !up_to_date || !path.exists() {
+        let onnx = cygnet_training::export::onnx(network, name, true)?;
+        write_atomically(&path, &onnx)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(path)
 }
 
 /// How many samples of each class lie in which part.
@@ -180,7 +207,7 @@ pub fn train(args: &Train, quiet: bool) -> Result<()> {
     writeln!(
         text,
         "\n{} {}\nNext: cygnet build --project {}",
-        args.project.join("runs/model/model.onnx").display(),
+        ready.onnx.display(),
         sizes::show(4 * ready.network.parameter_count() as u64),
         args.project.display()
     )?;
@@ -193,6 +220,7 @@ pub(super) fn table(trained: &Trained) -> Result<String> {
     for (name, outcome) in [
         ("teacher", trained.teacher.as_ref()),
         ("model", Some(&trained.model)),
+        ("in int8", trained.quantized.as_ref()),
     ] {
         if let Some(o) = outcome {
             writeln!(

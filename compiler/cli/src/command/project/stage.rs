@@ -29,11 +29,22 @@ pub struct Outcome {
     pub up_to_date: bool,
 }
 
+/// What training begins with.
+pub enum Start<'a> {
+    /// Random parameters.
+    Architecture(Architecture),
+    /// A network of floats, with the digest of its stage, that goes on in 8-bit integers.
+    Integers(&'a Network, &'a str),
+}
+
+/// Samples that ranges are taken from.
+const CALIBRATION: usize = 256;
+
 /// What a network is trained from.
 pub struct Stage<'a> {
     pub folder: PathBuf,
     pub name: &'a str,
-    pub architecture: Architecture,
+    pub start: Start<'a>,
     pub settings: &'a Settings,
     /// With its digest.
     pub teacher: Option<(&'a Network, &'a str)>,
@@ -70,10 +81,13 @@ impl Stage<'_> {
     /// The digest of everything that the stage depends on.
     pub fn digest(&self) -> String {
         let teacher = self.teacher.map(|(_, digest)| digest);
+        let start = match self.start {
+            Start::Architecture(architecture) => format!("{architecture:?}"),
+            Start::Integers(_, digest) => digest.to_owned(),
+        };
         let parts = format!(
-            "{} {:?} {:?} {} {teacher:?}",
+            "{} {start} {:?} {} {teacher:?}",
             env!("CARGO_PKG_VERSION"),
-            self.architecture,
             self.settings,
             self.data
         );
@@ -91,12 +105,17 @@ impl Stage<'_> {
     /// Trains, resumes, or takes what was trained.
     pub fn run(&self, samples: &Samples, split: &Split, quiet: bool) -> Result<(Network, Outcome)> {
         let device = candle_core::Device::Cpu;
-        let mut network = self.architecture.build(
-            samples.shape,
-            samples.classes.len(),
-            self.settings.seed,
-            &device,
-        )?;
+        let mut network = match self.start {
+            Start::Architecture(architecture) => {
+                let (classes, seed) = (samples.classes.len(), self.settings.seed);
+                architecture.build(samples.shape, classes, seed, &device)?
+            }
+            Start::Integers(network, _) => {
+                let step = split.train.len().div_ceil(CALIBRATION).max(1);
+                let some: Vec<usize> = split.train.iter().copied().step_by(step).collect();
+                network.quantized(&samples.plain(&some, &device)?)?
+            }
+        };
         let digest = self.digest();
         let found = read(&self.record()).filter(|r| r.digest == digest);
         let saved = found.and_then(|r| Some((State::load(&self.state()).ok()?, r)));
