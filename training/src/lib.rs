@@ -7,6 +7,7 @@ pub mod data;
 mod error;
 pub mod export;
 pub mod fit;
+pub mod front;
 pub mod model;
 pub mod network;
 pub mod op;

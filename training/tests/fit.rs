@@ -3,7 +3,7 @@ use candle_core::Device;
 use cygnet_compiler::CompileOptions;
 use cygnet_compiler::bundle::Array;
 use cygnet_compiler::verify::{Runner, RunnerOptions};
-use cygnet_training::data::{Augment, Samples, Shares, Split};
+use cygnet_training::data::{Augment, Samples, Shares, Split, Values};
 use cygnet_training::fit::{Epoch, History, Settings, Unwatched, Watch, fit, judge};
 use cygnet_training::model::Architecture;
 use cygnet_training::network::Network;
@@ -20,6 +20,7 @@ fn bars(n: usize) -> Samples {
         classes: ["across", "down", "slanted"].map(String::from).to_vec(),
         ..Samples::default()
     };
+    let mut values = Vec::new();
     for i in 0..n {
         let mut random = Random::new(4, i as u64);
         let label = random.below(3);
@@ -33,11 +34,12 @@ fn bars(n: usize) -> Samples {
                     _ => (x + y) / 2.0 - at,
                 };
                 let ink = (1.5 - far.abs()).clamp(0.0, 1.0) * 0.6 + 0.2 + 0.15 * random.normal();
-                samples.values.push((ink.clamp(0.0, 1.0) * 255.0) as u8);
+                values.push((ink.clamp(0.0, 1.0) * 255.0) as u8);
             }
         }
         samples.labels.push(label as u32);
     }
+    samples.values = Values::Bytes(values);
     samples
 }
 
@@ -95,11 +97,7 @@ fn learns_and_runs_compiled() -> Outcome {
     let compiled = cygnet_compiler::compile(&onnx, &CompileOptions::default())?;
     let mut runner = Runner::from_bytes(&compiled.program.bytes, &RunnerOptions::default())?;
     for &i in split.test.iter().take(8) {
-        let x: Vec<f32> = samples
-            .sample(i)
-            .iter()
-            .map(|v| f32::from(*v) / 255.0)
-            .collect();
+        let x = samples.floats(i);
         let want = network
             .evaluate(&samples.plain(&[i], &Device::Cpu)?)?
             .flatten_all()?

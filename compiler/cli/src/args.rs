@@ -350,6 +350,9 @@ pub struct Compile {
     /// Calibration data for `--quantize int8` and `int8x16` (other arithmetic is compared on them): a folder of pictures, sounds or arrays, or an .npz with an axis of samples.
     #[arg(long, value_name = "DIR|FILE.npz")]
     pub calibrate: Option<PathBuf>,
+    /// A node that `--quantize` leaves float, by the name it has in the model; `NAME*` means all whose names begin so. Repeatable.
+    #[arg(long, value_name = "NAME")]
+    pub keep_float: Vec<String>,
     /// Weights of a column that share a scale with `--quantize int4`: a multiple of 16.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(16..=1 << 16))]
     pub weight_group: u32,
@@ -622,6 +625,8 @@ pub struct New {
 pub enum Template {
     /// Pictures in folders, a folder for each class.
     ImageClassification,
+    /// WAV files in folders, a folder for each word.
+    KeywordSpotting,
 }
 
 /// Arguments of `train`.

@@ -170,6 +170,107 @@ fn trained_in_integers() {
     assert_eq!(again["bundle_sha256"], built["bundle_sha256"]);
 }
 
+/// Tones that rise or fall, by ten voices, each with a pitch of its own; half a second at 8 kHz.
+fn sounds(folder: &Path) {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 8000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    for (class, name) in ["fall", "rise"].into_iter().enumerate() {
+        let class_folder = folder.join("data").join(name);
+        std::fs::create_dir_all(&class_folder).unwrap();
+        for voice in 0..10 {
+            for take in 0..6 {
+                let path = class_folder.join(format!("v{voice}_{take}.wav"));
+                let mut writer = hound::WavWriter::create(path, spec).unwrap();
+                let pitch = 250.0 + 40.0 * voice as f32 + 3.0 * take as f32;
+                let mut phase = 0f32;
+                for t in 0..3600 {
+                    let along = t as f32 / 3600.0;
+                    let along = if class == 1 { along } else { 1.0 - along };
+                    phase += std::f32::consts::TAU * pitch * (1.0 + 2.0 * along) / 8000.0;
+                    let v = phase.sin() * 8000.0 + ((t * 7919) % 200) as f32;
+                    writer.write_sample(v as i16).unwrap();
+                }
+                writer.finalize().unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sound_project_becomes_a_bundle_of_raw_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = cygnet(folder.path(), "new tones --template keyword-spotting");
+    assert!(
+        said(&made).0.contains("tones/data/WORD/"),
+        "{}",
+        said(&made).0
+    );
+    let tones = folder.path().join("tones");
+    sounds(&tones);
+    std::fs::write(tones.join("data/rise/v0_broken.wav"), "no sound").unwrap();
+    // The template as it is, but small.
+    let mut text = std::fs::read_to_string(tones.join("cygnet.toml")).unwrap();
+    for (from, to) in [
+        (
+            "rate = 16000 ",
+            "test_groups = ['v3', 'v8']\nvalidation_groups = ['v5']\nrate = 8000",
+        ),
+        ("seconds = 1.0", "seconds = 0.5"),
+        ("bands = 40", "bands = 20"),
+        ("channels = 64", "channels = 8"),
+        ("epochs = 30", "epochs = 12"),
+        ("batch = 64", "batch = 16"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    std::fs::write(tones.join("cygnet.toml"), &text).unwrap();
+    let built = cygnet(&tones, "build --json built.json");
+    let (out, err) = said(&built);
+    assert!(built.status.success(), "{out}{err}");
+    assert!(
+        err.contains("120 samples of 2 classes: 84 to learn from, 12 to choose by, 24 to report")
+            && err.contains("10 groups: 7, 1 and 2")
+            && err.contains("v0_broken.wav is left out"),
+        "{err}"
+    );
+    let text = std::fs::read_to_string(tones.join("built.json")).unwrap();
+    let first: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(first["bundle_accuracy"].as_f64().unwrap() >= 0.9, "{first}");
+    assert!(first["bundle_bytes"].as_u64().unwrap() < 80_000, "{first}");
+    assert_eq!(json(&tones, "build --json -")["up_to_date"], true);
+    for class in ["fall", "rise"] {
+        let line = format!("run build/tones.cygnet --input data/{class}/v3_1.wav");
+        let (out, err) = said(&cygnet(&tones, &line));
+        let best = out
+            .lines()
+            .find(|l| l.contains("fall") || l.contains("rise"));
+        assert!(best.is_some_and(|l| l.contains(class)), "{out}{err}");
+    }
+    // Another split of the same sounds is another project.
+    let text = std::fs::read_to_string(tones.join("cygnet.toml")).unwrap();
+    let text = text
+        .replace("'v8'", "'v9'")
+        .replace("epochs = 12", "epochs = 1");
+    std::fs::write(
+        tones.join("cygnet.toml"),
+        text.replace("{group}_*", "{group}-*"),
+    )
+    .unwrap();
+    let wrong = cygnet(&tones, "train");
+    assert!(
+        said(&wrong).1.contains("has no group by"),
+        "{}",
+        said(&wrong).1
+    );
+    std::fs::write(tones.join("cygnet.toml"), text).unwrap();
+    assert_eq!(json(&tones, "train --json -")["model"]["up_to_date"], false);
+}
+
 #[test]
 fn mistakes_are_named() {
     let folder = tempfile::tempdir().unwrap();

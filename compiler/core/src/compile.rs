@@ -15,6 +15,8 @@ pub struct CompileOptions {
     pub level: Level,
     /// What the program carries besides what runs.
     pub emit: EmitOptions,
+    /// Nodes that quantisation leaves float, by name; `NAME*` means all names that begin so.
+    pub keep_float: Vec<String>,
 }
 
 /// A compiled model.

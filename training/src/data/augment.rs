@@ -1,14 +1,14 @@
-//! Random variations of pictures.
+//! Random variations of pictures, and how much samples are varied at all.
 use crate::random::Random;
 use serde::{Deserialize, Serialize};
 
-/// How much pictures are varied. All zero: not at all.
+/// How much samples are varied. All zero: not at all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augment {
     /// Whether pictures are mirrored, half of them.
     pub flip: bool,
-    /// Largest shift, as a share of the sides.
+    /// Largest shift, as a share of the sides, or of a sound's length.
     pub shift: f32,
     /// Largest turn, in degrees.
     pub rotate: f32,
@@ -18,12 +18,20 @@ pub struct Augment {
     pub shear: f32,
     /// Largest change of contrast and brightness, as a share.
     pub colour: f32,
-    /// Standard deviation of noise, of a range of 1.
+    /// Largest standard deviation of noise, of a range of 1.
     pub noise: f32,
     /// Side of a square that is greyed out (cutout), as a share of the sides.
     pub erase: f32,
     /// Parameter of mixup's beta distribution (Zhang et al., 2018); 0 mixes nothing.
     pub mixup: f32,
+    /// Largest change of a sound's volume, as a share.
+    pub volume: f32,
+    /// Largest level of background in a sound, as a share of the sound's own: the project's background sounds, or noise.
+    pub background: f32,
+    /// Longest time that is blanked out of a sound's features, as a share (SpecAugment; Park et al., 2019).
+    pub time_mask: f32,
+    /// Widest band that is blanked out of a sound's features, as a share.
+    pub band_mask: f32,
 }
 
 impl Augment {
@@ -38,6 +46,10 @@ impl Augment {
             ("noise", self.noise, 1.0),
             ("erase", self.erase, 1.0),
             ("mixup", self.mixup, 10.0),
+            ("volume", self.volume, 1.0),
+            ("background", self.background, 10.0),
+            ("time_mask", self.time_mask, 1.0),
+            ("band_mask", self.band_mask, 1.0),
         ] {
             if !(0.0..=most).contains(&value) {
                 return Some(format!("{name} = {value}: it lies between 0 and {most}"));
@@ -46,12 +58,41 @@ impl Augment {
         None
     }
 
+    /// Variations that are asked for and that samples of this kind do not have.
+    pub fn foreign(&self, sounds: bool) -> Option<&'static str> {
+        let pictures = [
+            ("flip", f32::from(u8::from(self.flip))),
+            ("rotate", self.rotate),
+            ("scale", self.scale),
+            ("shear", self.shear),
+            ("colour", self.colour),
+            ("erase", self.erase),
+        ];
+        let of_sounds = [
+            ("volume", self.volume),
+            ("background", self.background),
+            ("time_mask", self.time_mask),
+            ("band_mask", self.band_mask),
+        ];
+        let others = if sounds {
+            &pictures[..]
+        } else {
+            &of_sounds[..]
+        };
+        others.iter().find(|o| o.1 > 0.0).map(|o| o.0)
+    }
+
+    /// Whether samples of a batch are blended.
+    pub(super) fn mixes(&self) -> bool {
+        self.mixup > 0.0
+    }
+
     fn moves(&self) -> bool {
         self.shift > 0.0 || self.rotate > 0.0 || self.scale > 0.0 || self.shear > 0.0
     }
 
-    /// Writes a variation of `picture` (`[height, width, channels]`, bytes) as floats from 0 to 1.
-    pub fn apply(&self, picture: &[u8], shape: [usize; 3], random: &mut Random, out: &mut [f32]) {
+    /// Writes a variation of `picture` (`[height, width, channels]`, from 0 to 1).
+    pub fn apply(&self, picture: &[f32], shape: [usize; 3], random: &mut Random, out: &mut [f32]) {
         let [h, w, c] = shape;
         let flip = self.flip && random.chance(0.5);
         if self.moves() {
@@ -72,9 +113,7 @@ impl Augment {
                 }
             }
         } else {
-            for (o, v) in out.iter_mut().zip(picture) {
-                *o = f32::from(*v) / 255.0;
-            }
+            out.copy_from_slice(picture);
         }
         if flip {
             for row in out.chunks_exact_mut(w * c) {
@@ -117,7 +156,7 @@ impl Augment {
         classes: usize,
         random: &mut Random,
     ) {
-        if self.mixup <= 0.0 {
+        if !self.mixes() {
             return;
         }
         let share = beta(self.mixup, random);
@@ -149,7 +188,7 @@ fn beta(parameter: f32, random: &mut Random) -> f32 {
 }
 
 /// The picture at a point between pixels; black outside.
-fn interpolate(picture: &[u8], [h, w, c]: [usize; 3], (x, y): (f32, f32), out: &mut [f32]) {
+fn interpolate(picture: &[f32], [h, w, c]: [usize; 3], (x, y): (f32, f32), out: &mut [f32]) {
     out.fill(0.0);
     let (left, top) = (x.floor(), y.floor());
     let (fx, fy) = (x - left, y - top);
@@ -161,7 +200,7 @@ fn interpolate(picture: &[u8], [h, w, c]: [usize; 3], (x, y): (f32, f32), out: &
             }
             let pixel = &picture[(py as usize * w + px as usize) * c..][..c];
             for (o, v) in out.iter_mut().zip(pixel) {
-                *o += wx * wy * f32::from(*v) / 255.0;
+                *o += wx * wy * v;
             }
         }
     }
@@ -171,8 +210,9 @@ fn interpolate(picture: &[u8], [h, w, c]: [usize; 3], (x, y): (f32, f32), out: &
 mod tests {
     use super::*;
 
-    fn picture() -> Vec<u8> {
-        (0..5 * 6 * 3).map(|i| (i * 37 % 256) as u8).collect()
+    fn picture() -> Vec<f32> {
+        let byte = |i: usize| (i * 37 % 256) as f32 / 255.0;
+        (0..5 * 6 * 3).map(byte).collect()
     }
 
     #[test]
@@ -180,8 +220,7 @@ mod tests {
         let mut out = vec![9.0; 90];
         let mut random = Random::new(1, 0);
         Augment::default().apply(&picture(), [5, 6, 3], &mut random, &mut out);
-        let want: Vec<f32> = picture().iter().map(|v| f32::from(*v) / 255.0).collect();
-        assert_eq!(out, want);
+        assert_eq!(out, picture());
     }
 
     #[test]
@@ -195,7 +234,7 @@ mod tests {
         for seed in 0..200 {
             let mut out = vec![0.0; 90];
             augment.apply(&source, [5, 6, 3], &mut Random::new(seed, 0), &mut out);
-            let first = f32::from(source[0]) / 255.0;
+            let first = source[0];
             if out[0] != first {
                 assert_eq!(out[15], first);
                 mirrored += 1;
@@ -215,7 +254,7 @@ mod tests {
             colour: 0.5,
             noise: 0.1,
             erase: 0.4,
-            mixup: 0.0,
+            ..Augment::default()
         };
         let vary = |seed| {
             let mut out = vec![0.0; 90];

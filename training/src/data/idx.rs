@@ -1,5 +1,5 @@
 //! The IDX format of the MNIST files: big-endian, a magic number (0, 0, type 8 for bytes, rank), the sizes, the bytes.
-use super::Samples;
+use super::{Samples, Values};
 use crate::error::TrainingError;
 use std::fs;
 use std::path::Path;
@@ -32,9 +32,10 @@ pub fn read_idx(images: &Path, labels: &Path) -> Result<Samples, TrainingError> 
     let classes = label_values.iter().max().map_or(0, |m| *m as usize + 1);
     Ok(Samples {
         shape,
-        values,
+        values: Values::Bytes(values),
         labels: label_values.iter().map(|v| u32::from(*v)).collect(),
         classes: (0..classes).map(|c| c.to_string()).collect(),
+        ..Samples::default()
     })
 }
 
@@ -94,7 +95,7 @@ mod tests {
         fs::write(&labels, idx(&[2], &[3, 1])).unwrap();
         let samples = read_idx(&images, &labels).unwrap();
         assert_eq!((samples.shape, samples.len()), ([2, 3, 1], 2));
-        assert_eq!(samples.sample(1), [7, 8, 9, 10, 11, 12]);
+        assert_eq!(samples.bytes(1), [7, 8, 9, 10, 11, 12]);
         assert_eq!(samples.labels, [3, 1]);
         assert_eq!(samples.classes.len(), 4);
         for (bytes, said) in [

@@ -1,35 +1,55 @@
 //! Labelled samples: how they are read, split and varied.
 mod augment;
+mod disturb;
+mod folder;
+mod group;
 mod idx;
 mod pictures;
+mod sounds;
 mod split;
+mod values;
+pub mod wav;
 
 pub use augment::Augment;
+pub use group::Pattern;
 pub use idx::read_idx;
 pub use pictures::read_pictures;
-pub use split::{Shares, Split};
+pub use sounds::{Recording, read_sounds};
+pub use split::{Named, Shares, Split};
+pub use values::Values;
 
+use crate::front::Front;
 use crate::random::Random;
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
+use std::path::PathBuf;
 
-/// Samples of one shape with a class each. Values are bytes, 255 for 1.0.
+/// Files, or rows of files, that could not be read, and why.
+pub type Damaged = Vec<(PathBuf, String)>;
+
+/// Samples of one shape with a class each.
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
-    /// Sizes of a sample, `[height, width, channels]`.
+    /// Sizes of a sample: `[height, width, channels]` of a picture, `[1, length, 1]` of a sound.
     pub shape: [usize; 3],
     /// The samples one after the other.
-    pub values: Vec<u8>,
+    pub values: Values,
     /// Class of each.
     pub labels: Vec<u32>,
     /// Names of the classes.
     pub classes: Vec<String>,
+    /// What each belongs to and must not be parted from, such as the speaker; empty when nothing is known.
+    pub groups: Vec<String>,
+    /// What a sample becomes before the network reads it.
+    pub front: Front,
+    /// Sounds to mix in while training.
+    pub background: Vec<Vec<i16>>,
 }
 
 /// A batch as the trainer takes it.
 #[derive(Debug)]
 pub struct Batch {
-    /// `[batch, height, width, channels]`, 0 to 1.
+    /// `[batch, height, width, channels]`; pictures from 0 to 1.
     pub x: Tensor,
     /// Share of each class, `[batch, classes]`.
     pub targets: Tensor,
@@ -46,28 +66,38 @@ impl Samples {
         self.labels.is_empty()
     }
 
-    /// Bytes of a sample.
+    /// Numbers of a sample.
     pub const fn size(&self) -> usize {
         self.shape[0] * self.shape[1] * self.shape[2]
     }
 
-    /// The bytes of sample `i`.
-    pub fn sample(&self, i: usize) -> &[u8] {
-        &self.values[i * self.size()..(i + 1) * self.size()]
+    /// Sizes of what the network reads, `[height, width, channels]`.
+    pub fn input_shape(&self) -> [usize; 3] {
+        self.front.shape(self.shape)
     }
 
-    /// The samples with those numbers.
-    pub fn choose(&self, numbers: &[usize]) -> Self {
-        Self {
-            shape: self.shape,
-            values: numbers
-                .iter()
-                .flat_map(|&i| self.sample(i))
-                .copied()
-                .collect(),
-            labels: numbers.iter().map(|&i| self.labels[i]).collect(),
-            classes: self.classes.clone(),
-        }
+    /// Sample `i` as it was read, as floats.
+    pub fn floats(&self, i: usize) -> Vec<f32> {
+        let mut out = vec![0.0; self.size()];
+        self.values
+            .write(i * self.size()..(i + 1) * self.size(), &mut out);
+        out
+    }
+
+    /// The bytes of sample `i`, for digests.
+    pub fn bytes(&self, i: usize) -> Vec<u8> {
+        self.values.to_bytes(i * self.size()..(i + 1) * self.size())
+    }
+
+    /// Takes what the front end needs to know from the samples to learn from.
+    ///
+    /// # Errors
+    /// Samples that do not fit the front end.
+    pub fn settle(&mut self, train: &[usize]) -> std::result::Result<(), crate::TrainingError> {
+        let mut front = std::mem::take(&mut self.front);
+        let settled = front.settle(self, train);
+        self.front = front;
+        settled
     }
 
     /// Samples of each class.
@@ -81,18 +111,42 @@ impl Samples {
         counts
     }
 
-    /// Samples `numbers` as they are, as floats from 0 to 1.
+    /// Samples `numbers` as the network reads them.
     ///
     /// # Errors
     /// None but those of the device.
     pub fn plain(&self, numbers: &[usize], device: &Device) -> Result<Tensor> {
-        let values = numbers
-            .iter()
-            .flat_map(|&i| self.sample(i))
-            .map(|v| f32::from(*v) / 255.0)
-            .collect();
-        let [h, w, c] = self.shape;
+        self.tensor(numbers, device, |i, out| {
+            self.front.apply(&self.floats(i), out);
+        })
+    }
+
+    fn tensor(
+        &self,
+        numbers: &[usize],
+        device: &Device,
+        make: impl Fn(usize, &mut [f32]) + Sync,
+    ) -> Result<Tensor> {
+        let [h, w, c] = self.input_shape();
+        let mut values = vec![0f32; numbers.len() * h * w * c];
+        values
+            .par_chunks_mut((h * w * c).max(1))
+            .zip(numbers)
+            .for_each(|(out, &i)| make(i, out));
         Tensor::from_vec(values, (numbers.len(), h, w, c), device)
+    }
+
+    /// Sample `i` varied, as the network reads it.
+    fn vary(&self, i: usize, augment: &Augment, random: &mut Random, out: &mut [f32]) {
+        let mut source = self.floats(i);
+        match &self.front {
+            Front::Plain => augment.apply(&source, self.shape, random, out),
+            Front::Spectrum(spectrum) => {
+                augment.disturb(&mut source, &self.background, random);
+                spectrum.apply(&source, out);
+                augment.mask(out, spectrum.width(), random);
+            }
+        }
     }
 
     /// Samples `numbers`, varied; each draws from a stream of its own, so that the batch does not depend on threads.
@@ -107,27 +161,28 @@ impl Samples {
         (seed, epoch): (u64, u64),
         device: &Device,
     ) -> Result<Batch> {
-        let size = self.size();
         let classes = self.classes.len();
-        let mut values = vec![0f32; numbers.len() * size];
-        values
-            .par_chunks_mut(size.max(1))
-            .zip(numbers)
-            .for_each(|(out, &i)| {
-                let mut random = Random::new(seed ^ (epoch << 32), 16 + i as u64);
-                augment.apply(self.sample(i), self.shape, &mut random, out);
-            });
+        let x = self.tensor(numbers, &Device::Cpu, |i, out| {
+            let mut random = Random::new(seed ^ (epoch << 32), 16 + i as u64);
+            self.vary(i, augment, &mut random, out);
+        })?;
         let mut targets = vec![smoothing / classes as f32; numbers.len() * classes];
         for (row, &i) in targets.chunks_exact_mut(classes).zip(numbers) {
             row[self.labels[i] as usize] += 1.0 - smoothing;
         }
-        if let Some(&first) = numbers.first() {
-            let mut random = Random::new(seed ^ (epoch << 32), 8 + (first as u64) * 16);
-            augment.mix(&mut values, size, &mut targets, classes, &mut random);
-        }
-        let [h, w, c] = self.shape;
+        let (x, targets) = match numbers.first() {
+            Some(&first) if augment.mixes() => {
+                let mut random = Random::new(seed ^ (epoch << 32), 8 + (first as u64) * 16);
+                let shape = x.dims4()?;
+                let mut values = x.flatten_all()?.to_vec1::<f32>()?;
+                let size = values.len() / numbers.len();
+                augment.mix(&mut values, size, &mut targets, classes, &mut random);
+                (Tensor::from_vec(values, shape, &Device::Cpu)?, targets)
+            }
+            _ => (x, targets),
+        };
         Ok(Batch {
-            x: Tensor::from_vec(values, (numbers.len(), h, w, c), device)?,
+            x: x.to_device(device)?,
             targets: Tensor::from_vec(targets, (numbers.len(), classes), device)?,
         })
     }

@@ -1,10 +1,10 @@
 //! A folder of pictures: a folder a class.
-use super::Samples;
+use super::folder::{Labelled, labelled, nothing};
+use super::{Damaged, Samples, Values};
 use crate::error::TrainingError;
 use image::imageops::FilterType;
 use rayon::prelude::*;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Files that are pictures.
 const EXTENSIONS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
@@ -19,83 +19,40 @@ const MAX_SIDE: u32 = 16_384;
 pub fn read_pictures(
     folder: &Path,
     shape: [usize; 3],
-) -> Result<(Samples, Vec<(PathBuf, String)>), TrainingError> {
-    let shown = folder.display();
+) -> Result<(Samples, Damaged), TrainingError> {
     if !matches!(shape[2], 1 | 3) {
         return Err(TrainingError::Data(format!(
             "pictures have 1 or 3 channels, not {}",
             shape[2]
         )));
     }
-    let mut classes = Vec::new();
-    for entry in sorted(folder)? {
-        if entry.is_dir() {
-            classes.push(entry);
-        }
-    }
-    if classes.len() < 2 {
-        return Err(TrainingError::Data(format!(
-            "{shown} holds {} folders: put the pictures of each class in a folder called as the class, two classes at least",
-            classes.len()
-        )));
-    }
-    let mut files = Vec::new();
-    for (label, class) in classes.iter().enumerate() {
-        for file in sorted(class)? {
-            let extension = file.extension().and_then(|e| e.to_str()).unwrap_or("");
-            if EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()) {
-                files.push((file, label as u32));
-            }
-        }
-    }
+    let Labelled { classes, files } = labelled(folder, &EXTENSIONS, "pictures", None)?;
     let read: Vec<_> = files
         .par_iter()
         .map(|(file, label)| (file, *label, decode(file, shape)))
         .collect();
-    let mut samples = Samples {
-        shape,
-        classes: classes.iter().map(|c| name(c)).collect(),
-        ..Samples::default()
-    };
-    let mut damaged = Vec::new();
+    let (mut values, mut labels) = (Vec::new(), Vec::new());
+    let mut damaged = Damaged::new();
     for (file, label, picture) in read {
         match picture {
-            Ok(values) => {
-                samples.values.extend(values);
-                samples.labels.push(label);
+            Ok(picture) => {
+                values.extend(picture);
+                labels.push(label);
             }
             Err(why) => damaged.push((file.clone(), why)),
         }
     }
-    if samples.is_empty() {
-        return Err(TrainingError::Data(format!(
-            "{shown}: no picture could be read: of {} files that end in .{}{}",
-            damaged.len(),
-            EXTENSIONS.join(", ."),
-            damaged.first().map_or(String::new(), |(f, why)| format!(
-                "; {}: {why}",
-                f.display()
-            ))
-        )));
+    if labels.is_empty() {
+        return Err(nothing(folder, "picture", &EXTENSIONS, &damaged));
     }
+    let samples = Samples {
+        shape,
+        values: Values::Bytes(values),
+        labels,
+        classes,
+        ..Samples::default()
+    };
     Ok((samples, damaged))
-}
-
-fn name(path: &Path) -> String {
-    path.file_name()
-        .map_or_else(String::new, |n| n.to_string_lossy().into_owned())
-}
-
-fn sorted(folder: &Path) -> Result<Vec<PathBuf>, TrainingError> {
-    let mut found = fs::read_dir(folder)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(TrainingError::io(folder))?
-        .into_iter()
-        .map(|entry| entry.path())
-        .filter(|path| !name(path).starts_with('.'))
-        .collect::<Vec<_>>();
-    found.sort();
-    Ok(found)
 }
 
 fn decode(file: &Path, [h, w, c]: [usize; 3]) -> Result<Vec<u8>, String> {
@@ -118,6 +75,7 @@ fn decode(file: &Path, [h, w, c]: [usize; 3]) -> Result<Vec<u8>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn reads_classes_and_lists_what_is_damaged() {
@@ -137,7 +95,7 @@ mod tests {
         assert_eq!(samples.classes, ["cat", "dog"]);
         assert_eq!(samples.labels, [0, 0, 1, 1]);
         assert_eq!(samples.balance(), [2, 2]);
-        assert!(samples.sample(3).iter().all(|v| *v == 200));
+        assert!(samples.bytes(3).iter().all(|v| *v == 200));
         assert_eq!(damaged.len(), 1);
         assert!(damaged[0].0.ends_with("dog/broken.png"));
         fs::remove_dir_all(folder.path().join("cat")).unwrap();

@@ -48,9 +48,11 @@ struct Report<'a> {
     manifest: &'a Manifest,
 }
 
-fn compiler_options(import: ImportOptions, target: Target) -> CompileOptions {
+fn compiler_options(import: ImportOptions, args: &Compile) -> CompileOptions {
     let mut options = CompileOptions::default();
     options.import = import;
+    options.keep_float.clone_from(&args.keep_float);
+    let target = args.target;
     if is_microcontroller(target) {
         options.level = Level::Compact;
     }
@@ -263,6 +265,7 @@ fn option_words(args: &Compile) -> Vec<String> {
                 words.push("--asymmetric".to_owned());
             }
         }
+        words.extend(args.keep_float.iter().map(|n| format!("--keep-float {n}")));
         let name = args.calibrate.as_deref().and_then(Path::file_name);
         if let Some(name) = name {
             words.push(format!("--calibrate {}", name.to_string_lossy()));
@@ -403,6 +406,9 @@ fn check_quantization(args: &Compile) -> Result<()> {
         }
     }
     match args.quantize {
+        Quantize::None if !args.keep_float.is_empty() => Err(usage(
+            "--keep-float belongs to --quantize: add it, or leave --keep-float out",
+        )),
         Quantize::None if args.calibrate.is_some() => Err(usage(
             "--calibrate belongs to --quantize int8: add it, or leave --calibrate out",
         )),
@@ -547,7 +553,7 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
     let progress = output::spinner(quiet, "compiling");
     let constants = options.constants.clone();
     let states = options.states.clone();
-    let choices = compiler_options(options, args.target);
+    let choices = compiler_options(options, args);
     let wish = feed::wish(&args.media, None);
     let mut quantised = None;
     let mut speed = None;

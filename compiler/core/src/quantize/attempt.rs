@@ -110,7 +110,8 @@ impl Attempt {
                 *bias = self.biases[k];
             }
         }
-        let excluded = float.iter().map(|&k| self.scheme.layers[k].node).collect();
+        let more = float.iter().map(|&k| self.scheme.layers[k].node);
+        let excluded = self.scheme.excluded.iter().copied().chain(more).collect();
         let scheme = Scheme::without(&base, &excluded, self.scheme.width);
         let before = self.scheme.sources();
         let after = scheme.sources();

@@ -19,6 +19,7 @@ use crate::passes;
 use crate::verify::RunnerError;
 use crate::{CompileError, CompileOptions, Compiled, compile_graph};
 use cygnet_format::Op;
+use std::collections::BTreeSet;
 
 /// One stream of samples in this many is kept back.
 const HOLD_BACK: usize = 4;
@@ -49,6 +50,9 @@ pub enum QuantizeError {
         "there is nothing to compress: no layer has enough constant f32 weights; compile the model with --quantize none"
     )]
     NothingToCompress,
+    /// What is to stay float is not there.
+    #[error("no node is called `{0}`, which is to stay float: `cygnet inspect` names the nodes")]
+    NoSuchNode(String),
     /// An input is too large to make up.
     #[error(
         "input `{0}` is too large to measure agreement on made-up values: give samples, or smaller bounds"
@@ -143,7 +147,7 @@ pub fn compile(
         Precision::Int8x16 => Width::Sixteen,
         _ => Width::Eight,
     };
-    let scheme = Scheme::of(&base, width);
+    let scheme = Scheme::without(&base, &kept_float(&base, choices)?, width);
     let study = Study::of(graph, choices, samples)?;
     if scheme.layers.is_empty() {
         return Err(QuantizeError::Nothing);
@@ -185,6 +189,32 @@ pub(super) fn recognised(graph: &Graph) -> Graph {
     let mut base = graph.clone();
     passes::recognise(&mut base);
     base
+}
+
+/// True for nodes that quantisation leaves float, by operator and name or by name.
+pub(super) fn is_kept(node: &str, kept: &[String]) -> bool {
+    let name = node.split_once(' ').map_or(node, |(_, name)| name);
+    kept.iter().any(|k| match k.strip_suffix('*') {
+        Some(begin) => name.starts_with(begin),
+        None => name == k || node == k,
+    })
+}
+
+/// The nodes of a recognised graph that are to stay float.
+pub(super) fn kept_float(
+    base: &Graph,
+    choices: &CompileOptions,
+) -> Result<BTreeSet<usize>, QuantizeError> {
+    let nodes = &base.blocks[MAIN.0 as usize].nodes;
+    for pattern in &choices.keep_float {
+        let one = std::slice::from_ref(pattern);
+        if !nodes.iter().any(|n| is_kept(&n.source, one)) {
+            return Err(QuantizeError::NoSuchNode(pattern.clone()));
+        }
+    }
+    let kept = nodes.iter().enumerate();
+    let kept = kept.filter(|(_, n)| is_kept(&n.source, &choices.keep_float));
+    Ok(kept.map(|(i, _)| i).collect())
 }
 
 /// The warning that samples are few.
@@ -291,7 +321,7 @@ impl<'a> Study<'a> {
         let mut base = attempt.base.clone();
         // 16 bits hold channels of any two ranges.
         if width == Width::Eight && equalise(&mut base, &attempt.scheme, learn)? > 0 {
-            let scheme = Scheme::of(&base, width);
+            let scheme = Scheme::without(&base, &attempt.scheme.excluded, width);
             let seen = Attempt::look(&base, &scheme, learn)?;
             let equalised = Attempt::new(base, scheme, &seen, method);
             let tried = self.tried("equalisation", &agreement, &equalised)?;
@@ -361,7 +391,7 @@ impl<'a> Study<'a> {
             techniques: found.techniques.clone(),
             agreement: found.agreement.kept.clone(),
             integer_steps: count_integer(&found.compiled.graph.blocks[MAIN.0 as usize].nodes),
-            float_layers: float_layers(&found.compiled.graph),
+            float_layers: float_layers(&found.compiled.graph, &self.choices.keep_float),
             layers: found.attempt.layer_records(&found.errors),
             tensors: found.attempt.tensor_records(&kept_back)?,
         })
@@ -477,8 +507,8 @@ fn digest(samples: &[Sample]) -> String {
     sha256_hex(&bytes)
 }
 
-/// What computes with floats in a compiled graph, and why.
-pub(super) fn float_layers(graph: &Graph) -> Vec<FloatLayer> {
+/// What computes with floats in a compiled graph, and why; `kept` are the nodes that are to.
+pub(super) fn float_layers(graph: &Graph, kept: &[String]) -> Vec<FloatLayer> {
     let float = |v: &ValueId| graph.ty(*v).dtype.is_float();
     let nodes = graph.blocks.iter().flat_map(|b| &b.nodes);
     let stays = nodes.filter_map(|node| {
@@ -494,6 +524,7 @@ pub(super) fn float_layers(graph: &Graph) -> Vec<FloatLayer> {
             | Op::Tile(_)
             | Op::Gather(_)
             | Op::Pad(_) => return None,
+            _ if is_kept(&node.source, kept) => "it is to stay float",
             Op::MatMul(_) | Op::Attention(_) => "both operands are computed",
             Op::Conv(_) | Op::DepthwiseConv(_) | Op::SeparableConv(_) | Op::WinogradConv(_) => {
                 "its weights or its bias are not constant"

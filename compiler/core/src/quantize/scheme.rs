@@ -208,6 +208,8 @@ pub(super) struct Scheme {
     pub moved: BTreeSet<ValueId>,
     /// Of the points.
     pub width: Width,
+    /// Nodes that are no layers, whatever they could be.
+    pub excluded: BTreeSet<usize>,
 }
 
 struct Search<'a> {
@@ -221,12 +223,7 @@ struct Search<'a> {
 }
 
 impl Scheme {
-    /// The scheme of a float graph whose layers are recognised and not yet packed.
-    pub fn of(graph: &Graph, width: Width) -> Scheme {
-        Scheme::without(graph, &BTreeSet::new(), width)
-    }
-
-    /// The scheme that leaves the layers at these nodes float.
+    /// The scheme of a float graph whose layers are recognised and not yet packed, without the layers at these nodes.
     pub fn without(graph: &Graph, excluded: &BTreeSet<usize>, width: Width) -> Scheme {
         let nodes = &graph.blocks[MAIN.0 as usize].nodes;
         let flow = Flow::of(graph);
@@ -273,6 +270,7 @@ impl Scheme {
             integer: search.integer,
             layers,
             width,
+            excluded: excluded.clone(),
         }
     }
 

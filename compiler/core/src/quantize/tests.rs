@@ -10,6 +10,7 @@ use crate::ir::{Graph, MAIN, Port, Type, ValueId};
 use crate::testing::Random;
 use cygnet_format::op::*;
 use cygnet_format::{Axes, DType, Op, OpCode};
+use std::collections::BTreeSet;
 
 fn axes(v: &[i32]) -> Axes {
     v.iter().copied().collect()
@@ -351,7 +352,7 @@ fn a_shifted_mean_is_taken_back() {
     }
     let choices = CompileOptions::default();
     let base = recognised(&net.g);
-    let scheme = Scheme::of(&base, Width::Eight);
+    let scheme = Scheme::without(&base, &BTreeSet::new(), Width::Eight);
     let seen = Attempt::look(&base, &scheme, &samples).unwrap();
     let attempt = Attempt::new(base, scheme, &seen, Method::MinMax);
     let errors = attempt.measure(&samples).unwrap();

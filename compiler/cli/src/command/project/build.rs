@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use cygnet_compiler::bundle::{Array, BundleReader, sha256_hex, write_atomically};
 use cygnet_compiler::verify::{Runner, RunnerOptions};
+use cygnet_training::export;
+use cygnet_training::front::Front;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::path::Path;
@@ -118,21 +120,13 @@ fn digest(path: &Path) -> Result<String> {
     Ok(sha256_hex(&bytes))
 }
 
-/// A sample as the exported model takes it, channels first.
-fn planes(ready: &Ready, i: usize) -> Vec<f32> {
-    let [h, w, c] = ready.samples.shape;
-    let sample = ready.samples.sample(i);
-    let mut out = Vec::with_capacity(sample.len());
-    for channel in 0..c {
-        for pixel in 0..h * w {
-            out.push(f32::from(sample[pixel * c + channel]) / 255.0);
-        }
-    }
-    out
+/// A sample as the exported model takes it.
+fn array(ready: &Ready, i: usize) -> Array {
+    let (shape, values) = export::input(&ready.samples, i);
+    Array::from_f32(&shape, &values)
 }
 
 fn make(folder: &Path, ready: &Ready, bundle: &Path, inputs: String, silent: bool) -> Result<Lock> {
-    let [h, w, c] = ready.samples.shape;
     let runs = folder.join("runs");
     let made = |path: &Path| format!("cannot make {}", path.display());
     let build = folder.join("build");
@@ -161,15 +155,21 @@ fn make(folder: &Path, ready: &Ready, bundle: &Path, inputs: String, silent: boo
     let aware = ready.trained.quantized.is_some();
     if quantize != "none" && !aware {
         line.extend(["--quantize".to_owned(), quantize.to_owned()]);
+        if ready.samples.front != Front::Plain {
+            line.extend(["--keep-float".to_owned(), format!("{}*", export::FRONT)]);
+        }
+    }
+    if let Some(rate) = ready.project.data.rate {
+        line.extend(["--sample-rate".to_owned(), rate.to_string()]);
     }
     if matches!(quantize, "int8" | "int8x16" | "auto") && !aware {
         let calibration = runs.join("calibration");
         std::fs::create_dir_all(&calibration).with_context(|| made(&calibration))?;
         let step = ready.split.train.len().div_ceil(CALIBRATION).max(1);
         for (n, &i) in ready.split.train.iter().step_by(step).enumerate() {
-            let array = Array::from_f32(&[1, c, h, w], &planes(ready, i));
             let path = calibration.join(format!("{n:04}.npy"));
-            write_atomically(&path, &npy::to_bytes(&array)?).with_context(|| made(&path))?;
+            write_atomically(&path, &npy::to_bytes(&array(ready, i))?)
+                .with_context(|| made(&path))?;
         }
         line.extend(["--calibrate".to_owned(), show(&calibration)]);
     }
@@ -183,7 +183,7 @@ fn make(folder: &Path, ready: &Ready, bundle: &Path, inputs: String, silent: boo
     let mut runner = Runner::open(bundle, &RunnerOptions::default())?;
     let mut right = 0;
     for &i in &ready.split.test {
-        runner.set_input(0, &Array::from_f32(&[1, c, h, w], &planes(ready, i)))?;
+        runner.set_input(0, &array(ready, i))?;
         runner.run()?;
         let best = decode::top(&runner.output(0)?.to_f32(), 1, None);
         let label = ready.samples.labels[i] as usize;

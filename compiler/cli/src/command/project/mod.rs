@@ -14,14 +14,18 @@ use crate::{output, sizes};
 use anyhow::{Context, Result, bail};
 use cygnet_compiler::bundle::write_atomically;
 use cygnet_training::data::{Samples, Split};
+use cygnet_training::export;
+use cygnet_training::front::Front;
 use cygnet_training::network::Network;
 use cygnet_training::project::{Project, is_name};
 use serde::Serialize;
 use stage::{Outcome, Stage, Start};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 const IMAGE_CLASSIFICATION: &str = include_str!("image_classification.toml");
+const KEYWORD_SPOTTING: &str = include_str!("keyword_spotting.toml");
 
 /// Makes a project's folder.
 pub fn new(args: &New) -> Result<()> {
@@ -44,15 +48,23 @@ pub fn new(args: &New) -> Result<()> {
     }
     let cannot = || format!("cannot make {}", folder.display());
     std::fs::create_dir_all(folder.join("data")).with_context(cannot)?;
-    let template = match args.template {
-        Template::ImageClassification => IMAGE_CLASSIFICATION,
+    let (template, first) = match args.template {
+        Template::ImageClassification => (
+            IMAGE_CLASSIFICATION,
+            "put pictures in {0}/data/CLASS/, a folder for each class",
+        ),
+        Template::KeywordSpotting => (
+            KEYWORD_SPOTTING,
+            "put WAV files in {0}/data/WORD/, a folder for each word, called SPEAKER_anything.wav",
+        ),
     };
     let text = template.replace("{name}", name);
     write_atomically(&folder.join("cygnet.toml"), text.as_bytes()).with_context(cannot)?;
     write_atomically(&folder.join(".gitignore"), b"/runs\n/build\n").with_context(cannot)?;
     output::print(&format!(
-        "made {0}\n\nNext:\n  put pictures in {0}/data/CLASS/, a folder for each class\n  cygnet build --project {0}\n",
-        folder.display()
+        "made {0}\n\nNext:\n  {1}\n  cygnet build --project {0}\n",
+        folder.display(),
+        first.replace("{0}", &folder.display().to_string())
     ))
 }
 
@@ -84,9 +96,9 @@ pub(super) struct Ready {
 pub(super) fn ready(folder: &Path, quiet: bool) -> Result<Ready> {
     let project = Project::read(folder)?;
     let reading = output::spinner(quiet, "reading the data");
-    let (samples, damaged) = project.data.samples(folder)?;
+    let (mut samples, damaged) = project.samples(folder)?;
     reading.finish_and_clear();
-    let split = Split::by_content(&samples, project.data.shares());
+    let split = project.data.split(&samples)?;
     if !quiet {
         eprint!("{}", describe(&samples, &split)?);
         for (file, why) in damaged.iter().take(5) {
@@ -102,7 +114,8 @@ pub(super) fn ready(folder: &Path, quiet: bool) -> Result<Ready> {
             samples.len()
         );
     }
-    let data = stage::digest_of(&samples);
+    samples.settle(&split.train)?;
+    let data = stage::digest_of(&samples, &split);
     let mut teacher = None;
     if let Some(t) = &project.teacher {
         let stage = Stage {
@@ -127,7 +140,13 @@ pub(super) fn ready(folder: &Path, quiet: bool) -> Result<Ready> {
     };
     let (mut network, model) = stage.run(&samples, &split, quiet)?;
     let mut digest = stage.digest();
-    let mut onnx = export(&stage.folder, &network, &project.name, model.up_to_date)?;
+    let mut onnx = export(
+        &stage.folder,
+        &network,
+        &samples.front,
+        &project.name,
+        model.up_to_date,
+    )?;
     let mut quantized = None;
     if let Some(aware) = &project.quantize_aware {
         let stage = Stage {
@@ -138,7 +157,13 @@ pub(super) fn ready(folder: &Path, quiet: bool) -> Result<Ready> {
             ..stage
         };
         let (integers, outcome) = stage.run(&samples, &split, quiet)?;
-        onnx = export(&stage.folder, &integers, &project.name, outcome.up_to_date)?;
+        onnx = export(
+            &stage.folder,
+            &integers,
+            &samples.front,
+            &project.name,
+            outcome.up_to_date,
+        )?;
         digest = stage.digest();
         network = integers;
         quantized = Some(outcome);
@@ -159,10 +184,16 @@ pub(super) fn ready(folder: &Path, quiet: bool) -> Result<Ready> {
 }
 
 /// Writes a stage's network as ONNX if it is not there.
-fn export(folder: &Path, network: &Network, name: &str, up_to_date: bool) -> Result<PathBuf> {
+fn export(
+    folder: &Path,
+    network: &Network,
+    front: &Front,
+    name: &str,
+    up_to_date: bool,
+) -> Result<PathBuf> {
     let path = folder.join("model.onnx");
     if !up_to_date || !path.exists() {
-        let onnx = cygnet_training::export::onnx(network, name, true)?;
+        let onnx = export::with_front(network, front, name, true)?;
         write_atomically(&path, &onnx)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
@@ -181,6 +212,20 @@ fn describe(samples: &Samples, split: &Split) -> Result<String> {
         split.validation.len(),
         split.test.len()
     )?;
+    if !samples.groups.is_empty() {
+        let groups = |part: &[usize]| {
+            let names: BTreeSet<&String> = part.iter().map(|&i| &samples.groups[i]).collect();
+            names.len()
+        };
+        writeln!(
+            text,
+            "they are of {} groups: {}, {} and {}",
+            samples.groups.iter().collect::<BTreeSet<_>>().len(),
+            groups(&split.train),
+            groups(&split.validation),
+            groups(&split.test)
+        )?;
+    }
     let balance = samples.balance();
     let (least, most) = (balance.iter().min(), balance.iter().max());
     if let (Some(&least), Some(&most)) = (least, most)

@@ -60,19 +60,22 @@ struct Record {
     outcome: Option<Outcome>,
 }
 
-/// The digest of samples.
-pub fn digest_of(samples: &Samples) -> String {
+/// The digest of samples and of their parts.
+pub fn digest_of(samples: &Samples, split: &Split) -> String {
     let labels: Vec<u8> = samples
         .labels
         .iter()
         .flat_map(|l| l.to_le_bytes())
         .collect();
     let parts = format!(
-        "{:?} {:?} {} {}",
+        "{:?} {:?} {} {} {:?} {:?} {:?}",
         samples.shape,
         samples.classes,
-        sha256_hex(&samples.values),
-        sha256_hex(&labels)
+        sha256_hex(&samples.values.to_bytes(0..samples.values.len())),
+        sha256_hex(&labels),
+        samples.front,
+        samples.background,
+        split,
     );
     sha256_hex(parts.as_bytes())
 }
@@ -108,7 +111,7 @@ impl Stage<'_> {
         let mut network = match self.start {
             Start::Architecture(architecture) => {
                 let (classes, seed) = (samples.classes.len(), self.settings.seed);
-                architecture.build(samples.shape, classes, seed, &device)?
+                architecture.build(samples.input_shape(), classes, seed, &device)?
             }
             Start::Integers(network, _) => {
                 let step = split.train.len().div_ceil(CALIBRATION).max(1);

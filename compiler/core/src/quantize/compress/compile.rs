@@ -5,7 +5,7 @@ use super::{Format, Layer};
 use crate::bundle::golden_inputs;
 use crate::ir::Graph;
 use crate::quantize::agreement::{agreement, outputs, speed};
-use crate::quantize::compile::check;
+use crate::quantize::compile::{check, is_kept};
 use crate::quantize::record::finite_db;
 use crate::quantize::{
     CalibrationRecord, FloatLayer, LayerRecord, Precision, Quantised, QuantizeError, Record, Sample,
@@ -61,7 +61,9 @@ pub fn compress(
     };
     let float = compile_graph(graph, choices)?;
     let mut small = float.graph.clone();
-    let layers = super::compress_graph(&mut small, &|_| Some(format));
+    let layers = super::compress_graph(&mut small, &|node| {
+        (!is_kept(node, &choices.keep_float)).then_some(format)
+    });
     if layers.iter().all(|l| l.outcome.is_err()) {
         return Err(QuantizeError::NothingToCompress);
     }

@@ -2,7 +2,7 @@
 
 use crate::ir::{MAIN, ValueId};
 use crate::quantize::attempt::Attempt;
-use crate::quantize::compile::Study;
+use crate::quantize::compile::{Study, is_kept};
 use crate::quantize::compress::{Format, compress_graph, float_layer, layer_record};
 use crate::quantize::{FloatLayer, LayerRecord, QuantizeError};
 use crate::{CompileError, Compiled, emit};
@@ -69,7 +69,11 @@ impl Plan {
         };
         let (mut compressed, mut whole) = (Vec::new(), Vec::new());
         if self.rest.is_some() || !self.stored.is_empty() {
-            let format = |node: &str| self.stored.get(node).copied().unwrap_or(self.rest);
+            let kept = &study.choices.keep_float;
+            let format = |node: &str| match is_kept(node, kept) {
+                true => None,
+                false => self.stored.get(node).copied().unwrap_or(self.rest),
+            };
             let layers = compress_graph(&mut compiled.graph, &format);
             compressed = layers.iter().filter_map(layer_record).collect();
             whole = layers.iter().filter_map(float_layer).collect();

@@ -10,7 +10,7 @@ use crate::CompileOptions;
 use crate::ir::{Graph, MAIN};
 use crate::quantize::agreement::latency;
 use crate::quantize::attempt::Attempt;
-use crate::quantize::compile::{Found, Study, few, recognised};
+use crate::quantize::compile::{Found, Study, few, kept_float, recognised};
 use crate::quantize::compress::{Format, INT8};
 use crate::quantize::insert::count_integer;
 use crate::quantize::scheme::{Scheme, Width};
@@ -48,7 +48,7 @@ pub fn auto(
         done: [0, 1],
     });
     let study = Study::of(graph, choices, samples)?;
-    let scheme = Scheme::of(&base, Width::Eight);
+    let scheme = Scheme::without(&base, &kept_float(&base, choices)?, Width::Eight);
     let found = if scheme.layers.is_empty() {
         None
     } else {
@@ -182,7 +182,8 @@ impl Search<'_, '_> {
                     continue;
                 }
                 let (base, method) = (self.base.clone(), self.options.method);
-                let scheme = Scheme::of(&base, Width::Sixteen);
+                let excluded = kept_float(&base, self.study.choices)?;
+                let scheme = Scheme::without(&base, &excluded, Width::Sixteen);
                 self.wide = Some(self.study.calibrated(base, scheme, method)?);
             }
             self.tell(format!("judging {family}"), [i, families.len()]);

@@ -1,10 +1,15 @@
 //! A project: `cygnet.toml`, which says what is trained on what and what it becomes.
-use crate::data::{Samples, Shares, read_idx, read_pictures};
+mod data;
+
+pub use data::Data;
+
+use crate::data::{Damaged, Samples};
 use crate::error::TrainingError;
 use crate::fit::Settings;
+use crate::front::Features;
 use crate::model::Architecture;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The file that describes a project.
 pub const FILE: &str = "cygnet.toml";
@@ -17,6 +22,8 @@ pub struct Project {
     pub name: String,
     /// What it learns from.
     pub data: Data,
+    /// What of a sound the network reads.
+    pub features: Option<Features>,
     /// What it is.
     pub model: Architecture,
     /// How it is trained.
@@ -29,43 +36,6 @@ pub struct Project {
     /// What it becomes.
     #[serde(default)]
     pub build: Build,
-}
-
-/// Labelled pictures.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Data {
-    /// A folder with a folder of pictures for each class.
-    pub pictures: Option<PathBuf>,
-    /// An IDX file of pictures,
-    pub images: Option<PathBuf>,
-    /// and the one of their labels.
-    pub labels: Option<PathBuf>,
-    /// Height and width that pictures are resized to; IDX files have their own.
-    pub size: Option<[usize; 2]>,
-    /// 1 (grey) or 3 (colour).
-    #[serde(default = "three")]
-    pub channels: usize,
-    /// Share of the samples that the best state is chosen by.
-    #[serde(default = "share")]
-    pub validation: f32,
-    /// Share of the samples that the reported figures come from.
-    #[serde(default = "share")]
-    pub test: f32,
-    /// Whether a picture that cannot be read ends the run, or is listed and left out.
-    #[serde(default)]
-    pub refuse_damaged: bool,
-}
-
-/// Largest side of the pictures that a network is trained on.
-const MAX_SIDE: usize = 2048;
-
-const fn three() -> usize {
-    3
-}
-
-const fn share() -> f32 {
-    0.15
 }
 
 /// A larger network that is trained first.
@@ -144,7 +114,7 @@ impl Project {
         let text = std::fs::read_to_string(&path).map_err(|source| {
             if source.kind() == std::io::ErrorKind::NotFound {
                 return TrainingError::Project(format!(
-                    "{} is not there: run this in a project's folder, or make one with `cygnet new NAME --template image-classification`",
+                    "{} is not there: run this in a project's folder, or make one with `cygnet new NAME --template TEMPLATE`",
                     path.display()
                 ));
             }
@@ -164,11 +134,8 @@ impl Project {
                 project.name
             ));
         }
-        let sides = project.data.size.unwrap_or([1, 1]);
-        if sides.iter().any(|side| !(1..=MAX_SIDE).contains(side)) {
-            return wrong(format!(
-                "[data] size = {sides:?}: height and width lie between 1 and {MAX_SIDE}"
-            ));
+        if let Some(mistake) = project.data.mistake() {
+            return wrong(format!("[data] {mistake}"));
         }
         if let Some(mistake) = project.train.mistake() {
             return wrong(format!("[train] {mistake}"));
@@ -187,58 +154,25 @@ impl Project {
                 ));
             }
         }
-        let (validation, test) = (project.data.validation, project.data.test);
-        if !(validation > 0.0 && test > 0.0 && validation + test < 1.0) {
-            return wrong(format!(
-                "[data] validation = {validation} and test = {test}: both are above 0 and together below 1"
-            ));
+        let teacher = project.teacher.as_ref().map(|t| &t.train);
+        for (section, settings) in [("train", Some(&project.train)), ("teacher.train", teacher)] {
+            let sounds = project.data.sounds.is_some();
+            if let Some(foreign) = settings.and_then(|s| s.augment.foreign(sounds)) {
+                return wrong(format!(
+                    "[{section}.augment] {foreign} is for {}",
+                    if sounds { "pictures" } else { "sounds" }
+                ));
+            }
         }
         Ok(project)
     }
-}
 
-impl Data {
-    /// Reads the samples of a project's folder, with the files that could not be read.
+    /// Reads the samples of the project in a folder, with the files that could not be read.
     ///
     /// # Errors
     /// Data that are absent, damaged, or described in two ways.
-    pub fn samples(
-        &self,
-        folder: &Path,
-    ) -> Result<(Samples, Vec<(PathBuf, String)>), TrainingError> {
-        let wrong = |what: &str| Err(TrainingError::Project(format!("[data] {what}")));
-        match (&self.pictures, &self.images, &self.labels) {
-            (Some(pictures), None, None) => {
-                let Some([h, w]) = self.size else {
-                    return wrong("size = [height, width] is missing: pictures are resized to it");
-                };
-                let (samples, damaged) =
-                    read_pictures(&folder.join(pictures), [h, w, self.channels])?;
-                if let (true, Some((file, why))) = (self.refuse_damaged, damaged.first()) {
-                    return Err(TrainingError::Data(format!(
-                        "{} of the pictures cannot be read, the first {}: {why}",
-                        damaged.len(),
-                        file.display()
-                    )));
-                }
-                Ok((samples, damaged))
-            }
-            (None, Some(images), Some(labels)) => {
-                let samples = read_idx(&folder.join(images), &folder.join(labels))?;
-                Ok((samples, Vec::new()))
-            }
-            _ => wrong(
-                "name either `pictures` (a folder with a folder for each class) or `images` and `labels` (IDX files)",
-            ),
-        }
-    }
-
-    /// The shares of the split.
-    pub const fn shares(&self) -> Shares {
-        Shares {
-            validation: self.validation,
-            test: self.test,
-        }
+    pub fn samples(&self, folder: &Path) -> Result<(Samples, Damaged), TrainingError> {
+        self.data.samples(folder, self.features.as_ref())
     }
 }
 
@@ -276,6 +210,18 @@ mod tests {
             (GOOD.replace("'a'", "'../a'"), "name = \"../a\""),
             (GOOD.replace("tiny", "huge"), "unknown variant `huge`"),
             (
+                GOOD.replace("size", "test_groups = ['a']\nsize"),
+                "need group = ",
+            ),
+            (
+                GOOD.replace("size", "group = 'a'\nsize"),
+                "needs one {group}",
+            ),
+            (
+                format!("{GOOD}[train.augment]\ntime_mask = 0.1\n"),
+                "[train.augment] time_mask is for sounds",
+            ),
+            (
                 GOOD.replace("size", "validation = 0.9\nsize"),
                 "together below 1",
             ),
@@ -290,9 +236,35 @@ mod tests {
 
     #[test]
     fn data_are_described_in_one_way() {
-        let mut data = read(GOOD).unwrap().data;
-        data.images = Some("x".into());
-        let message = data.samples(Path::new(".")).unwrap_err().to_string();
-        assert!(message.contains("either `pictures`"), "{message}");
+        let wrong = |text: &str| {
+            let project = read(text).unwrap();
+            project.samples(Path::new(".")).unwrap_err().to_string()
+        };
+        let sounds = GOOD.replace("pictures", "sounds");
+        for (text, said) in [
+            (
+                GOOD.replace("size", "images = 'x'\nsize"),
+                "either `pictures`",
+            ),
+            (
+                GOOD.replace("size", "rate = 8000\nsize"),
+                "belong to `sounds`",
+            ),
+            (
+                format!("{GOOD}[features]\nbands = 20\n"),
+                "name a folder of WAV files",
+            ),
+            (sounds.clone(), "seconds (of a sound) are missing"),
+            (
+                format!(
+                    "{}[features]\nbands = 9999\n",
+                    sounds.replace("size", "rate = 8000\nseconds = 1\nsize")
+                ),
+                "[features] bands = 9999",
+            ),
+        ] {
+            let message = wrong(&text);
+            assert!(message.contains(said), "{message}");
+        }
     }
 }

@@ -1,5 +1,10 @@
 //! A trained network as an ONNX model: normalisations are folded into their convolutions; images are channels-first, as
-//! ONNX has them. A network in 8-bit integers has QuantizeLinear and DequantizeLinear around every layer.
+//! ONNX has them. A network in 8-bit integers has QuantizeLinear and DequantizeLinear around every layer. What samples become
+//! before the network reads them is computed by nodes in front of it.
+mod front;
+
+use crate::data::Samples;
+use crate::front::Front;
 use crate::network::{Layer, Network, Node, Point, RoundedWeights};
 use crate::op::{Geometry, Kind};
 use candle_core::{Result, Tensor, bail};
@@ -14,11 +19,41 @@ use tract_onnx::pb::{
 /// The operator set that is written.
 const OPSET: i64 = 17;
 
+/// How the names of nodes in front of a network begin. They compute with the range of measured values, which 8 bits
+/// cannot hold, and stay float.
+pub const FRONT: &str = "front/";
+
 /// The network as an ONNX file for one sample; its output goes through softmax if `probabilities`.
 ///
 /// # Errors
 /// None in a network that was built.
 pub fn onnx(network: &Network, name: &str, probabilities: bool) -> Result<Vec<u8>> {
+    with_front(network, &Front::Plain, name, probabilities)
+}
+
+/// Sample `i` as the exported model takes it, with its shape: pictures channels-first, sounds as `[1, length]`.
+pub fn input(samples: &Samples, i: usize) -> (Vec<usize>, Vec<f32>) {
+    let sample = samples.floats(i);
+    let [h, w, c] = samples.shape;
+    match samples.front {
+        Front::Plain => {
+            let planes = (0..c).flat_map(|k| sample.iter().skip(k).step_by(c).copied());
+            (vec![1, c, h, w], planes.collect())
+        }
+        Front::Spectrum(_) => (vec![1, sample.len()], sample),
+    }
+}
+
+/// The same with a front end.
+///
+/// # Errors
+/// None in a network that was built.
+pub fn with_front(
+    network: &Network,
+    front: &Front,
+    name: &str,
+    probabilities: bool,
+) -> Result<Vec<u8>> {
     let folded;
     let network = match network.points {
         Some(_) => network,
@@ -41,7 +76,13 @@ pub fn onnx(network: &Network, name: &str, probabilities: bool) -> Result<Vec<u8
             .iter()
             .map(|v| values[v.index()].clone())
             .collect();
-        values.push(graph.layer(network, node, &inputs, point)?);
+        values.push(match (&node.layer, front) {
+            (Layer::Input, Front::Spectrum(spectrum)) => {
+                let features = graph.spectrum(spectrum);
+                graph.rounded(&node.name, features, point)
+            }
+            _ => graph.layer(network, node, &inputs, point)?,
+        });
     }
     let mut output = values.last().cloned().unwrap_or_default();
     if probabilities {

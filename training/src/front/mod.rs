@@ -1,0 +1,48 @@
+//! What a sample becomes before the network reads it: computed by the trainer, and by operators that are exported in front
+//! of the network, so that a bundle takes samples as they come.
+mod spectrum;
+
+pub(crate) use spectrum::FLOOR;
+pub use spectrum::{Features, Kind, Spectrum};
+
+use crate::data::Samples;
+use crate::error::TrainingError;
+
+/// What a sample becomes before the network reads it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Front {
+    /// Itself.
+    #[default]
+    Plain,
+    /// Spectral features of a sound.
+    Spectrum(Spectrum),
+}
+
+impl Front {
+    /// Sizes of what the network reads, of samples of this shape.
+    pub const fn shape(&self, sample: [usize; 3]) -> [usize; 3] {
+        match self {
+            Self::Plain => sample,
+            Self::Spectrum(s) => [s.frames(), s.width(), 1],
+        }
+    }
+
+    /// Writes what the network reads of a sample.
+    pub fn apply(&self, sample: &[f32], out: &mut [f32]) {
+        match self {
+            Self::Plain => out.copy_from_slice(sample),
+            Self::Spectrum(s) => s.apply(sample, out),
+        }
+    }
+
+    /// Takes what it needs to know from the samples to learn from.
+    ///
+    /// # Errors
+    /// None there to learn from.
+    pub fn settle(&mut self, samples: &Samples, train: &[usize]) -> Result<(), TrainingError> {
+        match self {
+            Self::Plain => Ok(()),
+            Self::Spectrum(s) => s.settle(samples, train),
+        }
+    }
+}

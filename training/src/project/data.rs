@@ -1,0 +1,196 @@
+//! What a project learns from.
+use crate::data::{
+    Damaged, Named, Pattern, Recording, Samples, Shares, Split, read_idx, read_pictures,
+    read_sounds,
+};
+use crate::error::TrainingError;
+use crate::front::{Features, Front, Spectrum};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Labelled pictures or sounds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// A folder with a folder of pictures for each class.
+    pub pictures: Option<PathBuf>,
+    /// A folder with a folder of WAV files for each class.
+    pub sounds: Option<PathBuf>,
+    /// An IDX file of pictures,
+    pub images: Option<PathBuf>,
+    /// and the one of their labels.
+    pub labels: Option<PathBuf>,
+    /// Height and width that pictures are resized to; IDX files have their own.
+    pub size: Option<[usize; 2]>,
+    /// 1 (grey) or 3 (colour).
+    #[serde(default = "three")]
+    pub channels: usize,
+    /// Samples a second that sounds are resampled to.
+    pub rate: Option<u32>,
+    /// Seconds of a sound.
+    pub seconds: Option<f32>,
+    /// A folder of WAV files to mix in.
+    pub background: Option<PathBuf>,
+    /// Which part of a file's name is its group, such as the speaker: a group lies in one part of the split.
+    pub group: Option<Pattern>,
+    /// The groups of the validation samples, in place of a share,
+    #[serde(default)]
+    pub validation_groups: Vec<String>,
+    /// and those of the test samples.
+    #[serde(default)]
+    pub test_groups: Vec<String>,
+    /// Share of the samples that the best state is chosen by.
+    #[serde(default = "share")]
+    pub validation: f32,
+    /// Share of the samples that the reported figures come from.
+    #[serde(default = "share")]
+    pub test: f32,
+    /// Whether a sample that cannot be read ends the run, or is listed and left out.
+    #[serde(default)]
+    pub refuse_damaged: bool,
+}
+
+/// Largest side of the pictures that a network is trained on.
+const MAX_SIDE: usize = 2048;
+/// Longest sound that a network is trained on, in samples.
+const MAX_LENGTH: f64 = 4_000_000.0;
+
+const fn three() -> usize {
+    3
+}
+
+const fn share() -> f32 {
+    0.15
+}
+
+impl Data {
+    /// What is wrong with the description, if anything.
+    pub(super) fn mistake(&self) -> Option<String> {
+        let sides = self.size.unwrap_or([1, 1]);
+        if sides.iter().any(|side| !(1..=MAX_SIDE).contains(side)) {
+            return Some(format!(
+                "size = {sides:?}: height and width lie between 1 and {MAX_SIDE}"
+            ));
+        }
+        let (validation, test) = (self.validation, self.test);
+        if !(validation > 0.0 && test > 0.0 && validation + test < 1.0) {
+            return Some(format!(
+                "validation = {validation} and test = {test}: both are above 0 and together below 1"
+            ));
+        }
+        let named = !self.validation_groups.is_empty() || !self.test_groups.is_empty();
+        if named && self.group.is_none() {
+            return Some(
+                "validation_groups and test_groups need group = \"PATTERN\", which says what the groups are"
+                    .into(),
+            );
+        }
+        None
+    }
+
+    /// Reads the samples of a project's folder, with the files that could not be read.
+    ///
+    /// # Errors
+    /// Data that are absent, damaged, or described in two ways.
+    pub(super) fn samples(
+        &self,
+        folder: &Path,
+        features: Option<&Features>,
+    ) -> Result<(Samples, Damaged), TrainingError> {
+        let wrong = |what: &str| Err(TrainingError::Project(format!("[data] {what}")));
+        if self.sounds.is_none() {
+            if features.is_some() {
+                return wrong(
+                    "sounds is missing, of which [features] are made: name a folder of WAV files",
+                );
+            }
+            if self.background.is_some() || self.rate.is_some() || self.seconds.is_some() {
+                return wrong("rate, seconds and background belong to `sounds`");
+            }
+            if self.group.is_some() {
+                return wrong("group belongs to `sounds`");
+            }
+        }
+        let (samples, damaged) = match (&self.pictures, &self.sounds, &self.images, &self.labels) {
+            (Some(pictures), None, None, None) => {
+                let Some([h, w]) = self.size else {
+                    return wrong("size = [height, width] is missing: pictures are resized to it");
+                };
+                read_pictures(&folder.join(pictures), [h, w, self.channels])?
+            }
+            (None, Some(sounds), None, None) => self.sounds(folder, sounds, features)?,
+            (None, None, Some(images), Some(labels)) => {
+                let samples = read_idx(&folder.join(images), &folder.join(labels))?;
+                (samples, Damaged::new())
+            }
+            _ => {
+                return wrong(
+                    "name either `pictures` or `sounds` (a folder with a folder for each class), or `images` and `labels` (IDX files)",
+                );
+            }
+        };
+        if let (true, Some((file, why))) = (self.refuse_damaged, damaged.first()) {
+            return Err(TrainingError::Data(format!(
+                "{} of the samples cannot be read, the first {}: {why}",
+                damaged.len(),
+                file.display()
+            )));
+        }
+        Ok((samples, damaged))
+    }
+
+    fn sounds(
+        &self,
+        folder: &Path,
+        sounds: &Path,
+        features: Option<&Features>,
+    ) -> Result<(Samples, Damaged), TrainingError> {
+        let wrong = |what: String| Err(TrainingError::Project(what));
+        let (Some(rate), Some(seconds)) = (self.rate, self.seconds) else {
+            return wrong(
+                "[data] rate (samples a second, such as 16000) and seconds (of a sound) are missing"
+                    .into(),
+            );
+        };
+        let length = (f64::from(seconds) * f64::from(rate)).round();
+        if !(1_000..=768_000).contains(&rate) || !(2.0..=MAX_LENGTH).contains(&length) {
+            return wrong(format!(
+                "[data] rate = {rate} and seconds = {seconds}: a rate is 1000 to 768000, and a sound has at most {MAX_LENGTH} samples"
+            ));
+        }
+        let background = self.background.as_ref().map(|b| folder.join(b));
+        let recording = Recording {
+            rate,
+            length: length as usize,
+            group: self.group.as_ref(),
+            background: background.as_deref(),
+        };
+        let default = Features::default();
+        let spectrum = match Spectrum::new(features.unwrap_or(&default), rate, recording.length) {
+            Ok(spectrum) => spectrum,
+            Err(mistake) => return wrong(format!("[features] {mistake}")),
+        };
+        let (mut samples, damaged) = read_sounds(&folder.join(sounds), &recording)?;
+        samples.front = Front::Spectrum(spectrum);
+        Ok((samples, damaged))
+    }
+
+    /// Splits the samples, by group where there are groups.
+    ///
+    /// # Errors
+    /// Named groups that are not there.
+    pub fn split(&self, samples: &Samples) -> Result<Split, TrainingError> {
+        let shares = Shares {
+            validation: self.validation,
+            test: self.test,
+        };
+        if samples.groups.is_empty() {
+            return Ok(Split::by_content(samples, shares));
+        }
+        let named = Named {
+            validation: &self.validation_groups,
+            test: &self.test_groups,
+        };
+        Split::by_group(samples, shares, named)
+    }
+}
