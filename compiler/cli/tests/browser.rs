@@ -66,6 +66,13 @@ fn pages_are_sound_in_a_browser() {
     good(&[&["bench", bundle.as_str()], &profile[..]].concat());
     pages.push(page);
 
+    // A project's page; what it is to look like does not depend on how well it was trained.
+    let tour = at("tour");
+    good(&["demo", "--output", &tour]);
+    let page = at("build.html");
+    std::fs::copy(format!("{tour}/build/digits.html"), &page).unwrap();
+    pages.push(page);
+
     // target/pages, beside the profile's folder.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let pictures = target.join("pages");

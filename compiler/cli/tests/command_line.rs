@@ -66,17 +66,37 @@ fn the_tour_needs_no_files() {
     let folder = tempfile::tempdir().unwrap();
     let tour = path(folder.path(), "tour");
     let out = good(&["demo", "--output", &tour]);
-    assert!(out.contains("seven"), "{out}");
-    let (model, bundle, picture) = (
-        format!("{tour}/digits.onnx"),
-        format!("{tour}/digits.cygnet"),
-        format!("{tour}/digit_7.png"),
+    assert!(out.contains("teacher") && out.contains("int8"), "{out}");
+    let figures = json(&format!("{tour}/build/digits.json"));
+    let [teacher, .., bundle] = &figures.as_array().unwrap()[..] else {
+        panic!("{figures}");
+    };
+    let of = |m: &serde_json::Value, key: &str| m[key].as_f64().unwrap();
+    assert!(of(bundle, "accuracy") > 0.95, "{bundle}");
+    let smaller = of(teacher, "program_bytes") / of(bundle, "program_bytes");
+    assert!(smaller >= 20.0, "{smaller} times smaller than the teacher");
+    let (bundle, picture) = (
+        format!("{tour}/build/digits.cygnet"),
+        format!("{tour}/digit.png"),
     );
-    assert!(good(&["run", &bundle, "--input", &picture]).contains("seven"));
-    good(&["verify", &model, &bundle]);
+    let best = good(&["run", &bundle, "--input", &picture, "--top", "1"]);
+    assert!(best.contains('7'), "{best}");
+    good(&[
+        "verify",
+        &format!("{tour}/runs/quantized/model.onnx"),
+        &bundle,
+    ]);
     assert!(good(&["inspect", &bundle]).contains("arena"));
+    let page = std::fs::read_to_string(format!("{tour}/build/digits.html")).unwrap();
+    for word in ["How the teacher learnt", "What it gets wrong", "<svg"] {
+        assert!(page.contains(word), "no {word} in the page");
+    }
+    // What is there is not made again, and what its owner changed stays.
+    let again = good(&["demo", "--output", &tour]);
+    assert!(again.contains("int8"), "{again}");
+    let operators = compiled();
     assert_eq!(
-        good(&["inspect", &bundle, "--operators"]),
+        good(&["inspect", &operators.1, "--operators"]),
         "reshape transpose mat_mul conv depthwise_conv softmax\n"
     );
 }

@@ -76,33 +76,6 @@ fn trace(compiled: &Compiled) -> Vec<Trace> {
         .collect()
 }
 
-/// The demonstration's bundle.
-pub fn digits(onnx: &[u8], labels: &str) -> Result<BuiltBundle> {
-    let compiled = cygnet_compiler::compile(onnx, &CompileOptions::default())?;
-    let built = build(BundleInput {
-        onnx,
-        source: "digits.onnx",
-        name: "digits",
-        graph: &compiled.graph,
-        program: &compiled.program.bytes,
-        trace: trace(&compiled),
-        constants: &[],
-        states: &[],
-        options: Vec::new(),
-        preprocess: None,
-        postprocess: None,
-        labels: Some(labels.to_owned()),
-        vocab: None,
-        extra: Vec::new(),
-        golden: true,
-        quantized: None,
-    })?;
-    if let Some(first) = built.mismatches.first() {
-        bail!("the embedded model disagrees with the oracle: {first}");
-    }
-    Ok(built)
-}
-
 /// `x=1,3,height,width:f32`.
 fn input_spec(text: &str) -> Result<InputSpec> {
     let wrong = |what: &str| {

@@ -33,10 +33,11 @@ pub fn document(title: &str, subtitle: &str, body: &Markup) -> String {
     page.into_string()
 }
 
-/// Nothing is fetched and nothing but the page's own style and script counts, whatever a name in the page says.
+/// Nothing is fetched, pictures lie in the page, and nothing but its own style and script counts, whatever a name in the
+/// page says.
 pub fn policy() -> String {
     format!(
-        "default-src 'none'; style-src '{}'; script-src '{}'; base-uri 'none'; form-action 'none'",
+        "default-src 'none'; img-src data:; style-src '{}'; script-src '{}'; base-uri 'none'; form-action 'none'",
         digest(STYLE),
         digest(SCRIPT)
     )

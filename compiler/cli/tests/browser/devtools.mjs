@@ -133,7 +133,7 @@ class Page {
     if (method === "Log.entryAdded" && ["error", "warning"].includes(params.entry.level)) {
       this.complaints.push(`${params.entry.source}: ${params.entry.text}`);
     }
-    if (method === "Network.requestWillBeSent" && params.request.url !== this.url) {
+    if (method === "Network.requestWillBeSent" && params.request.url !== this.url && !params.request.url.startsWith("data:")) {
       this.complaints.push(`wants to fetch ${params.request.url}`);
     }
   }

@@ -1,20 +1,20 @@
 //! `cygnet build`: from data to a bundle, judged on samples that it has not seen.
 
-use super::{Ready, ready, table};
+use super::judge::{Described, Measured, array, measure};
+use super::{Ready, Say, page, ready};
 use crate::args::{Build, Cli, Command};
 use crate::command::compile;
-use crate::decode;
 use crate::media::npy;
 use crate::{output, sizes};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use cygnet_compiler::bundle::{Array, BundleReader, sha256_hex, write_atomically};
+use cygnet_compiler::CompileOptions;
+use cygnet_compiler::bundle::{BundleReader, sha256_hex, write_atomically};
 use cygnet_compiler::verify::{Runner, RunnerOptions};
-use cygnet_training::export;
 use cygnet_training::front::Front;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Samples that ranges are taken from.
 const CALIBRATION: usize = 128;
@@ -40,79 +40,153 @@ struct Lock {
     test_samples: usize,
 }
 
+/// A project's bundle and its figures.
+pub struct Built {
+    /// Whether it was there already.
+    pub up_to_date: bool,
+    pub bundle: PathBuf,
+    /// The page of the build.
+    pub report: PathBuf,
+    /// Every network as a program; the last is the bundle.
+    pub measured: Vec<Measured>,
+    lock: Lock,
+    ready: Ready,
+}
+
+impl Built {
+    /// The networks in a table.
+    pub fn table(&self) -> Result<String> {
+        let mut text = String::from(
+            "                    parameters      program     memory      right    ms a run\n",
+        );
+        for m in &self.measured {
+            writeln!(
+                text,
+                "{:<8} {:<9} {:>11} {:>12} {:>10} {:>8.2} % {:>11.3}",
+                m.name,
+                m.precision,
+                m.parameters,
+                sizes::show(m.program_bytes),
+                sizes::show(m.arena_bytes),
+                m.accuracy * 100.0,
+                m.latency_ms
+            )?;
+        }
+        Ok(text)
+    }
+
+    /// The samples and their split.
+    pub const fn ready(&self) -> &Ready {
+        &self.ready
+    }
+}
+
 /// Builds a project's bundle.
 pub fn build(args: &Build, quiet: bool) -> Result<()> {
-    let folder = &args.project;
-    let ready = ready(folder, quiet)?;
+    // What compiling prints would stand between what machines read.
+    let silent = quiet || output::machine_only(args.json.as_deref());
+    let say = if quiet { Say::Nothing } else { Say::Epochs };
+    let built = make(&args.project, say, silent)?;
+    if let Some(json) = &args.json {
+        #[derive(Serialize)]
+        struct Figures<'a> {
+            up_to_date: bool,
+            bundle: &'a Path,
+            report: &'a Path,
+            #[serde(flatten)]
+            lock: &'a Lock,
+            #[serde(flatten)]
+            trained: &'a super::Trained,
+            networks: &'a [Measured],
+        }
+        let figures = Figures {
+            up_to_date: built.up_to_date,
+            bundle: &built.bundle,
+            report: &built.report,
+            lock: &built.lock,
+            trained: &built.ready.trained,
+            networks: &built.measured,
+        };
+        output::json(json, &figures)?;
+        if output::machine_only(Some(json)) {
+            return Ok(());
+        }
+    }
+    let mut text = built.table()?;
+    writeln!(
+        text,
+        "\n{}: {}, {} of memory, right on {:.2} % of {} samples kept back{}\n{}",
+        built.bundle.display(),
+        sizes::show(built.lock.bundle_bytes),
+        sizes::show(built.lock.arena_bytes),
+        f64::from(built.lock.bundle_accuracy) * 100.0,
+        built.lock.test_samples,
+        if built.up_to_date {
+            " (up to date)"
+        } else {
+            ""
+        },
+        built.report.display()
+    )?;
+    output::print(&text)
+}
+
+/// Builds a project's bundle, or takes what is there; `silent` says nothing of the compilation.
+pub fn make(folder: &Path, say: Say, silent: bool) -> Result<Built> {
+    let ready = ready(folder, say)?;
     let inputs = format!(
         "{} {} {:?}",
         ready.project.name, ready.digest, ready.project.build
     );
     let inputs = sha256_hex(inputs.as_bytes());
-    let bundle = folder
-        .join("build")
-        .join(format!("{}.cygnet", ready.project.name));
+    let at = |end: &str| {
+        let name = format!("{}{end}", ready.project.name);
+        folder.join("build").join(name)
+    };
+    let (bundle, report, figures) = (at(".cygnet"), at(".html"), at(".json"));
     let path = folder.join("cygnet.lock");
     let known = std::fs::read_to_string(&path)
         .ok()
         .and_then(|text| toml::from_str::<Lock>(&text).ok())
         .filter(|lock| lock.inputs == inputs)
-        .filter(|lock| digest(&bundle).is_ok_and(|d| d == lock.bundle_sha256));
+        .filter(|lock| digest(&bundle).is_ok_and(|d| d == lock.bundle_sha256))
+        .filter(|_| report.exists());
+    let known = known.and_then(|lock| {
+        let measured: Vec<Measured> =
+            serde_json::from_slice(&std::fs::read(&figures).ok()?).ok()?;
+        Some((lock, measured))
+    });
     let up_to_date = known.is_some();
-    // What compiling prints would stand between what machines read.
-    let silent = quiet || output::machine_only(args.json.as_deref());
-    let lock = match known {
-        Some(lock) => lock,
+    let (lock, measured) = match known {
+        Some(known) => known,
         None => {
-            let lock = make(folder, &ready, &bundle, inputs, silent)?;
-            let text = format!(
-                "# Written by `cygnet build`: what the bundle was built from.\n{}",
-                toml::to_string(&lock)?
-            );
-            write_atomically(&path, text.as_bytes())
-                .with_context(|| format!("cannot write {}", path.display()))?;
-            lock
+            let (lock, measured) = compiled(folder, &ready, &bundle, inputs, silent)?;
+            let page = page::page(&ready, &measured, lock.bundle_bytes)?;
+            for (path, text) in [
+                (&report, page),
+                (&figures, serde_json::to_string_pretty(&measured)?),
+                (
+                    &path,
+                    format!(
+                        "# Written by `cygnet build`: what the bundle was built from.\n{}",
+                        toml::to_string(&lock)?
+                    ),
+                ),
+            ] {
+                write_atomically(path, text.as_bytes())
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+            }
+            (lock, measured)
         }
     };
-    if let Some(json) = &args.json {
-        #[derive(Serialize)]
-        struct Built<'a> {
-            up_to_date: bool,
-            bundle: &'a Path,
-            #[serde(flatten)]
-            lock: &'a Lock,
-            #[serde(flatten)]
-            trained: &'a super::Trained,
-        }
-        let built = Built {
-            up_to_date,
-            bundle: &bundle,
-            lock: &lock,
-            trained: &ready.trained,
-        };
-        output::json(json, &built)?;
-        if output::machine_only(Some(json)) {
-            return Ok(());
-        }
-    }
-    let mut text = table(&ready.trained)?;
-    writeln!(
-        text,
-        "{:<10} {:>10}          {:>11.2} %  of {} samples",
-        ready.project.build.quantize,
-        sizes::show(lock.bundle_bytes),
-        f64::from(lock.bundle_accuracy) * 100.0,
-        lock.test_samples
-    )?;
-    writeln!(
-        text,
-        "\n{}: {}, {} of memory{}",
-        bundle.display(),
-        sizes::show(lock.bundle_bytes),
-        sizes::show(lock.arena_bytes),
-        if up_to_date { " (up to date)" } else { "" }
-    )?;
-    output::print(&text)
+    Ok(Built {
+        up_to_date,
+        bundle,
+        report,
+        measured,
+        lock,
+        ready,
+    })
 }
 
 fn digest(path: &Path) -> Result<String> {
@@ -120,13 +194,36 @@ fn digest(path: &Path) -> Result<String> {
     Ok(sha256_hex(&bytes))
 }
 
-/// A sample as the exported model takes it.
-fn array(ready: &Ready, i: usize) -> Array {
-    let (shape, values) = export::input(&ready.samples, i);
-    Array::from_f32(&shape, &values)
+/// The networks of a project as programs in floats.
+fn floats(ready: &Ready) -> Result<Vec<Measured>> {
+    let mut all = Vec::new();
+    for (name, path) in &ready.stages {
+        let onnx =
+            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let program = cygnet_compiler::compile(&onnx, &CompileOptions::default())?.program;
+        let trained = &ready.trained;
+        let outcome = trained.teacher.as_ref().filter(|_| *name == "teacher");
+        let described = Described {
+            name,
+            precision: "float",
+            parameters: outcome.unwrap_or(&trained.model).parameters,
+            program_bytes: program.bytes.len() as u64,
+            arena_bytes: program.arena_bytes,
+        };
+        let mut runner = Runner::from_bytes(&program.bytes, &RunnerOptions::default())?;
+        all.push(measure(ready, &mut runner, &described)?);
+    }
+    Ok(all)
 }
 
-fn make(folder: &Path, ready: &Ready, bundle: &Path, inputs: String, silent: bool) -> Result<Lock> {
+/// Compiles a project's bundle, and measures it beside the networks that it comes from.
+fn compiled(
+    folder: &Path,
+    ready: &Ready,
+    bundle: &Path,
+    inputs: String,
+    silent: bool,
+) -> Result<(Lock, Vec<Measured>)> {
     let runs = folder.join("runs");
     let made = |path: &Path| format!("cannot make {}", path.display());
     let build = folder.join("build");
@@ -156,7 +253,10 @@ fn make(folder: &Path, ready: &Ready, bundle: &Path, inputs: String, silent: boo
     if quantize != "none" && !aware {
         line.extend(["--quantize".to_owned(), quantize.to_owned()]);
         if ready.samples.front != Front::Plain {
-            line.extend(["--keep-float".to_owned(), format!("{}*", export::FRONT)]);
+            line.extend([
+                "--keep-float".to_owned(),
+                format!("{}*", cygnet_training::export::FRONT),
+            ]);
         }
     }
     if let Some(rate) = ready.project.data.rate {
@@ -180,24 +280,28 @@ fn make(folder: &Path, ready: &Ready, bundle: &Path, inputs: String, silent: boo
     };
     compile::compile(&parsed, silent)?;
 
+    let mut all = floats(ready)?;
+    let mut reader = BundleReader::open(bundle)?;
+    let arena_bytes = reader.manifest.memory.arena_bytes;
+    let described = Described {
+        name: "bundle",
+        precision: quantize,
+        parameters: ready.trained.model.parameters,
+        program_bytes: reader.entry("program.cyg")?.len() as u64,
+        arena_bytes,
+    };
     let mut runner = Runner::open(bundle, &RunnerOptions::default())?;
-    let mut right = 0;
-    for &i in &ready.split.test {
-        runner.set_input(0, &array(ready, i))?;
-        runner.run()?;
-        let best = decode::top(&runner.output(0)?.to_f32(), 1, None);
-        let label = ready.samples.labels[i] as usize;
-        right += usize::from(best.first().is_some_and(|b| b.index == label));
-    }
-    let reader = BundleReader::open(bundle)?;
-    Ok(Lock {
+    let measured = measure(ready, &mut runner, &described)?;
+    let lock = Lock {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         inputs,
         bundle_sha256: digest(bundle)?,
         bundle_bytes: std::fs::metadata(bundle)?.len(),
-        arena_bytes: reader.manifest.memory.arena_bytes,
+        arena_bytes,
         float_accuracy: ready.trained.model.test_accuracy,
-        bundle_accuracy: right as f32 / ready.split.test.len().max(1) as f32,
+        bundle_accuracy: measured.accuracy as f32,
         test_samples: ready.split.test.len(),
-    })
+    };
+    all.push(measured);
+    Ok((lock, all))
 }

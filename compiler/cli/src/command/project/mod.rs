@@ -4,9 +4,12 @@
 //! before it. What it made lies in `runs/STAGE`.
 
 mod build;
+mod judge;
+mod page;
 mod stage;
 
-pub use build::build;
+pub use build::{Built, build, make};
+pub use stage::Say;
 
 use crate::args::{New, Template, Train};
 use crate::failure::usage;
@@ -70,7 +73,7 @@ pub fn new(args: &New) -> Result<()> {
 
 /// What training came to.
 #[derive(Serialize)]
-pub(super) struct Trained {
+pub struct Trained {
     /// The teacher, if there is one.
     pub teacher: Option<Outcome>,
     /// The model.
@@ -80,7 +83,7 @@ pub(super) struct Trained {
 }
 
 /// A project with its data and its trained network.
-pub(super) struct Ready {
+pub struct Ready {
     pub project: Project,
     pub samples: Samples,
     pub split: Split,
@@ -88,12 +91,15 @@ pub(super) struct Ready {
     pub trained: Trained,
     /// The network's file.
     pub onnx: PathBuf,
+    /// Those of all stages, with their names, in order.
+    pub stages: Vec<(&'static str, PathBuf)>,
     /// What the model's stage depends on.
     pub digest: String,
 }
 
 /// Reads a project and trains what is not trained yet.
-pub(super) fn ready(folder: &Path, quiet: bool) -> Result<Ready> {
+pub(super) fn ready(folder: &Path, say: Say) -> Result<Ready> {
+    let quiet = say == Say::Nothing;
     let project = Project::read(folder)?;
     let reading = output::spinner(quiet, "reading the data");
     let (mut samples, damaged) = project.samples(folder)?;
@@ -117,6 +123,7 @@ pub(super) fn ready(folder: &Path, quiet: bool) -> Result<Ready> {
     samples.settle(&split.train)?;
     let data = stage::digest_of(&samples, &split);
     let mut teacher = None;
+    let mut stages = Vec::new();
     if let Some(t) = &project.teacher {
         let stage = Stage {
             folder: folder.join("runs/teacher"),
@@ -126,7 +133,16 @@ pub(super) fn ready(folder: &Path, quiet: bool) -> Result<Ready> {
             teacher: None,
             data: &data,
         };
-        teacher = Some((stage.run(&samples, &split, quiet)?, stage.digest()));
+        let (network, outcome) = stage.run(&samples, &split, say)?;
+        let onnx = export(
+            &stage.folder,
+            &network,
+            &samples.front,
+            &project.name,
+            outcome.up_to_date,
+        )?;
+        stages.push(("teacher", onnx));
+        teacher = Some(((network, outcome), stage.digest()));
     }
     let stage = Stage {
         folder: folder.join("runs/model"),
@@ -138,7 +154,7 @@ pub(super) fn ready(folder: &Path, quiet: bool) -> Result<Ready> {
             .map(|((network, _), digest)| (network, digest.as_str())),
         data: &data,
     };
-    let (mut network, model) = stage.run(&samples, &split, quiet)?;
+    let (mut network, model) = stage.run(&samples, &split, say)?;
     let mut digest = stage.digest();
     let mut onnx = export(
         &stage.folder,
@@ -147,6 +163,7 @@ pub(super) fn ready(folder: &Path, quiet: bool) -> Result<Ready> {
         &project.name,
         model.up_to_date,
     )?;
+    stages.push(("model", onnx.clone()));
     let mut quantized = None;
     if let Some(aware) = &project.quantize_aware {
         let stage = Stage {
@@ -156,7 +173,7 @@ pub(super) fn ready(folder: &Path, quiet: bool) -> Result<Ready> {
             settings: &aware.settings(&project.train),
             ..stage
         };
-        let (integers, outcome) = stage.run(&samples, &split, quiet)?;
+        let (integers, outcome) = stage.run(&samples, &split, say)?;
         onnx = export(
             &stage.folder,
             &integers,
@@ -175,6 +192,7 @@ pub(super) fn ready(folder: &Path, quiet: bool) -> Result<Ready> {
             quantized,
         },
         onnx,
+        stages,
         project,
         samples,
         split,
@@ -241,7 +259,10 @@ fn describe(samples: &Samples, split: &Split) -> Result<String> {
 
 /// Trains a project's networks.
 pub fn train(args: &Train, quiet: bool) -> Result<()> {
-    let ready = ready(&args.project, quiet)?;
+    let ready = ready(
+        &args.project,
+        if quiet { Say::Nothing } else { Say::Epochs },
+    )?;
     if let Some(path) = &args.json {
         output::json(path, &ready.trained)?;
         if output::machine_only(Some(path)) {

@@ -24,6 +24,9 @@ pub struct Outcome {
     pub validation_accuracy: f32,
     /// Share of the test samples that are right.
     pub test_accuracy: f32,
+    /// Every epoch.
+    #[serde(skip)]
+    pub history: History,
     /// Whether it was trained before.
     #[serde(skip_deserializing, default)]
     pub up_to_date: bool,
@@ -39,6 +42,17 @@ pub enum Start<'a> {
 
 /// Samples that ranges are taken from.
 const CALIBRATION: usize = 256;
+
+/// What is said while a network is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Say {
+    /// Nothing.
+    Nothing,
+    /// A line at the end.
+    Stages,
+    /// A line for every epoch.
+    Epochs,
+}
 
 /// What a network is trained from.
 pub struct Stage<'a> {
@@ -106,7 +120,7 @@ impl Stage<'_> {
     }
 
     /// Trains, resumes, or takes what was trained.
-    pub fn run(&self, samples: &Samples, split: &Split, quiet: bool) -> Result<(Network, Outcome)> {
+    pub fn run(&self, samples: &Samples, split: &Split, say: Say) -> Result<(Network, Outcome)> {
         let device = candle_core::Device::Cpu;
         let mut network = match self.start {
             Start::Architecture(architecture) => {
@@ -127,12 +141,13 @@ impl Stage<'_> {
             if let (Some(outcome), Some(best)) = (record.outcome, &state.best) {
                 State::restore_parameters(best, &mut network)?;
                 let outcome = Outcome {
+                    history: record.history,
                     up_to_date: true,
                     ..outcome
                 };
                 return Ok((network, outcome));
             }
-            if !quiet {
+            if say != Say::Nothing {
                 eprintln!(
                     "{}: goes on after epoch {} of {}",
                     self.name,
@@ -146,8 +161,8 @@ impl Stage<'_> {
             .with_context(|| format!("cannot make {}", self.folder.display()))?;
         let mut watch = Progress {
             stage: self,
-            bar: output::bar(quiet, 1, self.name),
-            quiet,
+            bar: output::bar(say == Say::Nothing, 1, self.name),
+            say,
             record: Record {
                 digest,
                 history: resume.as_ref().map(|(_, h)| h.clone()).unwrap_or_default(),
@@ -170,10 +185,21 @@ impl Stage<'_> {
             epochs: history.epochs.len(),
             validation_accuracy: history.best().map_or(0.0, |e| e.validation_accuracy),
             test_accuracy: judge(&network, samples, &split.test)?.accuracy(),
+            history,
             up_to_date: false,
         };
         watch.record.outcome = Some(outcome.clone());
         write(&self.record(), &watch.record)?;
+        if say == Say::Stages {
+            eprintln!(
+                "{}: {} parameters, {} epochs in {:.0} s, {:.2} % right",
+                self.name,
+                outcome.parameters,
+                outcome.epochs,
+                outcome.history.epochs.last().map_or(0.0, |e| e.seconds),
+                f64::from(outcome.test_accuracy) * 100.0
+            );
+        }
         Ok((network, outcome))
     }
 }
@@ -190,7 +216,7 @@ fn write(path: &Path, record: &Record) -> Result<(), TrainingError> {
 struct Progress<'a> {
     stage: &'a Stage<'a>,
     bar: ProgressBar,
-    quiet: bool,
+    say: Say,
     record: Record,
 }
 
@@ -206,7 +232,7 @@ impl Watch for Progress<'_> {
         // The state first: a record without its state is not believed.
         state.save(&self.stage.state())?;
         write(&self.stage.record(), &self.record)?;
-        if !self.quiet {
+        if self.say == Say::Epochs {
             self.bar.suspend(|| {
                 eprintln!(
                     "{} epoch {:>3}: loss {:.4}, validation {:.4}, {:.2} % right{}",

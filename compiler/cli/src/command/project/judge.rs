@@ -1,0 +1,81 @@
+//! A compiled program on the samples that were kept back.
+
+use super::Ready;
+use crate::decode;
+use anyhow::Result;
+use cygnet_compiler::bundle::Array;
+use cygnet_compiler::verify::Runner;
+use cygnet_training::export;
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+
+/// A network as a program, on the test samples.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// What it is called in tables.
+    pub name: String,
+    /// Its arithmetic: `float` or what `[build] quantize` says.
+    pub precision: String,
+    /// Numbers that were learnt.
+    pub parameters: usize,
+    /// Bytes of the program.
+    pub program_bytes: u64,
+    /// Bytes of the arena.
+    pub arena_bytes: u64,
+    /// Share of the test samples that it gets right.
+    pub accuracy: f64,
+    /// Median of the runs, on this machine and one thread.
+    pub latency_ms: f64,
+    /// Samples by class (row) and answer (column).
+    pub confusion: Vec<Vec<usize>>,
+    /// The samples that it gets wrong, with its answers.
+    pub wrong: Vec<(usize, usize)>,
+}
+
+/// What a program has beside its answers.
+pub struct Described<'a> {
+    pub name: &'a str,
+    pub precision: &'a str,
+    pub parameters: usize,
+    pub program_bytes: u64,
+    pub arena_bytes: u64,
+}
+
+/// A sample as the exported model takes it.
+pub fn array(ready: &Ready, i: usize) -> Array {
+    let (shape, values) = export::input(&ready.samples, i);
+    Array::from_f32(&shape, &values)
+}
+
+/// Runs a program on all test samples.
+pub fn measure(ready: &Ready, runner: &mut Runner, of: &Described<'_>) -> Result<Measured> {
+    let classes = ready.samples.classes.len();
+    let mut confusion = vec![vec![0; classes]; classes];
+    let (mut wrong, mut times) = (Vec::new(), Vec::new());
+    for &i in &ready.split.test {
+        runner.set_input(0, &array(ready, i))?;
+        let begin = Instant::now();
+        runner.run()?;
+        times.push(begin.elapsed().as_secs_f64() * 1e3);
+        let label = ready.samples.labels[i] as usize;
+        let best = decode::top(&runner.output(0)?.to_f32(), 1, None);
+        let answer = best.first().map_or(0, |b| b.index);
+        confusion[label][answer] += 1;
+        if answer != label {
+            wrong.push((i, answer));
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    let all = ready.split.test.len().max(1);
+    Ok(Measured {
+        name: of.name.to_owned(),
+        precision: of.precision.to_owned(),
+        parameters: of.parameters,
+        program_bytes: of.program_bytes,
+        arena_bytes: of.arena_bytes,
+        accuracy: (all - wrong.len()) as f64 / all as f64,
+        latency_ms: times.get(times.len() / 2).copied().unwrap_or_default(),
+        confusion,
+        wrong,
+    })
+}
