@@ -15,5 +15,6 @@ pub mod optimize;
 pub mod project;
 pub mod random;
 pub mod state;
+pub mod trial;
 
 pub use error::TrainingError;

@@ -56,6 +56,9 @@ pub enum Command {
     /// Build a project: train what has changed, compile, judge the bundle on samples kept back
     #[command(after_long_help = BUILD_HELP)]
     Build(Build),
+    /// Test a project: its training, its bundle, its examples
+    #[command(after_long_help = TEST_HELP)]
+    Test(Test),
     /// Write shell completions to stdout
     #[command(after_long_help = COMPLETIONS_HELP)]
     Completions {
@@ -73,11 +76,11 @@ pub enum Command {
 
 const DEMO_HELP: &str = "Examples:
   cygnet demo
-      Compiles the embedded model in memory and classifies the embedded picture of a digit.
+      Trains on embedded handwritten digits, distils, goes on in 8-bit integers, compiles and runs, in under a minute.
   cygnet demo --output tour
-      Also leaves digits.onnx, digits.cygnet and digit_7.png in the folder `tour` for the next commands:
-      cygnet inspect tour/digits.cygnet
-      cygnet verify tour/digits.onnx tour/digits.cygnet";
+      Also leaves the project, its bundle, a page of the build and a picture in the folder `tour` for the next commands:
+      cygnet run tour/build/digits.cygnet --input tour/digit.png
+      cygnet test --project tour";
 
 const NEW_HELP: &str = "Examples:
   cygnet new flowers --template image-classification
@@ -95,6 +98,23 @@ const BUILD_HELP: &str = "Examples:
   cygnet build
       Trains what is not trained, compiles build/NAME.cygnet as [build] of ./cygnet.toml says, counts how many of the test
       samples the bundle gets right, and writes cygnet.lock. What has not changed is not done again.";
+
+const TEST_HELP: &str = "Examples:
+  cygnet test
+      Trains a little to see whether training works (one batch is learnt by heart, gradients equal finite differences, the
+      loss falls, an interrupted run ends as another), builds, and asks of the bundle what [test] of ./cygnet.toml says:
+        [test]
+        accuracy = 0.95          # of the samples kept back; also class_accuracy, max_drop, max_ram, max_flash
+        [[test.slices]]          # a bar for some groups of [data] group
+        name = 'children'
+        groups = ['anna', 'ben']
+        accuracy = 0.9
+        [[test.examples]]        # files with the answer they must get
+        file = 'examples/rose.jpg'
+        class = 'rose'
+        score = 0.5
+  cygnet test --only validation --junit junit.xml
+      For continuous integration: exit code 1 when a test fails.";
 
 const COMPILE_HELP: &str = "Examples:
   cygnet compile mobilenetv2.onnx -o mobilenetv2.cygnet
@@ -193,7 +213,7 @@ const MAN_HELP: &str = "Examples:
 /// Arguments of `demo`.
 #[derive(Args)]
 pub struct Demo {
-    /// Leave the model, the bundle and the picture in this folder.
+    /// Leave the project, its bundle, a page of the build and a picture in this folder.
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
 }
@@ -649,4 +669,32 @@ pub struct Build {
     /// Write the figures for machines; `-` is stdout.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// Arguments of `test`.
+#[derive(Args)]
+pub struct Test {
+    /// The project's folder.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub project: PathBuf,
+    /// Only these tests.
+    #[arg(long, value_enum)]
+    pub only: Option<Suite>,
+    /// Write the results as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write the results for machines; `-` is stdout.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// A kind of tests.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Suite {
+    /// Whether learning works.
+    Training,
+    /// Whether the bundle is as good as it has to be.
+    Validation,
+    /// Whether it answers as its examples say.
+    Functional,
 }

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Command::New(a) => command::project::new(&a),
         Command::Train(a) => command::project::train(&a, quiet),
         Command::Build(a) => command::project::build(&a, quiet),
+        Command::Test(a) => command::project::test(&a, quiet),
         Command::Completions { shell } => command::shell::completions(shell),
         Command::Man { output } => command::shell::man(output.as_deref()),
     };

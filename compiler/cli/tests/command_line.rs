@@ -91,6 +91,12 @@ fn the_tour_needs_no_files() {
     for word in ["How the teacher learnt", "What it gets wrong", "<svg"] {
         assert!(page.contains(word), "no {word} in the page");
     }
+    // Its own tests pass.
+    let tested = good(&["test", "--project", &tour, "--only", "functional"]);
+    assert!(
+        tested.contains("pass  functional: digit.png (7; 7 has 0.9"),
+        "{tested}"
+    );
     // What is there is not made again, and what its owner changed stays.
     let again = good(&["demo", "--output", &tour]);
     assert!(again.contains("int8"), "{again}");

@@ -271,6 +271,77 @@ fn a_sound_project_becomes_a_bundle_of_raw_sound() {
     assert_eq!(json(&tones, "train --json -")["model"]["up_to_date"], false);
 }
 
+/// What holds passes, what does not is named, and machines can read both.
+#[test]
+fn projects_are_tested() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path();
+    pictures(project);
+    let tests = "[test]
+accuracy = 0.9
+class_accuracy = 0.8
+max_drop = 0.05
+max_flash = '40K'
+[[test.examples]]
+file = 'data/across/000.png'
+class = 'across'
+score = 0.5
+";
+    std::fs::write(project.join("cygnet.toml"), format!("{TOML}{tests}")).unwrap();
+    let good = cygnet(project, "test --junit junit.xml");
+    let (out, err) = said(&good);
+    assert!(good.status.success(), "{out}{err}");
+    for name in [
+        "pass  training: one batch is learnt by heart",
+        "pass  training: gradients equal finite differences",
+        "pass  training: the loss falls",
+        "pass  training: an interrupted run ends as another",
+        "pass  validation: accuracy of class down",
+        "pass  validation: drop from floats",
+        "pass  validation: flash",
+        "pass  functional: golden examples",
+        "pass  functional: data/across/000.png",
+        "11 passed, 0 failed",
+    ] {
+        assert!(out.contains(name), "no {name:?} in {out}{err}");
+    }
+    let junit = std::fs::read_to_string(project.join("junit.xml")).unwrap();
+    assert!(
+        junit.matches("<testcase ").count() == 11 && junit.matches("<testsuite ").count() == 3,
+        "{junit}"
+    );
+
+    // A bar that no bundle keeps, an example of the other class.
+    let tests = tests
+        .replace("max_flash = '40K'", "max_flash = '1K'")
+        .replace("class = 'across'", "class = 'down'");
+    std::fs::write(project.join("cygnet.toml"), format!("{TOML}{tests}")).unwrap();
+    let bad = cygnet(project, "test --only validation --junit junit.xml");
+    let (out, err) = said(&bad);
+    assert_eq!(bad.status.code(), Some(1), "{out}{err}");
+    assert!(
+        out.contains("FAIL  validation: flash (") && out.contains("at most 1.0 KiB"),
+        "{out}"
+    );
+    assert!(err.contains("1 of 5 tests failed"), "{err}");
+    let junit = std::fs::read_to_string(project.join("junit.xml")).unwrap();
+    assert_eq!(junit.matches("<failure ").count(), 1, "{junit}");
+    let bad = cygnet(project, "test --only functional --json -");
+    let report: serde_json::Value = serde_json::from_str(&said(&bad).0).unwrap();
+    assert_eq!(report["failed"], 1, "{report}");
+
+    // Labels that mean nothing cannot be learnt, and no batch of a network without a way to learn is.
+    let hopeless = TOML.replace("rate = 0.005\n", "rate = 0.0000001\n");
+    std::fs::write(project.join("cygnet.toml"), hopeless).unwrap();
+    let bad = cygnet(project, "test --only training");
+    let (out, _) = said(&bad);
+    assert_eq!(bad.status.code(), Some(1), "{out}");
+    assert!(
+        out.contains("FAIL  training: one batch is learnt by heart"),
+        "{out}"
+    );
+}
+
 #[test]
 fn mistakes_are_named() {
     let folder = tempfile::tempdir().unwrap();

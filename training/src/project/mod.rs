@@ -9,7 +9,7 @@ use crate::fit::Settings;
 use crate::front::Features;
 use crate::model::Architecture;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The file that describes a project.
 pub const FILE: &str = "cygnet.toml";
@@ -36,6 +36,8 @@ pub struct Project {
     /// What it becomes.
     #[serde(default)]
     pub build: Build,
+    /// What `cygnet test` asks of the bundle.
+    pub test: Option<Tests>,
 }
 
 /// A larger network that is trained first.
@@ -98,6 +100,76 @@ impl Default for Build {
     }
 }
 
+/// What a bundle has to keep.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tests {
+    /// Least share of right answers on the samples kept back.
+    pub accuracy: Option<f32>,
+    /// As `accuracy`, of every class.
+    pub class_accuracy: Option<f32>,
+    /// Largest share that the bundle gets right less than the network of floats.
+    pub max_drop: Option<f32>,
+    /// Largest arena, as `64K`.
+    pub max_ram: Option<String>,
+    /// Largest program, as `256K`.
+    pub max_flash: Option<String>,
+    /// Parts of the samples with a bar of their own.
+    pub slices: Vec<Slice>,
+    /// Files with the answer they must get.
+    pub examples: Vec<Example>,
+}
+
+/// Samples of some groups.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slice {
+    /// What it is called.
+    pub name: String,
+    /// The groups of `[data] group`.
+    pub groups: Vec<String>,
+    /// Least share of right answers.
+    pub accuracy: f32,
+}
+
+/// A file and its class.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Example {
+    /// A picture, a sound or an array.
+    pub file: PathBuf,
+    /// The answer.
+    pub class: String,
+    /// Least score of it.
+    #[serde(default)]
+    pub score: f32,
+}
+
+impl Tests {
+    /// What is wrong with it, if anything.
+    fn mistake(&self) -> Option<String> {
+        let bars = [
+            ("accuracy", self.accuracy),
+            ("class_accuracy", self.class_accuracy),
+            ("max_drop", self.max_drop),
+        ];
+        let slices = self
+            .slices
+            .iter()
+            .map(|s| ("slices.accuracy", Some(s.accuracy)));
+        let scores = self
+            .examples
+            .iter()
+            .map(|e| ("examples.score", Some(e.score)));
+        for (name, value) in bars.into_iter().chain(slices).chain(scores) {
+            if let Some(v) = value.filter(|v| !(0.0..=1.0).contains(v)) {
+                return Some(format!("{name} = {v}: it is a share, from 0 to 1"));
+            }
+        }
+        None
+    }
+}
+
 /// Whether a project may be called so: its files are.
 pub fn is_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
@@ -153,6 +225,9 @@ impl Project {
                     project.build.quantize
                 ));
             }
+        }
+        if let Some(mistake) = project.test.as_ref().and_then(Tests::mistake) {
+            return wrong(format!("[test] {mistake}"));
         }
         let teacher = project.teacher.as_ref().map(|t| &t.train);
         for (section, settings) in [("train", Some(&project.train)), ("teacher.train", teacher)] {

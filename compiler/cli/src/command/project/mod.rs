@@ -1,4 +1,4 @@
-//! Projects: `cygnet new`, `cygnet train`, `cygnet build`.
+//! Projects: `cygnet new`, `cygnet train`, `cygnet build`, `cygnet test`.
 //!
 //! A stage is done again when what it depends on has changed: its digest covers the data, its settings and the stage
 //! before it. What it made lies in `runs/STAGE`.
@@ -7,9 +7,11 @@ mod build;
 mod judge;
 mod page;
 mod stage;
+mod test;
 
 pub use build::{Built, build, make};
 pub use stage::Say;
+pub use test::test;
 
 use crate::args::{New, Template, Train};
 use crate::failure::usage;
@@ -29,6 +31,8 @@ use std::path::{Path, PathBuf};
 
 const IMAGE_CLASSIFICATION: &str = include_str!("image_classification.toml");
 const KEYWORD_SPOTTING: &str = include_str!("keyword_spotting.toml");
+/// Tests the project wherever its source lies.
+const GITHUB: &str = include_str!("github.yml");
 
 /// Makes a project's folder.
 pub fn new(args: &New) -> Result<()> {
@@ -64,6 +68,9 @@ pub fn new(args: &New) -> Result<()> {
     let text = template.replace("{name}", name);
     write_atomically(&folder.join("cygnet.toml"), text.as_bytes()).with_context(cannot)?;
     write_atomically(&folder.join(".gitignore"), b"/runs\n/build\n").with_context(cannot)?;
+    let workflows = folder.join(".github/workflows");
+    std::fs::create_dir_all(&workflows).with_context(cannot)?;
+    write_atomically(&workflows.join("cygnet.yml"), GITHUB.as_bytes()).with_context(cannot)?;
     output::print(&format!(
         "made {0}\n\nNext:\n  {1}\n  cygnet build --project {0}\n",
         folder.display(),
@@ -99,28 +106,8 @@ pub struct Ready {
 
 /// Reads a project and trains what is not trained yet.
 pub(super) fn ready(folder: &Path, say: Say) -> Result<Ready> {
-    let quiet = say == Say::Nothing;
     let project = Project::read(folder)?;
-    let reading = output::spinner(quiet, "reading the data");
-    let (mut samples, damaged) = project.samples(folder)?;
-    reading.finish_and_clear();
-    let split = project.data.split(&samples)?;
-    if !quiet {
-        eprint!("{}", describe(&samples, &split)?);
-        for (file, why) in damaged.iter().take(5) {
-            eprintln!("note: {} is left out: {why}", file.display());
-        }
-        if damaged.len() > 5 {
-            eprintln!("note: {} more files are left out", damaged.len() - 5);
-        }
-    }
-    if split.test.is_empty() {
-        bail!(
-            "none of the {} samples are kept back to report on: add samples, or raise [data] test",
-            samples.len()
-        );
-    }
-    samples.settle(&split.train)?;
+    let (samples, split) = data(&project, folder, say == Say::Nothing)?;
     let data = stage::digest_of(&samples, &split);
     let mut teacher = None;
     let mut stages = Vec::new();
@@ -199,6 +186,31 @@ pub(super) fn ready(folder: &Path, say: Say) -> Result<Ready> {
         network,
         digest,
     })
+}
+
+/// The samples of a project and their split.
+fn data(project: &Project, folder: &Path, quiet: bool) -> Result<(Samples, Split)> {
+    let reading = output::spinner(quiet, "reading the data");
+    let (mut samples, damaged) = project.samples(folder)?;
+    reading.finish_and_clear();
+    let split = project.data.split(&samples)?;
+    if !quiet {
+        eprint!("{}", describe(&samples, &split)?);
+        for (file, why) in damaged.iter().take(5) {
+            eprintln!("note: {} is left out: {why}", file.display());
+        }
+        if damaged.len() > 5 {
+            eprintln!("note: {} more files are left out", damaged.len() - 5);
+        }
+    }
+    if split.test.is_empty() {
+        bail!(
+            "none of the {} samples are kept back to report on: add samples, or raise [data] test",
+            samples.len()
+        );
+    }
+    samples.settle(&split.train)?;
+    Ok((samples, split))
 }
 
 /// Writes a stage's network as ONNX if it is not there.
