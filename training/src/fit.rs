@@ -1,10 +1,12 @@
 //! Training: epochs over shuffled batches, a schedule, the best state by validation, distillation from a teacher.
+use crate::average;
 use crate::data::{Augment, Samples};
 use crate::error::TrainingError;
-use crate::network::Network;
+use crate::network::{Gradients, Network};
 use crate::optimize::{Optimizer, Rule};
 use crate::random::Random;
-use crate::state::State;
+use crate::schedule::Schedule;
+use crate::state::{Parameters, State};
 use candle_core::{D, Result, Tensor};
 use serde::{Deserialize, Serialize};
 use std::sync::mpsc::sync_channel;
@@ -23,8 +25,14 @@ pub struct Settings {
     pub rate: f32,
     /// Weight decay.
     pub decay: f32,
-    /// Share of the steps in which the rate rises from 0; it falls as a cosine after them (Loshchilov and Hutter, 2017).
+    /// Share of the steps in which the rate rises from 0.
     pub warmup: f32,
+    /// What the rate does after them.
+    pub schedule: Schedule,
+    /// Batches whose gradients are added up for a step.
+    pub accumulate: usize,
+    /// How slowly an average of the parameters follows them, such as 0.999; it is what is judged and kept. 0 keeps none.
+    pub average: f32,
     /// Share of the targets that is spread over all classes.
     pub label_smoothing: f32,
     /// Largest norm of all gradients together; 0 does not clip.
@@ -61,6 +69,9 @@ impl Default for Settings {
             rate: 2e-3,
             decay: 0.02,
             warmup: 0.05,
+            schedule: Schedule::Cosine,
+            accumulate: 1,
+            average: 0.0,
             label_smoothing: 0.05,
             clip: 5.0,
             patience: 0,
@@ -77,14 +88,14 @@ impl Settings {
     pub fn mistake(&self) -> Option<String> {
         let share = |v: f32| (0.0..1.0).contains(&v);
         let wrong = |text: String| Some(text);
-        if self.epochs == 0 || self.batch == 0 {
-            return wrong("epochs and batch are at least 1".into());
+        if self.epochs == 0 || self.batch == 0 || self.accumulate == 0 {
+            return wrong("epochs, batch and accumulate are at least 1".into());
         }
         if !(self.rate > 0.0 && self.rate.is_finite()) {
             return wrong(format!("rate = {}: it is a positive number", self.rate));
         }
-        if !share(self.warmup) || !share(self.label_smoothing) {
-            return wrong("warmup and label_smoothing lie between 0 and 1".into());
+        if !share(self.warmup) || !share(self.label_smoothing) || !share(self.average) {
+            return wrong("warmup, label_smoothing and average lie between 0 and 1".into());
         }
         if !(0.0..=1.0).contains(&self.teacher_share) || self.temperature <= 0.0 {
             return wrong("teacher_share lies between 0 and 1, temperature is positive".into());
@@ -94,13 +105,7 @@ impl Settings {
 
     /// The learning rate of step `step` of `steps`.
     pub fn rate_at(&self, step: usize, steps: usize) -> f32 {
-        let warm = (self.warmup * steps as f32).max(1.0);
-        let step = step as f32;
-        if step < warm {
-            return self.rate * (step + 1.0) / warm;
-        }
-        let along = (step - warm) / (steps as f32 - warm).max(1.0);
-        self.rate * 0.5 * (1.0 + (std::f32::consts::PI * along.min(1.0)).cos())
+        self.rate * self.schedule.share(self.warmup, step, steps)
     }
 }
 
@@ -199,15 +204,19 @@ pub fn fit(
     };
     let mut optimizer = Optimizer::new(rule, settings.decay);
     let (mut history, mut best) = (History::default(), None);
+    let mut mean = (settings.average > 0.0).then(Parameters::new);
     let mut before = 0.0;
     if let Some((state, done)) = resume {
         state.restore(network, &mut optimizer)?;
         best = state.best;
+        mean = mean.map(|m| state.average.unwrap_or(m));
         before = done.epochs.last().map_or(0.0, |e| e.seconds);
         history = done;
     }
     let batch = settings.batch.min(train.len());
-    let steps = train.len() / batch;
+    let batches = train.len() / batch;
+    let together = settings.accumulate.min(batches);
+    let steps = batches / together;
     for epoch in history.epochs.len() + 1..=settings.epochs {
         let mut order = train.to_vec();
         Random::new(settings.seed ^ ((epoch as u64) << 32), 2).shuffle(&mut order);
@@ -232,8 +241,11 @@ pub fn fit(
                     }
                 }
             });
-            for (step, batch) in receive.iter().enumerate() {
+            let mut pending: Option<Gradients> = None;
+            // Batches that no step is left for are dropped, as samples are that no batch is.
+            for (number, batch) in receive.iter().take(steps * together).enumerate() {
                 let batch = batch?;
+                let step = number / together;
                 rate = settings.rate_at((epoch - 1) * steps + step, settings.epochs * steps);
                 let pass = network.train(&batch.x, &mut random, &[])?;
                 let mut loss = cross_entropy(pass.output(), &batch.targets)?;
@@ -255,17 +267,30 @@ pub fn fit(
                     )));
                 }
                 sum += value;
-                let gradients = pass.gradients(network, &loss)?;
-                let scale = clip_factor(&gradients, settings.clip)?;
+                let gradients = add(pending.take(), pass.gradients(network, &loss)?)?;
+                if !(number + 1).is_multiple_of(together) {
+                    pending = Some(gradients);
+                    continue;
+                }
+                let share = 1.0 / together as f32;
+                let scale = clip_factor(&gradients, settings.clip / share)? * share;
                 optimizer.step(network, &gradients, rate, scale)?;
+                if let Some(mean) = &mut mean {
+                    average::towards(mean, network, settings.average, optimizer.steps)?;
+                }
                 watch.step(epoch, step + 1, steps);
             }
             Ok(())
         })?;
+        // The average is judged, and it is what a best state is of.
+        let learnt = match &mean {
+            Some(mean) => Some(average::exchange(mean, network)?),
+            None => None,
+        };
         let judged = judge(network, samples, validation)?;
         let done = Epoch {
             epoch,
-            train_loss: sum / steps as f32,
+            train_loss: sum / (steps * together) as f32,
             validation_loss: judged.loss,
             validation_accuracy: judged.accuracy(),
             rate,
@@ -278,8 +303,12 @@ pub fn fit(
         if better {
             best = Some(State::parameters_of(network)?);
         }
+        if let Some(learnt) = &learnt {
+            average::exchange(learnt, network)?;
+        }
         let mut state = State::of(network, &optimizer)?;
         state.best.clone_from(&best);
+        state.average.clone_from(&mean);
         watch.epoch(&done, better, &state)?;
         let waited = history.best().map_or(0, |b| epoch - b.epoch);
         if settings.patience > 0 && waited >= settings.patience {
@@ -307,8 +336,20 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
         .neg()
 }
 
+/// The sum of what has arrived and what arrives.
+fn add(pending: Option<Gradients>, mut gradients: Gradients) -> Result<Gradients> {
+    for (name, before) in pending.into_iter().flatten() {
+        let sum = match gradients.get(&name) {
+            Some(now) => (before + now)?,
+            None => before,
+        };
+        gradients.insert(name, sum);
+    }
+    Ok(gradients)
+}
+
 /// What all gradients are multiplied by so that their norm stays below `most`.
-fn clip_factor(gradients: &crate::network::Gradients, most: f32) -> Result<f32> {
+fn clip_factor(gradients: &Gradients, most: f32) -> Result<f32> {
     if most <= 0.0 {
         return Ok(1.0);
     }

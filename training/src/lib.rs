@@ -3,6 +3,7 @@
 //! A [`network::Network`] is data: what trains, saves and exports it reads its layers. [`fit::fit`] trains one on
 //! [`data::Samples`], [`export::onnx`] writes it for the compiler.
 #![forbid(unsafe_code)]
+mod average;
 pub mod data;
 mod error;
 pub mod export;
@@ -14,6 +15,7 @@ pub mod op;
 pub mod optimize;
 pub mod project;
 pub mod random;
+pub mod schedule;
 pub mod state;
 pub mod trial;
 

@@ -20,6 +20,8 @@ pub struct State {
     pub steps: u32,
     /// The parameters of the best epoch.
     pub best: Option<Parameters>,
+    /// The running average of the parameters.
+    pub average: Option<Parameters>,
 }
 
 impl State {
@@ -79,6 +81,7 @@ impl State {
             moments: optimizer.moments.clone(),
             steps: optimizer.steps,
             best: None,
+            average: None,
         })
     }
 
@@ -104,6 +107,7 @@ impl State {
         for (kind, parameters) in [
             ("now", Some(&self.parameters)),
             ("best", self.best.as_ref()),
+            ("average", self.average.as_ref()),
         ] {
             for (name, tensor) in parameters.into_iter().flatten() {
                 all.insert(format!("{kind}/{name}"), tensor.clone());
@@ -129,7 +133,7 @@ impl State {
     pub fn load(path: &Path) -> std::result::Result<Self, TrainingError> {
         let all = candle_core::safetensors::load(path, &Device::Cpu)?;
         let mut state = Self::default();
-        let mut best = Parameters::new();
+        let (mut best, mut average) = (Parameters::new(), Parameters::new());
         for (name, tensor) in all {
             match name.split_once('/') {
                 Some(("now", name)) => {
@@ -137,6 +141,9 @@ impl State {
                 }
                 Some(("best", name)) => {
                     best.insert(name.to_owned(), tensor);
+                }
+                Some(("average", name)) => {
+                    average.insert(name.to_owned(), tensor);
                 }
                 Some(("first", name)) => {
                     state.moments.entry(name.to_owned()).or_default().first = tensor.to_vec1()?;
@@ -157,6 +164,9 @@ impl State {
         }
         if !best.is_empty() {
             state.best = Some(best);
+        }
+        if !average.is_empty() {
+            state.average = Some(average);
         }
         Ok(state)
     }

@@ -8,6 +8,7 @@ use cygnet_training::fit::{Epoch, History, Settings, Unwatched, Watch, fit, judg
 use cygnet_training::model::Architecture;
 use cygnet_training::network::Network;
 use cygnet_training::random::Random;
+use cygnet_training::schedule::Schedule;
 use cygnet_training::state::State;
 use cygnet_training::{TrainingError, export};
 
@@ -140,19 +141,31 @@ impl Watch for Seen {
 
 #[test]
 fn a_resumed_run_equals_an_uninterrupted_one() -> Outcome {
+    resumed(settings(4))?;
+    // With an average of the parameters, which the checkpoint holds too.
+    resumed(Settings {
+        average: 0.9,
+        accumulate: 2,
+        schedule: Schedule::OneCycle,
+        batch: 16,
+        ..settings(4)
+    })
+}
+
+fn resumed(settings: Settings) -> Outcome {
     let samples = bars(300);
     let split = split(&samples);
     let data = (&samples, &split.train[..], &split.validation[..]);
     let mut whole = tiny(4)?;
     let mut seen = Seen::default();
-    fit(&mut whole, data, &settings(4), None, None, &mut seen)?;
+    fit(&mut whole, data, &settings, None, None, &mut seen)?;
 
     let mut part = tiny(4)?;
     let mut interrupt = Interrupt {
         after: 2,
         folder: tempfile::tempdir()?,
     };
-    let stopped = fit(&mut part, data, &settings(4), None, None, &mut interrupt);
+    let stopped = fit(&mut part, data, &settings, None, None, &mut interrupt);
     assert!(stopped.is_err());
     let state = State::load(&interrupt.folder.path().join("state.safetensors"))?;
     let history = History {
@@ -162,7 +175,7 @@ fn a_resumed_run_equals_an_uninterrupted_one() -> Outcome {
     fit(
         &mut resumed,
         data,
-        &settings(4),
+        &settings,
         None,
         Some((state, history)),
         &mut Unwatched,
@@ -182,6 +195,64 @@ fn a_resumed_run_equals_an_uninterrupted_one() -> Outcome {
         )?)
     });
     assert!(other.unwrap_err().to_string().contains("another network"));
+    Ok(())
+}
+
+/// Gradients of two halves of a batch, added up, step as that of the whole, where no statistics of a batch come in.
+#[test]
+fn accumulated_gradients_are_those_of_the_whole() -> Outcome {
+    let samples = bars(64);
+    let all: Vec<usize> = (0..64).collect();
+    let run = |batch: usize, accumulate: usize| -> Outcome<Vec<f32>> {
+        let settings = Settings {
+            batch,
+            accumulate,
+            epochs: 2,
+            augment: Augment::default(),
+            ..settings(2)
+        };
+        let mut network = tiny(4)?.folded()?;
+        let data = (&samples, &all[..], &all[..]);
+        fit(&mut network, data, &settings, None, None, &mut Unwatched)?;
+        let weights = network.parameter("classifier.weight")?.flatten_all()?;
+        Ok(weights.to_vec1()?)
+    };
+    let (whole, halves) = (run(32, 1)?, run(16, 2)?);
+    let begin = tiny(4)?
+        .parameter("classifier.weight")?
+        .flatten_all()?
+        .to_vec1::<f32>()?;
+    for ((a, b), c) in whole.iter().zip(&halves).zip(&begin) {
+        assert!(
+            (a - b).abs() < 0.02 * (a - c).abs().max(1e-3),
+            "{a} {b}, from {c}"
+        );
+    }
+    Ok(())
+}
+
+/// The kept state is the average of the last ones, which differs from the last.
+#[test]
+fn the_average_is_kept() -> Outcome {
+    let samples = bars(300);
+    let split = split(&samples);
+    let data = (&samples, &split.train[..], &split.validation[..]);
+    let run = |average: f32| -> Outcome<(f32, Vec<f32>)> {
+        let settings = Settings {
+            average,
+            ..settings(12)
+        };
+        let mut network = tiny(8)?;
+        fit(&mut network, data, &settings, None, None, &mut Unwatched)?;
+        let weights = network
+            .parameter("classifier.weight")?
+            .flatten_all()?
+            .to_vec1()?;
+        Ok((judge(&network, &samples, &split.test)?.accuracy(), weights))
+    };
+    let ((plain, last), (averaged, mean)) = (run(0.0)?, run(0.95)?);
+    assert!(plain > 0.75 && averaged > 0.75, "{plain} {averaged}");
+    assert_ne!(last, mean);
     Ok(())
 }
 

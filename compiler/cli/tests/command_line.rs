@@ -91,6 +91,8 @@ fn the_tour_needs_no_files() {
     for word in ["How the teacher learnt", "What it gets wrong", "<svg"] {
         assert!(page.contains(word), "no {word} in the page");
     }
+    let curve = std::fs::read_to_string(format!("{tour}/runs/model/loss.svg")).unwrap();
+    assert!(curve.starts_with("<svg xmlns="), "{curve}");
     // Its own tests pass.
     let tested = good(&["test", "--project", &tour, "--only", "functional"]);
     assert!(

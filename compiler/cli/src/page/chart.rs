@@ -81,6 +81,25 @@ pub fn picture(
     })
 }
 
+/// A picture as a file of its own, in the colours of a light page.
+pub fn alone(picture: &Markup) -> String {
+    let variables = super::STYLE
+        .split_once('{')
+        .and_then(|(_, rest)| rest.split_once('}'));
+    let colours = variables.map_or("", |(colours, _)| colours);
+    let style = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" style=\"background: #fff\"$1><style>:root {{{colours}}} text {{ font-family: sans-serif; }}</style>"
+    );
+    let text = picture.0.as_str();
+    match text
+        .strip_prefix("<svg")
+        .and_then(|rest| rest.split_once('>'))
+    {
+        Some((attributes, inside)) => style.replacen("$1", attributes, 1) + inside,
+        None => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,5 +126,12 @@ mod tests {
             assert!(drawn.contains(word), "no {word} in {drawn}");
         }
         assert!(!drawn.contains("\"#"), "{drawn}");
+        let alone = alone(&PreEscaped(drawn));
+        assert!(
+            alone.starts_with("<svg xmlns=")
+                && alone.contains("--ink: #")
+                && alone.contains("x &lt; y"),
+            "{alone}"
+        );
     }
 }

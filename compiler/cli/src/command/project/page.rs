@@ -103,6 +103,14 @@ fn table(measured: &[Measured]) -> Markup {
     }
 }
 
+/// The learning curves of a network as files: their names and what they hold.
+pub fn curves(name: &str, history: &History) -> Result<[(&'static str, String); 2]> {
+    Ok([
+        ("loss.svg", chart::alone(&losses(name, history)?)),
+        ("right.svg", chart::alone(&rates(name, history)?)),
+    ])
+}
+
 /// A line of a chart: its name and its value at each epoch.
 type Line<'a> = (&'a str, &'a dyn Fn(&Epoch) -> f64);
 

@@ -1,5 +1,6 @@
 //! One network's training: done once, resumed where it was interrupted.
 
+use super::page;
 use crate::output;
 use anyhow::{Context, Result};
 use cygnet_compiler::bundle::{sha256_hex, write_atomically};
@@ -190,6 +191,11 @@ impl Stage<'_> {
         };
         watch.record.outcome = Some(outcome.clone());
         write(&self.record(), &watch.record)?;
+        for (file, svg) in page::curves(self.name, &outcome.history)? {
+            let path = self.folder.join(file);
+            write_atomically(&path, svg.as_bytes())
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
         if say == Say::Stages {
             eprintln!(
                 "{}: {} parameters, {} epochs in {:.0} s, {:.2} % right",
