@@ -185,6 +185,32 @@ impl Kernels {
             let first = rows.start * p.output[2] * p.in_channels;
             return self.gemm(&g, &x[first..], weights, bias, residual, y);
         }
+        self.conv_windows(p, x, weights, bias, residual, y, rows)
+    }
+
+    /// [`Kernels::conv`] window by window: for what is no matrix product ([`Conv::product`]), so that a program of such
+    /// layers has no code for products.
+    ///
+    /// # Errors
+    /// [`KernelError`] when a slice does not fit the shape.
+    pub fn conv_windows(
+        &self,
+        p: &Conv,
+        x: &[f32],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        residual: Option<&[f32]>,
+        y: &mut [f32],
+        rows: Range<usize>,
+    ) -> Result<(), KernelError> {
+        p.check(
+            x.len(),
+            (weights.len(), conv::Weights::Dense),
+            bias.map(<[f32]>::len),
+            residual.map(<[f32]>::len),
+            y.len(),
+            &rows,
+        )?;
         let t = conv::Task::new(
             self.row(activation::ROWS),
             p,

@@ -124,6 +124,11 @@ impl<L: Layer> Fixed<L> {
             // SAFETY: checked when compiled; the target has the instructions.
             return unsafe { super::dsp::flat(&task) };
         }
+        #[cfg(arm_dsp)]
+        if const { L::DEPTHWISE && super::dsp::is_listed(&L::P.conv) } {
+            // SAFETY: checked when compiled; the target has the instructions.
+            return unsafe { super::dsp::listed(&task) };
+        }
         let rows = if L::DEPTHWISE { DEPTHWISE_ROWS } else { ROWS };
         let row = choose(rows, const { Features::compiled() });
         // SAFETY: checked when compiled; the target has the instructions.

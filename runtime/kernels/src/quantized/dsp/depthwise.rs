@@ -5,6 +5,7 @@ use super::super::scalar::{self, channels};
 #[cfg(arm_vfp)]
 use super::{finish::Bytes, nine};
 use super::{lower, upper, widen, word};
+use crate::conv::Conv;
 use core::arch::asm;
 
 /// Pairs of taps for which there is room: those of a 5 x 5 window.
@@ -80,6 +81,23 @@ unsafe fn quad<const SIGNED: bool>(
         }
     }
     s
+}
+
+/// Whether a depthwise convolution goes through lists of taps alone.
+pub(in crate::quantized) const fn is_listed(p: &Conv) -> bool {
+    #[cfg(arm_vfp)]
+    if nine::fits(p) {
+        return false;
+    }
+    p.kernel[0] * p.kernel[1] * p.kernel[2] <= TAPS
+}
+
+/// # Safety
+/// `t` passed [`super::super::QuantizedConv::check`] for a depthwise convolution that [`is_listed`], and its bytes are as
+/// `SIGNED` says.
+pub(super) unsafe fn listed<const SIGNED: bool>(t: &Task) {
+    // SAFETY: the caller's contract.
+    unsafe { lists::<SIGNED>(t, 0) }
 }
 
 /// # Safety

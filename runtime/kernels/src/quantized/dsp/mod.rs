@@ -105,6 +105,21 @@ pub(super) unsafe fn flat(t: &Task) {
     }
 }
 
+pub(super) use depthwise::is_listed;
+
+/// # Safety
+/// `t` passed [`super::QuantizedConv::check`] for a depthwise convolution that [`is_listed`].
+pub(super) unsafe fn listed(t: &Task) {
+    // SAFETY: the same contract.
+    unsafe {
+        if t.p.is_signed() {
+            depthwise::listed::<true>(t);
+        } else {
+            depthwise::listed::<false>(t);
+        }
+    }
+}
+
 /// # Safety
 /// `t` passed [`super::QuantizedConv::check`] for a depthwise convolution.
 pub(super) unsafe fn depthwise(t: &Task) {

@@ -18,8 +18,10 @@ const COLUMNS: usize = 34;
 type Column = [u32; 6];
 
 /// Whether this is a convolution of 3 x 3 windows.
-pub(super) fn fits(p: &Conv) -> bool {
-    p.kernel == [1, 3, 3] && p.dilation[2] == 1 && p.stride[2] <= 16 && p.out_channels >= 4
+pub(super) const fn fits(p: &Conv) -> bool {
+    let [depth, height, width] = p.kernel;
+    let nine = depth == 1 && height == 3 && width == 3;
+    nine && p.dilation[2] == 1 && p.stride[2] <= 16 && p.out_channels >= 4
 }
 
 /// A column of four channels.
