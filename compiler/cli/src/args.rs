@@ -409,6 +409,10 @@ pub struct Compile {
     /// Largest arena, such as 256K, or with --resources arena and stack: exit code 3 when the model needs more.
     #[arg(long, value_name = "BYTES", value_parser = super::sizes::parse)]
     pub max_ram: Option<u64>,
+    /// Run the layers where the arena peaks by bands of rows until it keeps --max-ram: what two bands need is computed twice,
+    /// and 8-bit results do not change.
+    #[arg(long, requires = "max_ram")]
+    pub fit: bool,
     /// Largest program, such as 1M, or with --resources code, weights and tables: exit code 3 when the model needs more.
     #[arg(long, value_name = "BYTES", value_parser = super::sizes::parse)]
     pub max_flash: Option<u64>,
@@ -493,7 +497,7 @@ pub struct Run {
     /// How many classes to print.
     #[arg(long, default_value_t = 5, value_name = "K")]
     pub top: usize,
-    /// Cut the sound (or the array's first axis) into frames and run one after the other; states carry over.
+    /// Cut the sound (or the .npy array, along its first axis) into frames and run one after the other; states carry over.
     #[arg(long)]
     pub stream: bool,
     /// New samples a frame with `--stream`; the rest of the input repeats the samples before [default: the input's length].

@@ -59,13 +59,33 @@ pub fn read(
         reader.file(path)?
     };
     let streams = samples.iter().any(|s| s.continues);
-    Ok(if streams || samples.len() <= limit {
-        samples.into_iter().take(limit.max(1)).collect()
+    Ok(if streams {
+        some_streams(samples, limit.max(1))
+    } else if samples.len() <= limit {
+        samples
     } else {
         let keep = spread(samples.len(), limit);
         let mut samples: Vec<Option<Sample>> = samples.into_iter().map(Some).collect();
         keep.into_iter().filter_map(|i| samples[i].take()).collect()
     })
+}
+
+/// Whole streams, evenly spread, with at most so many samples; of one that is longer its beginning.
+fn some_streams(samples: Vec<Sample>, limit: usize) -> Vec<Sample> {
+    let all = samples.len();
+    let mut streams: Vec<Vec<Sample>> = Vec::new();
+    for sample in samples {
+        match streams.last_mut() {
+            Some(stream) if sample.continues => stream.push(sample),
+            _ => streams.push(vec![sample]),
+        }
+    }
+    let count = (streams.len() * limit / all.max(1)).clamp(1, streams.len());
+    let chosen = spread(streams.len(), count);
+    let chosen = chosen
+        .into_iter()
+        .flat_map(|i| std::mem::take(&mut streams[i]));
+    chosen.take(limit).collect()
 }
 
 /// `count` of `all` indices, evenly spread.
@@ -129,6 +149,11 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Whether a sample of a file continues the one before: those of a model with states are frames of one stream.
+    fn continues(&self, sample: usize) -> bool {
+        sample > 0 && !self.manifest.states.is_empty()
+    }
+
     /// The one input of the model.
     fn only(&self, path: &Path) -> Result<&Tensor> {
         match &self.manifest.inputs[..] {
@@ -168,7 +193,8 @@ impl Reader<'_> {
                     }
                 };
                 let rows = rows.into_iter().enumerate();
-                Ok(rows.map(|(i, row)| alone(row, name(i), false)).collect())
+                let sample = |(i, row)| alone(row, name(i), self.continues(i));
+                Ok(rows.map(sample).collect())
             }
             ext if EXTENSIONS.contains(&ext) => {
                 let tensor = self.only(path)?;
@@ -182,6 +208,7 @@ impl Reader<'_> {
                         let sample = |(i, f)| alone(f, format!("{shown}, frame {i}"), i > 0);
                         Ok(frames.map(sample).collect())
                     }
+                    Feed::Frames(_) => bail!("{shown}: only .npy files hold frames"),
                 }
             }
             _ => Err(usage(format!(
@@ -251,7 +278,7 @@ impl Reader<'_> {
             Ok(Sample {
                 name: format!("{shown}[{i}]"),
                 inputs,
-                continues: false,
+                continues: self.continues(i),
             })
         };
         (0..count).map(sample).collect()
@@ -301,6 +328,7 @@ mod tests {
                 dtype: "f32".into(),
                 shape: shape.iter().map(|&d| Length::Fixed(d)).collect(),
                 max_shape: shape.to_vec(),
+                declared: None,
             }],
             ..Default::default()
         }

@@ -17,6 +17,8 @@ pub enum Feed {
     Picture(Array, (u32, u32)),
     /// A sound, to be cut into frames or used whole.
     Sound(Vec<f32>, u32),
+    /// Arrays, to be fed one after the other.
+    Frames(Vec<Array>),
 }
 
 /// The flags laid over what the manifest says.
@@ -167,6 +169,24 @@ pub fn read(
     Ok(out)
 }
 
+/// An array that fits an input, or whose parts along the first axis do.
+fn array_or_frames(array: Array, tensor: &Tensor, manifest: &Manifest, text: &str) -> Result<Feed> {
+    let parts = array.shape.first().copied().unwrap_or(0);
+    let whole = check(array.clone(), tensor, manifest, text);
+    if whole.is_ok() || parts < 2 || array.shape.len() < 2 {
+        return Ok(Feed::Array(whole?));
+    }
+    let part = |bytes: &[u8]| {
+        let part = Array::new(array.dtype, array.shape[1..].to_vec(), bytes.to_vec())?;
+        check(part, tensor, manifest, text).ok()
+    };
+    let size = (array.data.len() / parts).max(1);
+    match array.data.chunks(size).map(part).collect() {
+        Some(frames) => Ok(Feed::Frames(frames)),
+        None => Ok(Feed::Array(whole?)),
+    }
+}
+
 /// Reads what is fed to one input.
 pub fn read_one(
     text: &str,
@@ -181,12 +201,7 @@ pub fn read_one(
     let limits = bounds(tensor, manifest);
     let ext = extension(path);
     match ext.as_str() {
-        "npy" => Ok(Feed::Array(check(
-            npy::read(path)?,
-            tensor,
-            manifest,
-            text,
-        )?)),
+        "npy" => array_or_frames(npy::read(path)?, tensor, manifest, text),
         "npz" => {
             let arrays = npy::read_npz(path)?;
             let (_, array) = arrays
@@ -386,6 +401,7 @@ mod tests {
                 dtype: "f32".into(),
                 shape: vec![Length::Fixed(1), Length::Symbolic("n".into())],
                 max_shape: vec![1, 10],
+                declared: None,
             }],
             symbols: vec![Symbol {
                 name: "n".into(),

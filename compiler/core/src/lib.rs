@@ -6,6 +6,7 @@ mod compile;
 pub mod cost;
 pub mod emit;
 pub mod firmware;
+mod fit;
 pub mod fold;
 
 pub mod import;
@@ -18,3 +19,4 @@ mod testing;
 pub mod verify;
 
 pub use compile::{CompileError, CompileOptions, Compiled, compile, compile_graph};
+pub use fit::{Bands, Fit, fit};

@@ -19,11 +19,12 @@ use cygnet_compiler::quantize::mixed::Auto;
 use cygnet_compiler::quantize::{
     self, Agreement, Finding, Format, Method, Precision, Quantised, Record,
 };
-use cygnet_compiler::{CompileError, CompileOptions, Compiled};
+use cygnet_compiler::{CompileError, CompileOptions, Compiled, Fit};
 use cygnet_format::DType;
 use cygnet_format::program::Program;
 use indicatif::ProgressBar;
 use serde::Serialize;
+use std::fmt::Write;
 use std::path::Path;
 use std::time::Instant;
 
@@ -44,6 +45,8 @@ struct Report<'a> {
     findings: Vec<Finding>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resources: Option<&'a Footprint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fit: Option<&'a Fit>,
     #[serde(flatten)]
     manifest: &'a Manifest,
 }
@@ -252,6 +255,9 @@ fn option_words(args: &Compile) -> Vec<String> {
             words.push(format!("--calibration-method {}", args.calibration_method));
         }
     }
+    if let Some(budget) = args.max_ram.filter(|_| args.fit) {
+        words.push(format!("--fit --max-ram {budget}"));
+    }
     if args.target != Target::Host {
         words.push(format!("--target {}", target_name(args.target)));
     }
@@ -381,6 +387,9 @@ fn check_quantization(args: &Compile) -> Result<()> {
     match args.quantize {
         Quantize::None if !args.keep_float.is_empty() => Err(usage(
             "--keep-float belongs to --quantize: add it, or leave --keep-float out",
+        )),
+        Quantize::Auto if args.fit => Err(usage(
+            "--fit works on one arithmetic: give --quantize int8, or leave --fit out",
         )),
         Quantize::None if args.calibrate.is_some() => Err(usage(
             "--calibrate belongs to --quantize int8: add it, or leave --calibrate out",
@@ -550,6 +559,14 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
     } else {
         cygnet_compiler::compile(&onnx, &choices).map_err(|e| refused(&args.model, e))?
     };
+    let (compiled, fit) = match args.max_ram.filter(|_| args.fit) {
+        Some(budget) => match cygnet_compiler::fit(&compiled, &choices, budget) {
+            Ok(Some((compiled, fit))) => (compiled, Some(fit)),
+            Ok(None) => (compiled, None),
+            Err(error) => return Err(refused(&args.model, error)),
+        },
+        None => (compiled, None),
+    };
     let program = Program::parse(&compiled.program.bytes)
         .map_err(|e| anyhow!("{shown}: the compiled program does not validate ({e}): this is a defect of Cygnet, please report it"))?;
     let map = memory_map(&program);
@@ -675,12 +692,14 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
                 search: search.as_ref(),
                 findings: findings.clone(),
                 resources: footprint.as_ref(),
+                fit: fit.as_ref(),
                 manifest: &built.manifest,
             },
         )?;
     }
     if !quiet && !output::machine_only(args.json.as_deref()) {
         let mut text = summary(args, &built, map.steps.len(), elapsed);
+        text += &fit.as_ref().map_or_else(String::new, fit_text);
         if let Some((_, record)) = &quantised {
             text += &quantization::describe(record, speed.as_ref());
         }
@@ -718,6 +737,26 @@ fn summary(args: &Compile, built: &BuiltBundle, steps: usize, elapsed: f64) -> S
         sizes::show(m.arena_bytes),
         sizes::show(m.program_bytes)
     )
+}
+
+/// What running by bands saves and costs.
+fn fit_text(fit: &Fit) -> String {
+    let mut text = format!(
+        "  --fit: arena {} -> {} bytes for {} extra multiply-adds ({:.1} % of {})\n",
+        fit.before,
+        fit.arena_bytes,
+        fit.extra_macs(),
+        100.0 * fit.extra_macs() as f64 / fit.macs.max(1) as f64,
+        fit.macs
+    );
+    for chain in &fit.chains {
+        let _ = writeln!(
+            text,
+            "    {} layers, from {:?} to {:?}: {} bands of {} rows of the last",
+            chain.layers, chain.first, chain.last, chain.bands, chain.rows
+        );
+    }
+    text
 }
 
 fn refused(model: &Path, error: CompileError) -> anyhow::Error {

@@ -337,6 +337,11 @@ fn whole(feed: Feed, manifest: &Manifest, index: usize) -> Result<Array> {
     let tensor = &manifest.inputs[index];
     match feed {
         Feed::Array(a) | Feed::Picture(a, _) => Ok(a),
+        Feed::Frames(frames) => bail!(
+            "the array holds {} frames for input `{}`: add --stream, or give one",
+            frames.len(),
+            tensor.name
+        ),
         Feed::Sound(samples, _) => {
             let limits = feed::bounds(tensor, manifest);
             let Some(&(lo, hi)) = limits.last() else {
@@ -400,13 +405,60 @@ fn stream(
     let mut source = None;
     for (i, feed) in feeds.into_iter().enumerate() {
         match feed {
-            Feed::Sound(samples, rate) if source.is_none() => source = Some((i, samples, rate)),
+            Feed::Sound(samples, rate) if source.is_none() => {
+                let (frames, hop) = cut(args, manifest, i, &samples)?;
+                source = Some((i, frames, Some(hop as f64 / f64::from(rate.max(1)))));
+            }
+            Feed::Frames(frames) if source.is_none() => source = Some((i, frames, None)),
             other => runner.set_input(i, &whole(other, manifest, i)?)?,
         }
     }
-    let Some((index, samples, rate)) = source else {
-        return Err(usage("--stream needs a .wav file for one of the inputs"));
+    let Some((index, frames, step)) = source else {
+        return Err(usage(
+            "--stream needs a .wav file for one of the inputs, or an .npy file with an axis of frames",
+        ));
     };
+    let progress = output::bar(quiet || !silent, frames.len() as u64, "frames");
+    let mut per_output: Vec<Vec<Array>> = vec![Vec::new(); manifest.outputs.len()];
+    runner.reset();
+    let start = Instant::now();
+    for (at, frame) in frames.into_iter().enumerate() {
+        runner.set_input(index, &frame)?;
+        runner.run()?;
+        let outputs = outputs(runner, manifest)?;
+        let reports = reading.all(manifest, &outputs)?;
+        let seconds = step.map(|s| at as f64 * s);
+        if !silent {
+            output::print(&frame_line(at, seconds, &reports))?;
+        }
+        if args.output.is_some() {
+            for (list, array) in per_output.iter_mut().zip(outputs) {
+                list.push(array);
+            }
+        }
+        report.frames.push(Frame {
+            index: at,
+            seconds,
+            outputs: reports,
+        });
+        progress.inc(1);
+    }
+    report.run_ms = start.elapsed().as_secs_f64() * 1e3;
+    progress.finish_and_clear();
+    if let Some(folder) = &args.output {
+        let stacked: Result<Vec<Array>> = per_output.into_iter().map(stack).collect();
+        write_arrays(folder, manifest, &stacked?)?;
+    }
+    Ok(())
+}
+
+/// A sound as frames of an input's length, and the new samples in each.
+fn cut(
+    args: &Run,
+    manifest: &Manifest,
+    index: usize,
+    samples: &[f32],
+) -> Result<(Vec<Array>, usize)> {
     let tensor = &manifest.inputs[index];
     let limits = feed::bounds(tensor, manifest);
     let length = match (args.frame, limits.last()) {
@@ -426,49 +478,24 @@ fn stream(
     }
     // What precedes the first sample is silence.
     let mut padded = vec![0f32; length - hop];
-    padded.extend(&samples);
-    let count = samples.len().div_ceil(hop);
-    let progress = output::bar(quiet || !silent, count as u64, "frames");
-    let mut per_output: Vec<Vec<Array>> = vec![Vec::new(); manifest.outputs.len()];
-    runner.reset();
-    let start = Instant::now();
-    for index_of_frame in 0..count {
-        let from = index_of_frame * hop;
+    padded.extend(samples);
+    let frame = |at: usize| {
+        let from = at * hop;
         let mut frame = padded[from..padded.len().min(from + length)].to_vec();
         frame.resize(length, 0.0);
         let array = Array::from_f32(&[length], &frame);
-        runner.set_input(index, &feed::check(array, tensor, manifest, "the frame")?)?;
-        runner.run()?;
-        let outputs = outputs(runner, manifest)?;
-        let reports = reading.all(manifest, &outputs)?;
-        let seconds = index_of_frame as f64 * hop as f64 / rate.max(1) as f64;
-        if !silent {
-            output::print(&frame_line(seconds, &reports))?;
-        }
-        if args.output.is_some() {
-            for (list, array) in per_output.iter_mut().zip(outputs) {
-                list.push(array);
-            }
-        }
-        report.frames.push(Frame {
-            index: index_of_frame,
-            seconds: Some(seconds),
-            outputs: reports,
-        });
-        progress.inc(1);
-    }
-    report.run_ms = start.elapsed().as_secs_f64() * 1e3;
-    progress.finish_and_clear();
-    if let Some(folder) = &args.output {
-        let stacked: Result<Vec<Array>> = per_output.into_iter().map(stack).collect();
-        write_arrays(folder, manifest, &stacked?)?;
-    }
-    Ok(())
+        feed::check(array, tensor, manifest, "the frame")
+    };
+    let frames = (0..samples.len().div_ceil(hop)).map(frame);
+    Ok((frames.collect::<Result<_>>()?, hop))
 }
 
-/// A line of a stream: the time, then each output in short.
-fn frame_line(seconds: f64, reports: &[OutputReport]) -> String {
-    let mut line = format!("{seconds:9.3} s");
+/// A line of a stream: the time or the frame, then each output in short.
+fn frame_line(index: usize, seconds: Option<f64>, reports: &[OutputReport]) -> String {
+    let mut line = match seconds {
+        Some(seconds) => format!("{seconds:9.3} s"),
+        None => format!("frame {index:5}"),
+    };
     for r in reports {
         let text = if let Some(text) = &r.text {
             format!("\"{}\"", text.text)

@@ -130,8 +130,12 @@ pub fn samples(manifest: &Manifest, dims: &HashMap<String, i64>, seed: u64) -> R
 fn recorded(manifest: &Manifest, reader: &mut BundleReader) -> Result<Vec<(String, Array)>> {
     let mut arrays = Vec::new();
     for state in &manifest.states {
-        let dtype = DType::from_name(&state.dtype).context("the manifest names an unknown type")?;
-        let shape: Vec<usize> = state.max_shape.iter().map(|&d| d as usize).collect();
+        let (dtype, shape) = match &state.declared {
+            Some(declared) => (&declared.dtype, &declared.shape),
+            None => (&state.dtype, &state.max_shape),
+        };
+        let dtype = DType::from_name(dtype).context("the manifest names an unknown type")?;
+        let shape: Vec<usize> = shape.iter().map(|&d| d as usize).collect();
         let array = Array::zeros(dtype, &shape).context("a state is too large")?;
         arrays.push((state.name.clone(), array));
     }
@@ -191,7 +195,9 @@ pub fn verify(args: &Verify, quiet: bool) -> Result<()> {
             .unwrap_or_else(Preprocess::default);
         arrays[index] = match feed::read(std::slice::from_ref(text), &alone, &wish, 32)?.remove(0) {
             Feed::Array(a) | Feed::Picture(a, _) => a,
-            Feed::Sound(..) => bail!("--input {text}: verify takes arrays and pictures"),
+            Feed::Sound(..) | Feed::Frames(_) => {
+                bail!("--input {text}: verify takes one array or picture")
+            }
         };
     }
 

@@ -64,7 +64,7 @@ pub fn remedies_for_ram(
             };
             add(
                 format!(
-                    "steps {first} ({}) and {} ({}) by bands of rows, {rows} of what lies between them at a time",
+                    "steps {first} ({}) and {} ({}) by bands of rows, {rows} of what lies between them at a time (compile --fit)",
                     name(first),
                     first + 1,
                     name(first + 1)

@@ -274,12 +274,9 @@ fn golden_examples(input: &BundleInput<'_>) -> Result<Examples, BuildError> {
     // The oracle's states: zeros, then its own outputs.
     let mut carried: Vec<(String, Array)> = Vec::new();
     for (state, (name, _)) in graph.states.iter().zip(input.states) {
-        let ty = graph.ty(state.current);
-        let shape = ty.fixed_shape().unwrap_or_default();
-        let array = match &state.init {
-            Some(bytes) => Array::new(ty.dtype, shape, bytes.to_vec()),
-            None => Array::zeros(ty.dtype, &shape),
-        };
+        // An ONNX model says nothing of what a state holds at first.
+        let shape = state.declared.fixed_shape().unwrap_or_default();
+        let array = Array::zeros(state.declared.dtype, &shape);
         carried.push((
             name.clone(),
             array.ok_or_else(|| BuildError::TooLarge(name.clone()))?,

@@ -1,6 +1,6 @@
 //! `manifest.json`: what a bundle holds, in a form that tools and people read.
 
-use crate::ir::{Expr, Graph, Port as GraphPort, ValueId};
+use crate::ir::{Expr, Graph, Port as GraphPort, State, ValueId};
 use cygnet_format::Dim;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -60,6 +60,19 @@ pub struct Tensor {
     pub shape: Vec<Length>,
     /// The largest shape.
     pub max_shape: Vec<u64>,
+    /// Of a state that the program keeps as other integers or in another layout: how the model declares it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<Declared>,
+}
+
+/// A state as the model declares it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Declared {
+    /// Element type.
+    pub dtype: String,
+    /// Shape.
+    pub shape: Vec<u64>,
 }
 
 /// The length of an axis.
@@ -207,11 +220,7 @@ impl Manifest {
         };
         self.inputs = ports(&graph.inputs);
         self.outputs = ports(&graph.outputs);
-        self.states = graph
-            .states
-            .iter()
-            .map(|s| tensor(graph, &s.name, s.current))
-            .collect();
+        self.states = graph.states.iter().map(|s| state(graph, s)).collect();
         self.symbols = graph
             .symbols
             .iter()
@@ -228,6 +237,18 @@ impl Manifest {
                 .or_default() += 1;
         }
         self.provenance.metadata = graph.metadata.iter().cloned().collect();
+    }
+}
+
+fn state(graph: &Graph, state: &State) -> Tensor {
+    let declared = &state.declared;
+    let bound = |&d: &Dim| graph.dim_bounds(d).1.max(0) as u64;
+    Tensor {
+        declared: (graph.ty(state.current) != declared).then(|| Declared {
+            dtype: declared.dtype.name().to_owned(),
+            shape: declared.shape.iter().map(bound).collect(),
+        }),
+        ..tensor(graph, &state.name, state.current)
     }
 }
 
@@ -249,6 +270,7 @@ fn tensor(graph: &Graph, name: &str, value: ValueId) -> Tensor {
             .iter()
             .map(|&d| graph.dim_bounds(d).1.max(0) as u64)
             .collect(),
+        declared: None,
     }
 }
 

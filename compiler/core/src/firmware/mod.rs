@@ -31,6 +31,8 @@ pub struct Source {
     pub steps: Vec<Step>,
     /// Whether the inputs of all 8-bit convolutions are signed.
     pub signed: bool,
+    /// Parameters of 8-bit convolutions that several steps share: associated constants of `Layer`.
+    pub shared: Vec<String>,
     /// Constants that steps read, each at a multiple of 8.
     pub weights: Vec<u8>,
     /// Bytes of the arena.
@@ -83,6 +85,8 @@ pub struct Step {
     pub shapes: String,
     /// The statements, indented for a method of the model.
     pub body: String,
+    /// Associated constants of the `Layer` that the statements name `L`, until they are part of the statements.
+    layer: Option<String>,
     /// What the statements name from `cygnet_kernels`.
     pub uses: Vec<&'static str>,
     /// Whether the statements end in a result that may be an error.
@@ -269,6 +273,34 @@ fn steps_of<'a>(program: &Program<'a>) -> impl Iterator<Item = (u32, StepInfo<'a
         .filter_map(move |i| Some((i, program.step(i)?)))
 }
 
+/// Puts the parameters of layers before the statements that use them; gives those that several steps share, as bands of one
+/// layer do, so that the compiler makes one function of them.
+fn name_layers(steps: &mut [Step]) -> Vec<String> {
+    let mut times: BTreeMap<String, usize> = BTreeMap::new();
+    for layer in steps.iter().filter_map(|s| s.layer.as_ref()) {
+        *times.entry(layer.clone()).or_default() += 1;
+    }
+    let mut shared: Vec<String> = Vec::new();
+    for step in steps {
+        let Some(layer) = step.layer.take() else {
+            continue;
+        };
+        let head = if times[&layer] > 1 {
+            let known = shared.iter().position(|s| *s == layer);
+            let i = known.unwrap_or_else(|| {
+                shared.push(layer);
+                shared.len() - 1
+            });
+            format!("        type L = Shared{i};\n")
+        } else {
+            let lines: String = layer.lines().map(|l| format!("        {l}\n")).collect();
+            format!("        struct L;\n        impl Layer for L {{\n{lines}        }}\n")
+        };
+        step.body.insert_str(0, &head);
+    }
+    shared
+}
+
 /// Turns a program into source.
 ///
 /// # Errors
@@ -360,7 +392,9 @@ pub fn source(program: &Program<'_>) -> Result<Source, Problems> {
             state_moves.push((next, place, bytes));
         }
     }
+    let shared = name_layers(&mut steps);
     Ok(Source {
+        shared,
         inputs: ports(program.inputs())?,
         outputs: ports(program.outputs())?,
         steps,

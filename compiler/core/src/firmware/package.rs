@@ -325,7 +325,14 @@ fn write_library(out: &mut String, source: &Source, names: &Names<'_>) -> std::f
         out.push_str(&step.body);
         writeln!(out, "    }}")?;
     }
-    writeln!(out, "}}")
+    writeln!(out, "}}")?;
+    for (i, layer) in source.shared.iter().enumerate() {
+        writeln!(
+            out,
+            "\n/// Parameters that several steps share.\nstruct Shared{i};\n\nimpl Layer for Shared{i} {{\n{layer}}}"
+        )?;
+    }
+    Ok(())
 }
 
 fn method(step: &super::Step) -> String {

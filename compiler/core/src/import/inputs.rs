@@ -147,6 +147,7 @@ impl Importer {
             }
             match self.input_type(input, &mut names) {
                 Ok(Some(ty)) => {
+                    let declared = ty.clone();
                     let v = self
                         .graph
                         .add_value(format!("input_{}", self.graph.values.len()), ty);
@@ -157,6 +158,7 @@ impl Importer {
                             current: v,
                             next: v,
                             init: None,
+                            declared,
                         });
                     } else {
                         self.graph.inputs.push(Port {

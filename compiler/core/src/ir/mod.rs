@@ -129,6 +129,8 @@ pub struct State {
     pub next: ValueId,
     /// Bytes after a reset; `None` means zeros.
     pub init: Option<Arc<Vec<u8>>>,
+    /// Its type in the model, which passes may leave for other integers and another layout.
+    pub declared: Type,
 }
 
 /// A model.

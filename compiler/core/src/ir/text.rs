@@ -397,7 +397,9 @@ impl Reader<'_> {
                 if word == "input" {
                     self.graph.inputs.push(Port { name, value });
                 } else {
+                    let declared = self.graph.ty(value).clone();
                     self.graph.states.push(State {
+                        declared,
                         name,
                         current: value,
                         next: value,

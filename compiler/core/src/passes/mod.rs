@@ -25,6 +25,7 @@ mod recognise_attention;
 mod recognise_norm;
 mod reshape_groups;
 mod rewrite;
+mod settle_states;
 mod simplify;
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,7 @@ pub use merge_equal::merge_equal;
 pub use recognise_activation::recognise_activation;
 pub use recognise_attention::recognise_attention;
 pub use recognise_norm::recognise_norm;
+pub use settle_states::settle_states;
 pub use simplify::simplify;
 
 use crate::ir::Graph;
@@ -102,6 +104,7 @@ const QUANTISED: &[Pass] = &[
     ("simplify", simplify),
     ("merge_equal", merge_equal),
     ("choose_layout", choose_layout),
+    ("settle_states", settle_states),
     ("lower_quantised", lower_quantised),
     ("eliminate_dead", eliminate_dead),
 ];
@@ -112,6 +115,7 @@ const RECOGNISE: &[Pass] = &[
     ("simplify", simplify),
     ("merge_equal", merge_equal),
     ("choose_layout", choose_layout),
+    ("settle_states", settle_states),
     ("fold_scale", fold_scale),
     ("fuse_bias", fuse_bias),
     ("fold_input_scale", fold_input_scale),

@@ -570,3 +570,52 @@ fn channel_scales_before_a_padded_convolution_fold_and_offsets_stay() {
     assert_eq!(after(&text("mul"), fold_input_scale).len(), 1);
     assert_eq!(after(&text("add"), fold_input_scale).len(), 2);
 }
+
+#[test]
+fn a_state_is_kept_as_its_readers_want_it() {
+    let scale = f32s(&[0.5]);
+    let text = format!(
+        "state %s: f32[1,4,1,2] \"s\"
+         input %x: f32[1,4,1,1] \"x\"
+         const %scale: f32[] = {scale}
+         const %zero: i8[] = 03
+         block b0 () {{
+           %j: f32[1,4,1,3] = concat(%s, %x) axis=3 \"\"
+           %q: i8[1,4,1,3] = quantize_linear(%j, %scale, %zero) axis=0 block=0 saturate=true \"\"
+           %d: f32[1,4,1,3] = dequantize_linear(%q, %scale, %zero) axis=0 block=0 \"\"
+           %n: f32[1,4,1,2] = slice(%d) starts=[0,0,0,1] steps=[1,1,1,1] \"\"
+           %t: f32[1,1,3,4] = transpose(%j) perm=[0,2,3,1] \"\"
+         }} -> ()
+         output %t \"y\"
+         next \"s\" %n"
+    );
+    // Nothing but the layout: other readers want floats.
+    let ops = after(&text, |g| settle_states(g) + choose_layout(g));
+    assert!(!ops.iter().any(|op| op.starts_with("transpose")), "{ops:?}");
+
+    let text = format!(
+        "state %s: f32[1,4] \"s\"
+         const %scale: f32[] = {scale}
+         const %zero: i8[] = 03
+         block b0 () {{
+           %q: i8[1,4] = quantize_linear(%s, %scale, %zero) axis=0 block=0 saturate=true \"\"
+           %r: i8[1,4] = reshape(%q) \"\"
+           %d: f32[1,4] = dequantize_linear(%r, %scale, %zero) axis=0 block=0 \"\"
+           %y: f32[1,4] = unary(%d) kind=relu a=0.0 b=0.0 \"\"
+         }} -> ()
+         output %y \"y\"
+         next \"s\" %d 0000803f00000000000080bf0000c842"
+    );
+    let mut kept = graph(&text);
+    assert_eq!(settle_states(&mut kept), 1);
+    verify(&kept).unwrap();
+    let state = &kept.states[0];
+    assert_eq!(kept.ty(state.current).dtype, cygnet_format::DType::I8);
+    // 1, 0, -1 and 100 in steps of 0.5 around 3: the last is beyond the range.
+    assert_eq!(state.init.as_deref(), Some(&vec![5, 3, 1, 127]));
+    // With another zero point at the end, nothing can be kept.
+    let other = text
+        .replace("block b0", "const %three: i8[] = 04\n block b0")
+        .replace("(%r, %scale, %zero)", "(%r, %scale, %three)");
+    assert_eq!(settle_states(&mut graph(&other)), 0);
+}

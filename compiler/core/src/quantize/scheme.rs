@@ -449,6 +449,7 @@ impl Search<'_> {
     /// Adds what the pending values need.
     fn spread(&mut self) {
         while let Some(v) = self.pending.pop() {
+            self.keep(v);
             let Some((i, operands, same_scale)) = self.operands(v) else {
                 continue;
             };
@@ -459,6 +460,20 @@ impl Search<'_> {
                     self.unite(v, x);
                 }
             }
+        }
+    }
+
+    /// Where `v` is a state at the start of a run: what it becomes, when integers compute that, gets its scale, so that
+    /// the integers carry over. Sums of 16-bit integers are bounded by the steps that make them, of which a state has none.
+    fn keep(&mut self, v: ValueId) {
+        let state = self.graph.states.iter().find(|s| s.current == v);
+        if let Some(next) = state.map(|s| s.next)
+            && self.width == Width::Eight
+            && self.usable(next)
+            && self.computed(next)
+        {
+            self.add(next);
+            self.unite(v, next);
         }
     }
 

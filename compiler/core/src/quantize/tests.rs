@@ -579,3 +579,75 @@ fn long_sums_of_sixteen_bits_fit() {
     let got = got.arrays[0][0].to_f32()[0];
     assert!((got - 2048.0).abs() < 4.0, "{got}");
 }
+
+/// A convolution over the last three columns of a stream, of which two are a state.
+fn stream() -> (Net, Vec<Sample>) {
+    let mut net = Net::new(7);
+    let ty = Type::fixed(DType::F32, &[1, 1, 2, 3]);
+    let state = net.g.add_value("state", ty.clone());
+    let x = net.input(&[1, 1, 1, 3]);
+    let joined = net.push("join", Concat { axis: 2 }, &[state, x], &[1, 1, 3, 3]);
+    let op = Slice {
+        starts: [0, 0, 1, 0].map(cygnet_format::Dim).into_iter().collect(),
+        steps: axes(&[1; 4]),
+    };
+    let next = net.push("keep", op, &[joined], &[1, 1, 2, 3]);
+    net.g.states.push(crate::ir::State {
+        name: "state".into(),
+        current: state,
+        next,
+        init: None,
+        declared: ty,
+    });
+    let y = net.conv("conv", joined, 3, 8, 1);
+    let y = net.relu(y);
+    let y = net.conv("last", y, 1, 4, 1);
+    net.output(y);
+    let mut samples = net.samples(64);
+    for (i, sample) in samples.iter_mut().enumerate() {
+        sample.continues = i % 16 > 0;
+        // Off centre, so that zero has a zero point.
+        let shifted: Vec<f32> = sample.inputs[0].to_f32().iter().map(|v| v + 0.5).collect();
+        sample.inputs[0] = Array::from_f32(&[1, 1, 1, 3], &shifted);
+    }
+    (net, samples)
+}
+
+#[test]
+fn a_state_is_kept_as_integers() {
+    let (net, samples) = stream();
+    let options = |precision| Options {
+        precision,
+        ..Default::default()
+    };
+    let quantise = |precision| {
+        let choices = CompileOptions::default();
+        compile(net.g.clone(), &choices, &options(precision), &samples).unwrap()
+    };
+    let q = quantise(Precision::Int8);
+    let graph = &q.compiled.graph;
+    let state = &graph.states[0];
+    assert_eq!(graph.ty(state.current).dtype, DType::I8, "{graph}");
+    assert_eq!(graph.ty(state.next).dtype, DType::I8, "{graph}");
+    assert_eq!(state.declared, Type::fixed(DType::F32, &[1, 1, 2, 3]));
+    let zero = state.init.as_ref().expect("zero is no zero byte");
+    assert!(zero.len() == 6 && zero.iter().all(|b| *b == zero[0] && *b != 0));
+    // The frame becomes integers, the output floats, and nothing in between is either.
+    assert_eq!(count(&q, OpCode::QuantizeLinear), 1, "{graph}");
+    assert_eq!(count(&q, OpCode::DequantizeLinear), 1, "{graph}");
+    assert!(
+        q.record.agreement[0].snr_db > 25.0,
+        "{:?}",
+        q.record.agreement
+    );
+    // Sums of 16-bit integers are bounded by who makes them: such a state stays float, and its layer integer.
+    let q = quantise(Precision::Int8x16);
+    let graph = &q.compiled.graph;
+    assert_eq!(graph.ty(graph.states[0].current).dtype, DType::F32);
+    assert!(count(&q, OpCode::Int16Conv) > 0, "{graph}");
+    assert!(
+        q.record.agreement[0].snr_db > 40.0,
+        "{:?}",
+        q.record.agreement
+    );
+}

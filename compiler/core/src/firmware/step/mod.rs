@@ -18,6 +18,7 @@ struct Writer<'a, 'w> {
     info: &'w StepInfo<'a>,
     weights: &'w mut Weights<'a>,
     body: String,
+    layer: Option<String>,
     uses: Vec<&'static str>,
     fallible: bool,
 }
@@ -37,6 +38,7 @@ pub(super) fn step<'a>(
         info,
         weights,
         body: String::new(),
+        layer: None,
         uses: Vec::new(),
         fallible: true,
     };
@@ -46,6 +48,7 @@ pub(super) fn step<'a>(
         Op::Slice(op) => w.slice(op)?,
         Op::Concat(op) => w.concat(op)?,
         Op::Pad(op) => w.pad(op)?,
+        Op::TensorScatter(op) => w.tensor_scatter(op)?,
         Op::QuantizedConv(op) => {
             let (operands, residual, y) = w.quantized_operands()?;
             let p = prepare::quantized_conv(op, operands, residual, y).map_err(wrong)?;
@@ -65,7 +68,7 @@ pub(super) fn step<'a>(
         Op::Conv(op) => {
             let (operands, epilogue, y) = w.float_operands()?;
             let p = prepare::conv(op, operands, epilogue, y).map_err(wrong)?;
-            w.conv(&p, p.product(p.rows()), "conv")?;
+            w.conv(&p, p.product(p.rows()), "conv_windows")?;
         }
         Op::DepthwiseConv(op) => {
             let (operands, epilogue, y) = w.float_operands()?;
@@ -94,6 +97,7 @@ pub(super) fn step<'a>(
     Ok(Some(Step {
         shapes,
         body: w.body,
+        layer: w.layer,
         uses: w.uses,
         fallible: w.fallible,
         ..Step::default()

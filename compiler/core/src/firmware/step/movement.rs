@@ -2,6 +2,7 @@
 
 use super::{Operand, Writer, wrong};
 use cygnet_format::op;
+use cygnet_format::program::Place;
 use cygnet_runtime::prepare;
 
 impl<'a> Writer<'a, '_> {
@@ -79,6 +80,39 @@ impl<'a> Writer<'a, '_> {
             }
             at += run;
         }
+        self.fallible = false;
+        Ok(())
+    }
+
+    /// Writes rows into an array in place.
+    pub(super) fn tensor_scatter(&mut self, op: &op::TensorScatter) -> Result<(), String> {
+        let (x, part, y) = (self.input(0)?, self.input(1)?, self.output()?);
+        let (outer, length, inner) = y
+            .kind
+            .shape
+            .split(op.axis)
+            .ok_or("the axis is out of range")?;
+        let row = inner * y.kind.dtype.size();
+        let first = match self.info.inputs.get(2) {
+            None => Some(0),
+            Some(id) => match self.program.tensor(id).place {
+                Place::Const(at) => self.program.constants()[at as usize..]
+                    .first_chunk()
+                    .map(|bytes| i64::from_le_bytes(*bytes)),
+                _ => None,
+            },
+        };
+        let at = first.and_then(|first| usize::try_from(first).ok());
+        let at = at.filter(|&first| outer == 1 && !op.circular && first <= length);
+        let at = at.ok_or("a place that depends on the data has no source form")? * row;
+        let end = at as u64 + part.bytes();
+        self.write_to(&y.as_bytes(), true, true)?;
+        if x.at != y.at {
+            let x = self.read(&x.as_bytes(), true)?;
+            self.line(format!("y.copy_from_slice({x});"));
+        }
+        let part = self.read(&part.as_bytes(), true)?;
+        self.line(format!("y[{at}..{end}].copy_from_slice({part});"));
         self.fallible = false;
         Ok(())
     }

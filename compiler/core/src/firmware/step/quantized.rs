@@ -48,13 +48,10 @@ impl<'a> Writer<'a, '_> {
             "Activation",
             "Conv",
         ]);
-        let deep = format!("{INDENT}    ");
-        let literal = literal::quantized_conv(p, residual.is_some(), &deep);
-        self.line("struct L;");
-        self.line("impl Layer for L {");
-        self.line(format!("    const DEPTHWISE: bool = {depthwise};"));
-        self.line(format!("    const P: QuantizedConv = {literal};"));
-        self.line("}");
+        let literal = literal::quantized_conv(p, residual.is_some(), "    ");
+        self.layer = Some(format!(
+            "    const DEPTHWISE: bool = {depthwise};\n    const P: QuantizedConv = {literal};\n"
+        ));
         self.write_to(&y, true, true)?;
         let (x, residual) = (
             self.read(&x, true)?,

@@ -29,6 +29,7 @@ pub(super) struct Variables {
 impl Importer {
     /// A tensor that keeps its content, as it is at the start of a run.
     fn open_state(&mut self, name: &str, ty: Type, init: Option<Arc<Vec<u8>>>) -> ValueId {
+        let declared = ty.clone();
         let v = self
             .graph
             .add_value(format!("state_{}", self.graph.values.len()), ty);
@@ -37,6 +38,7 @@ impl Importer {
             current: v,
             next: v,
             init,
+            declared,
         });
         v
     }
