@@ -5,6 +5,9 @@
 #
 # A table goes to target/boards/table.tsv. Counts are instructions, not cycles; the share of kernels is that of the functions
 # of cygnet-kernels. BOARDS="cortex-m4 microbit" runs on these boards alone.
+#
+# Without bundles it also runs models in bands (`cygnet compile --fit`), feeds a streaming wake word frame by frame, and
+# follows FIRMWARE.md (tests/guide.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -22,11 +25,22 @@ bundles() {
     cp tests/data/digit_?.png target/boards/pictures
     cygnet -q compile tests/data/digits.onnx -o "$folder/digits_int8.cygnet" --target cortex-m4 \
         --quantize int8 --calibrate target/boards/pictures
+    # In less than half of its arena.
+    local mnist=(tests/data/mnist.onnx --target cortex-m4 --quantize int8 --calibrate target/boards/pictures)
+    cygnet -q compile "${mnist[@]}" -o target/boards/mnist.cygnet
+    cygnet -q compile "${mnist[@]}" -o "$folder/mnist_fit.cygnet" --fit --max-ram 4608
+    local states=() k
+    for k in 0 1 2 3 4; do states+=(--state "state_$k:next_$k"); done
+    cygnet -q compile tests/data/wake.onnx -o target/boards/wake.cygnet --target cortex-m4 "${states[@]}" \
+        --quantize int8 --calibrate tests/data/wake_calibration.npy --calibration-samples 1000
     [ -n "${CYGNET_MODELS:-}" ] || { echo "note: CYGNET_MODELS names no folder: MLPerf Tiny's models are left out" >&2; return; }
     for model in "$CYGNET_MODELS"/*/*.tflite; do
         name=$(basename "$model" .tflite)
         cygnet -q compile "$model" -o "$folder/$name.cygnet" --target cortex-m4
     done
+    # In two thirds of its arena.
+    cygnet -q compile "$CYGNET_MODELS/microflow/person_detect.tflite" -o "$folder/person_detect_fit.cygnet" \
+        --target cortex-m4 --fit --max-ram 37K
 }
 
 # size_of ELF: bytes of flash and of static RAM.
@@ -76,30 +90,39 @@ went_well() {
 
 declare -A own
 
-# board NAME MACHINE CLOCK TARGET CPU MEMORY MODEL: builds and runs the packaged model. CLOCK is the nanoseconds of a tick of
-# the board's timer, or - where the processor counts instructions; an instruction takes one. The timer has 24 bits: enough
-# for 671 million.
-board() {
-    local name=$1 machine=$2 clock=$3 target=$4 cpu=$5 memory=$6 model=$7 elf log status=0 flash ram arena instructions kernels
-    [[ " ${BOARDS:-$name} " == *" $name "* ]] || return 0
-    local qemu=(qemu-system-arm -M "$machine" -nographic -monitor none -serial none -icount shift=0
+# emulator MACHINE: the command `qemu` that starts a firmware.
+emulator() {
+    qemu=(qemu-system-arm -M "$1" -nographic -monitor none -serial none -icount shift=0
         -semihosting-config enable=on,target=native -kernel)
-    [ "$machine" = virt ] && qemu=(qemu-system-riscv32 -M virt -cpu "rv32,a=false,f=false,d=false" -bios none
+    [ "$1" != virt ] || qemu=(qemu-system-riscv32 -M virt -cpu "rv32,a=false,f=false,d=false" -bios none
         -nographic -monitor none -icount shift=0 -kernel)
-    export BOARD_MEMORY=$memory
-    local variable=CARGO_TARGET_${target^^}_LINKER
-    export "${variable//-/_}=$lld"
-    elf=$CARGO_TARGET_DIR/$target/release/cygnet-board-test
+}
+
+# build TARGET MEMORY FEATURE: the firmware around the package in target/boards/model; `elf` is where it lies.
+build() {
+    local variable=CARGO_TARGET_${1^^}_LINKER
+    export BOARD_MEMORY=$2 "${variable//-/_}=$lld"
+    elf=$CARGO_TARGET_DIR/$1/release/cygnet-board-test
+    (cd tests/board && /usr/bin/cargo build -q --release -Zbuild-std=core --target "$1" --features "$3")
+}
+
+# board NAME MACHINE CLOCK TARGET CPU MEMORY MODEL: builds and runs the packaged model. CLOCK is the nanoseconds of a tick of
+# the board's timer, or - where the processor counts instructions; an instruction takes one. The firmware counts how often
+# the timer begins anew.
+board() {
+    local name=$1 machine=$2 clock=$3 target=$4 cpu=$5 memory=$6 model=$7 elf qemu log status=0 flash ram arena instructions
+    local kernels
+    [[ " ${BOARDS:-$name} " == *" $name "* ]] || return 0
+    emulator "$machine"
     log=$root/target/boards/$model-$name.log
-    build() { (cd tests/board && /usr/bin/cargo build -q --release -Zbuild-std=core --target "$target" --features "$1"); }
     # What the board takes without a model.
     if [ -z "${own[$name]:-}" ]; then
-        build empty || { failed=$((failed + 1)); return; }
+        build "$target" "$memory" empty || { failed=$((failed + 1)); return; }
         read -r flash ram < <(size_of "$elf")
         own[$name]=$flash
     fi
     # What does not fit the board is told by the linker.
-    if ! build bare 2>"$log"; then
+    if ! build "$target" "$memory" bare 2>"$log"; then
         if grep -q "will not fit in region" "$log"; then
             left_out=$((left_out + 1))
             printf '%-24s %-10s does not fit\n' "$model" "$name"
@@ -110,14 +133,14 @@ board() {
         return
     fi
     read -r flash ram < <(size_of "$elf")
-    timeout 120 "${qemu[@]}" "$elf" -plugin "$root/target/boards/icount.so,out=$log.symbols" >"$log" 2>&1 </dev/null
-    if ! build checked 2>"$log"; then
+    timeout 300 "${qemu[@]}" "$elf" -plugin "$root/target/boards/icount.so,out=$log.symbols" >"$log" 2>&1 </dev/null
+    if ! build "$target" "$memory" checked 2>"$log"; then
         grep -q "will not fit in region" "$log" && { left_out=$((left_out + 1)); return; }
         cat "$log" >&2
         failed=$((failed + 1))
         return
     fi
-    timeout 120 "${qemu[@]}" "$elf" >"$log" 2>&1 </dev/null || status=$?
+    timeout 300 "${qemu[@]}" "$elf" >"$log" 2>&1 </dev/null || status=$?
     went_well "$model on $name" "$status" "$log" || return 0
     field() { awk -v name="$1" '$1 == name { print $2 }' "$log"; }
     arena=$(field arena)
@@ -135,6 +158,66 @@ board() {
         "$model" "$name" "$flash" "$ram" "$arena" "$(field stack)" "$instructions" "$kernels"
     printf '%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n' \
         "$model" "$name" "$flash" "$ram" "$arena" "$(field stack)" "$instructions" "$kernels" >>target/boards/table.tsv
+}
+
+# elements FILE.npy: its elements, without what precedes them.
+elements() {
+    tail -c "+$((11 + $(od -An -tu2 -j8 -N2 "$1")))" "$1"
+}
+
+# stream_firmware BUNDLE: a wake word with state, fed frame by frame; what the host gives for the frames is expected.
+stream_firmware() {
+    local clip log=$root/target/boards/stream.log
+    export BOARD_FRAMES=$root/target/boards/frames
+    mkdir -p "$BOARD_FRAMES"
+    for clip in yes no; do
+        cygnet -q run "$1" --input "tests/data/wake_$clip.npy" --stream --output "$BOARD_FRAMES" >"$log" || {
+            went_well "frames on the host" $? "$log"
+            return 0
+        }
+        elements "tests/data/wake_$clip.npy" >"$BOARD_FRAMES/$clip.frames"
+        elements "$BOARD_FRAMES/score.npy" >"$BOARD_FRAMES/$clip.scores"
+    done
+    package "$1" || {
+        failed=$((failed + 1))
+        return 0
+    }
+    stream_board cortex-m4 mps2-an386 thumbv7em-none-eabihf mps2
+    stream_board microbit microbit thumbv6m-none-eabi microbit
+    stream_board rv32imc virt riscv32imc-unknown-none-elf virt
+}
+
+# stream_board NAME MACHINE TARGET MEMORY
+stream_board() {
+    local elf qemu log=$root/target/boards/stream-$1.log status=0
+    [[ " ${BOARDS:-$1} " == *" $1 "* ]] || return 0
+    emulator "$2"
+    build "$3" "$4" stream 2>"$log" && timeout 300 "${qemu[@]}" "$elf" >"$log" 2>&1 </dev/null || status=$?
+    went_well "wake word on $1" "$status" "$log" || return 0
+    printf '%-24s %-10s %s\n' wake "$1" "$(grep -v '^test result' "$log" | paste -sd ' ')"
+}
+
+# package BUNDLE [--cpu CPU]...: writes target/boards/model, and what the processors give to target/boards/resources.json.
+package() {
+    # For processors the command line starts cargo, which builds Rust's own library too.
+    CARGO_UNSTABLE_BUILD_STD=core CARGO=/usr/bin/cargo "$CYGNET" -q package "$@" --target firmware \
+        -o target/boards/model --name model --json target/boards/resources.json >/dev/null
+}
+
+# same_answers BUNDLE BUNDLE: whether two programs have the same golden examples, inputs and answers, bit by bit.
+same_answers() {
+    local log=$root/target/boards/fit.log status=0
+    cmp <(unzip -p "$1" golden/0.cygt) <(unzip -p "$2" golden/0.cygt) >"$log" 2>&1 || status=$?
+    [ $status -ne 0 ] || echo "test result: ok" >"$log"
+    went_well "$(basename "$2") as $(basename "$1")" $status "$log" || return 0
+}
+
+# guide: FIRMWARE.md, followed.
+guide() {
+    local log=$root/target/boards/guide.log status=0
+    CYGNET=$CYGNET tests/guide.sh >"$log" 2>&1 || status=$?
+    went_well "FIRMWARE.md" $status "$log" || return 0
+    printf '%-24s %-10s in a fresh clone\n' FIRMWARE.md cortex-m4
 }
 
 # c_firmware BUNDLE: firmware in C against the package's static library.
@@ -182,13 +265,20 @@ c_interface() {
     done
 }
 
-need qemu-system-arm qemu-system-misc gcc-arm-none-eabi libnewlib-arm-none-eabi
+need unzip qemu-system-arm qemu-system-misc gcc-arm-none-eabi libnewlib-arm-none-eabi
 mkdir -p target/boards
 cc -O2 -shared -fPIC -o target/boards/icount.so tests/icount.c
 find_cygnet
 toolchain
 if [ $# -eq 0 ]; then
     bundles target/boards/bundles
+    guide
+    stream_firmware target/boards/wake.cygnet
+    for bundle in target/boards/bundles/*_fit.cygnet; do
+        whole=${bundle%_fit.cygnet}.cygnet
+        [ -e "$whole" ] || whole=target/boards/$(basename "$whole")
+        same_answers "$whole" "$bundle"
+    done
     set -- target/boards/bundles/*.cygnet
 fi
 # A model that fits is enough.
@@ -203,10 +293,10 @@ done
 printf 'model\tboard\tflash\tram\tarena\tstack\tinstructions\tkernels\n' >target/boards/table.tsv
 for bundle in "$@"; do
     model=$(basename "$bundle" .cygnet)
-    # The command line starts cargo, which builds Rust's own library too.
-    if ! CARGO_UNSTABLE_BUILD_STD=core CARGO=/usr/bin/cargo "$CYGNET" -q package "$bundle" --target firmware \
-        --cpu cortex-m4f --cpu cortex-m3 --cpu riscv32imc -o target/boards/model --name model \
-        --json target/boards/resources.json >/dev/null; then
+    # What bands give is the same on all boards.
+    boards=${BOARDS:-}
+    [[ $model != *_fit ]] || BOARDS=${BOARDS:-cortex-m4 rv32imc}
+    if ! package "$bundle" --cpu cortex-m4f --cpu cortex-m3 --cpu riscv32imc; then
         failed=$((failed + 1))
         continue
     fi
@@ -217,6 +307,7 @@ for bundle in "$@"; do
     board lm3s6965 lm3s6965evb 80 thumbv7m-none-eabi cortex-m3 lm3s6965 "$model"
     board microbit microbit 62.5 thumbv6m-none-eabi - microbit "$model"
     board rv32imc virt - riscv32imc-unknown-none-elf riscv32imc virt "$model"
+    BOARDS=$boards
 done
 echo "test result: $([ $failed -eq 0 ] && echo ok || echo FAILED). $passed passed; $failed failed; $left_out too large for a board"
 [ $((failed == 0 && passed > 0)) -eq 1 ]

@@ -2,6 +2,7 @@
 
 fn main() {
     println!("cargo:rerun-if-env-changed=BOARD_MEMORY");
+    println!("cargo:rerun-if-env-changed=BOARD_FRAMES");
     let board = std::env::var("BOARD_MEMORY").unwrap_or_else(|_| "mps2".into());
     let folder = format!("{}/memory/{board}", env!("CARGO_MANIFEST_DIR"));
     println!("cargo:rerun-if-changed={folder}");

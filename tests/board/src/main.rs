@@ -17,7 +17,7 @@ use model::{Arena, Model};
 
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    #[cfg(feature = "checked")]
+    #[cfg(any(feature = "checked", feature = "stream"))]
     say!("{}", _info);
     board::end(false)
 }
@@ -40,14 +40,14 @@ fn run(arena: &'static mut Arena) -> bool {
 }
 
 /// One inference, with a frame of its own.
-#[cfg(not(any(feature = "bare", feature = "empty")))]
+#[cfg(not(any(feature = "bare", feature = "empty", feature = "stream")))]
 #[inline(never)]
 fn inference(model: &mut Model<'_>) -> bool {
     model.run().is_ok()
 }
 
 /// Runs the model; whether all went well.
-#[cfg(not(any(feature = "bare", feature = "empty")))]
+#[cfg(not(any(feature = "bare", feature = "empty", feature = "stream")))]
 fn run(arena: &'static mut Arena) -> bool {
     let mut model = Model::new(arena);
     #[cfg(feature = "checked")]
@@ -73,6 +73,79 @@ fn run(arena: &'static mut Arena) -> bool {
     } else {
         "FAILED. 0 passed; 1"
     };
+    say!("test result: {} failed", word);
+    good
+}
+
+/// Log odds above which the wake word was heard.
+#[cfg(feature = "stream")]
+const THRESHOLD: f32 = 0.0;
+
+/// A clip: its frames, the score that this machine's host gives for each, and whether the word is in it.
+#[cfg(feature = "stream")]
+struct Clip {
+    name: &'static str,
+    frames: &'static [u8],
+    scores: &'static [u8],
+    has_word: bool,
+}
+
+#[cfg(feature = "stream")]
+static CLIPS: [Clip; 2] = [
+    Clip {
+        name: "word",
+        frames: include_bytes!(concat!(env!("BOARD_FRAMES"), "/yes.frames")),
+        scores: include_bytes!(concat!(env!("BOARD_FRAMES"), "/yes.scores")),
+        has_word: true,
+    },
+    Clip {
+        name: "others",
+        frames: include_bytes!(concat!(env!("BOARD_FRAMES"), "/no.frames")),
+        scores: include_bytes!(concat!(env!("BOARD_FRAMES"), "/no.scores")),
+        has_word: false,
+    },
+];
+
+/// Listens to each clip frame by frame; whether every score has the bits of the host's, and the word is heard where it is.
+#[cfg(feature = "stream")]
+fn run(arena: &'static mut Arena) -> bool {
+    board::start();
+    let mut good = true;
+    for clip in &CLIPS {
+        // A new model has its states reset.
+        let mut model = Model::new(arena);
+        let (mut highest, mut count, mut equal, mut spent) = (f32::MIN, 0, 0, 0u64);
+        let frames = clip.frames.chunks_exact(4 * model.input_mut().len());
+        for (frame, score) in frames.zip(clip.scores.chunks_exact(4)) {
+            for (to, from) in model.input_mut().iter_mut().zip(frame.chunks_exact(4)) {
+                *to = f32::from_le_bytes([from[0], from[1], from[2], from[3]]);
+            }
+            let begin = board::now();
+            let done = model.run().is_ok();
+            spent += board::count(begin);
+            let got = model.output()[0];
+            equal += u32::from(done && got.to_le_bytes() == *score);
+            count += 1;
+            highest = if got > highest { got } else { highest };
+        }
+        let heard = highest > THRESHOLD;
+        good &= count > 0 && equal == count && heard == clip.has_word;
+        say!(
+            "{}: {} of {} frames equal, highest score {} %, {} {} a frame;",
+            clip.name,
+            equal,
+            count,
+            (highest * 100.0) as i32,
+            spent / u64::from(count.max(1)),
+            board::COUNTED
+        );
+    }
+    let word = if good {
+        "ok. 1 passed; 0"
+    } else {
+        "FAILED. 0 passed; 1"
+    };
+    say!("arena {}", size_of::<Arena>());
     say!("test result: {} failed", word);
     good
 }

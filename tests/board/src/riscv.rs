@@ -64,17 +64,28 @@ pub const COUNTED: &str = "instructions";
 
 /// Retired instructions.
 #[allow(dead_code)]
-pub fn now() -> u32 {
-    let count: u32;
-    // SAFETY: reads a counter.
-    unsafe { asm!("csrr {}, minstret", out(reg) count, options(nomem, nostack)) };
-    count
+pub fn now() -> u64 {
+    let half = || {
+        let (low, high): (u32, u32);
+        // SAFETY: reads a counter.
+        unsafe {
+            asm!("csrr {}, minstreth", "csrr {}, minstret", out(reg) high, out(reg) low, options(nomem, nostack));
+        }
+        (high, low)
+    };
+    loop {
+        let (high, low) = half();
+        // The lower half may have begun anew in between.
+        if half().0 == high {
+            return (u64::from(high) << 32) + u64::from(low);
+        }
+    }
 }
 
 /// Instructions since `begin`.
 #[allow(dead_code)]
-pub fn count(begin: u32) -> u32 {
-    now().wrapping_sub(begin)
+pub fn count(begin: u64) -> u64 {
+    now() - begin
 }
 
 #[allow(dead_code)]
