@@ -131,7 +131,7 @@ fn run(arena: &'static mut Arena) -> bool {
         let heard = highest > THRESHOLD;
         good &= count > 0 && equal == count && heard == clip.has_word;
         say!(
-            "{}: {} of {} frames equal, highest score {} %, {} {} a frame;",
+            "{}: {} of {} frames equal, highest score {}/100, {} {} a frame;",
             clip.name,
             equal,
             count,
