@@ -67,7 +67,8 @@ pub const COUNTED: &str = "ticks";
 pub fn now() -> u64 {
     loop {
         let rounds = ROUNDS.load(Ordering::Relaxed);
-        let ticks = 0x00ff_ffff - SYST::get_current();
+        // It begins anew at 0, where it also is before its first tick.
+        let ticks = SYST::get_current().wrapping_neg() & 0x00ff_ffff;
         if ROUNDS.load(Ordering::Relaxed) == rounds {
             return (u64::from(rounds) << 24) + u64::from(ticks);
         }

@@ -296,6 +296,7 @@ fn answer(bundle: &Path, file: &Path) -> Result<Vec<f32>> {
             let shape: Vec<usize> = tensor.max_shape.iter().map(|d| *d as usize).collect();
             Array::from_f32(&shape, &samples)
         }
+        Feed::Frames(_) => bail!("{text} holds several arrays: a case is one"),
     };
     runner.set_input(0, &array)?;
     runner.run()?;
