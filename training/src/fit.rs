@@ -1,6 +1,7 @@
 //! Training: epochs over shuffled batches, a schedule, the best state by validation, distillation from a teacher.
+use crate::anomaly;
 use crate::average;
-use crate::data::{Augment, Samples};
+use crate::data::{Augment, Samples, Task};
 use crate::error::TrainingError;
 use crate::network::{Gradients, Network};
 use crate::optimize::{Optimizer, Rule};
@@ -183,10 +184,14 @@ pub fn fit(
     if let Some(mistake) = settings.mistake() {
         return Err(TrainingError::Project(mistake));
     }
-    let classes = samples.classes.len();
-    if network.output_shape() != [classes] {
+    let outputs = samples.outputs();
+    if network.output_shape() != [outputs] {
+        let what = match samples.task {
+            Task::Classes => "classes",
+            Task::Reconstruction(_) => "numbers to reconstruct",
+        };
         return Err(TrainingError::Data(format!(
-            "the network has outputs {:?}, the data {classes} classes",
+            "the network has outputs {:?}, the data {outputs} {what}",
             network.output_shape()
         )));
     }
@@ -248,7 +253,7 @@ pub fn fit(
                 let step = number / together;
                 rate = settings.rate_at((epoch - 1) * steps + step, settings.epochs * steps);
                 let pass = network.train(&batch.x, &mut random, &[])?;
-                let mut loss = cross_entropy(pass.output(), &batch.targets)?;
+                let mut loss = loss_of(samples.task, pass.output(), &batch.targets)?;
                 if let Some(teacher) = teacher {
                     let wanted = teacher.evaluate(&batch.x)?;
                     let t = f64::from(settings.temperature);
@@ -328,6 +333,14 @@ pub fn log_softmax(x: &Tensor) -> Result<Tensor> {
     shifted.broadcast_sub(&sum)
 }
 
+/// What is made small.
+pub(crate) fn loss_of(task: Task, output: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    match task {
+        Task::Classes => cross_entropy(output, targets),
+        Task::Reconstruction(_) => (output - targets)?.sqr()?.mean_all(),
+    }
+}
+
 /// The mean cross-entropy of logits `[batch, classes]` to targets of the same shape.
 pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     (log_softmax(logits)? * targets)?
@@ -364,9 +377,9 @@ fn clip_factor(gradients: &Gradients, most: f32) -> Result<f32> {
 /// How a network does on samples.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
-    /// Mean cross-entropy.
+    /// Mean cross-entropy, or mean squared error of reconstructions.
     pub loss: f32,
-    /// Samples by class (row) and answer (column).
+    /// Samples by class (row) and answer (column); empty for reconstructions.
     pub confusion: Vec<Vec<usize>>,
 }
 
@@ -387,6 +400,13 @@ impl Judgement {
 /// None but those of the device.
 pub fn judge(network: &Network, samples: &Samples, numbers: &[usize]) -> Result<Judgement> {
     let classes = samples.classes.len();
+    if samples.task != Task::Classes {
+        let errors = anomaly::errors(network, samples, numbers)?;
+        return Ok(Judgement {
+            loss: errors.iter().sum::<f32>() / errors.len().max(1) as f32,
+            confusion: Vec::new(),
+        });
+    }
     let mut confusion = vec![vec![0; classes]; classes];
     let mut loss = 0.0;
     for numbers in numbers.chunks(256) {

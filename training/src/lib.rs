@@ -3,6 +3,7 @@
 //! A [`network::Network`] is data: what trains, saves and exports it reads its layers. [`fit::fit`] trains one on
 //! [`data::Samples`], [`export::onnx`] writes it for the compiler.
 #![forbid(unsafe_code)]
+pub mod anomaly;
 mod average;
 pub mod data;
 mod error;

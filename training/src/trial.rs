@@ -1,7 +1,7 @@
 //! Tests of a training system on the data and the network that it is about to train: whether learning works at all.
-use crate::data::Samples;
+use crate::data::{Samples, Task};
 use crate::error::TrainingError;
-use crate::fit::{Epoch, History, Settings, Unwatched, Watch, cross_entropy, fit};
+use crate::fit::{Epoch, History, Settings, Unwatched, Watch, fit, loss_of};
 use crate::network::Network;
 use crate::optimize::{Optimizer, Rule};
 use crate::random::Random;
@@ -24,6 +24,7 @@ const BATCH: usize = 16;
 const STEPS: usize = 200;
 /// Share of the first loss that is left then.
 const LEFT: f32 = 0.1;
+const LEFT_OF_RECONSTRUCTIONS: f32 = 0.5;
 /// Difference of a derivative by gradients and by differences, as a share.
 const DERIVATIVE: f64 = 0.05;
 /// Steps along a gradient, as shares of the parameter's length.
@@ -43,12 +44,7 @@ fn batch(
     Random::new(1, 2).shuffle(&mut order);
     order.truncate(BATCH);
     let x = samples.plain(&order, &network.device)?;
-    let classes = samples.classes.len();
-    let mut targets = vec![0f32; order.len() * classes];
-    for (row, &i) in targets.chunks_exact_mut(classes).zip(&order) {
-        row[samples.labels[i] as usize] = 1.0;
-    }
-    let targets = Tensor::from_vec(targets, (order.len(), classes), &network.device)?;
+    let targets = samples.targets(&order, 0.0, &network.device)?;
     Ok((x, targets))
 }
 
@@ -65,14 +61,19 @@ pub fn overfits_a_batch(
     let (x, targets) = batch(samples, train, &network)?;
     let mut optimizer = Optimizer::new(Rule::ADAMW, 0.0);
     let mut random = Random::new(settings.seed, 3);
+    // What is narrow in the middle holds no batch.
+    let left = match samples.task {
+        Task::Classes => LEFT,
+        Task::Reconstruction(_) => LEFT_OF_RECONSTRUCTIONS,
+    };
     let mut first = None;
     let mut last = f32::NAN;
     for step in 1..=STEPS {
         let pass = network.train(&x, &mut random, &[])?;
-        let loss = cross_entropy(pass.output(), &targets)?;
+        let loss = loss_of(samples.task, pass.output(), &targets)?;
         last = loss.to_scalar::<f32>()?;
         let first = *first.get_or_insert(last);
-        if last <= LEFT * first {
+        if last <= left * first {
             return Ok(Outcome {
                 passed: true,
                 said: format!(
@@ -89,7 +90,7 @@ pub fn overfits_a_batch(
         said: format!(
             "loss {:.3} to {last:.3} in {STEPS} steps, more than {:.0} % are left: the network is too small, [train] rate = {} does not suit it, or samples and labels do not belong together",
             first.unwrap_or(f32::NAN),
-            LEFT * 100.0,
+            left * 100.0,
             settings.rate
         ),
     })
@@ -109,10 +110,10 @@ pub fn gradients_are_right(
         let pass = network.train(&x, &mut Random::new(1, 3), &[])?;
         let logits = pass.output().to_dtype(candle_core::DType::F64)?;
         let targets = targets.to_dtype(candle_core::DType::F64)?;
-        Ok(cross_entropy(&logits, &targets)?.to_scalar::<f64>()?)
+        Ok(loss_of(samples.task, &logits, &targets)?.to_scalar::<f64>()?)
     };
     let pass = network.train(&x, &mut Random::new(1, 3), &[])?;
-    let gradients = pass.gradients(&network, &cross_entropy(pass.output(), &targets)?)?;
+    let gradients = pass.gradients(&network, &loss_of(samples.task, pass.output(), &targets)?)?;
     let (mut worst, mut name, mut checked) = (0.0, String::new(), 0);
     for (parameter, gradient) in &gradients {
         let size = |t: &Tensor| -> Result<f64, TrainingError> {

@@ -5,7 +5,7 @@ use cygnet_compiler::quantize::{self, Precision, Sample};
 use cygnet_compiler::verify::{Runner, RunnerOptions};
 use cygnet_compiler::{CompileOptions, import};
 use cygnet_training::data::{Samples, Values};
-use cygnet_training::export;
+use cygnet_training::export::{self, Answer};
 use cygnet_training::front::{Features, Front, Kind, Spectrum};
 use cygnet_training::model::Architecture;
 use cygnet_training::network::Builder;
@@ -77,7 +77,7 @@ fn float_bundles_have_the_trainers_features() -> Outcome {
         let x = b.input(&samples.input_shape())?;
         b.flatten("flat", x)?;
         let network = b.finish()?;
-        let onnx = export::with_front(&network, &samples.front, "features", false)?;
+        let onnx = export::with_front(&network, &samples.front, "features", Answer::Logits)?;
         let compiled = cygnet_compiler::compile(&onnx, &CompileOptions::default())?;
         let mut runner = Runner::from_bytes(&compiled.program.bytes, &RunnerOptions::default())?;
         for i in 0..samples.len() {
@@ -114,7 +114,7 @@ fn integer_bundles_have_the_trainers_features() -> Outcome {
         let samples = tones(kind)?;
         let architecture = Architecture::Tiny { channels: 4 };
         let network = architecture.build(samples.input_shape(), 2, 1, &Device::Cpu)?;
-        let onnx = export::with_front(&network, &samples.front, "tones", true)?;
+        let onnx = export::with_front(&network, &samples.front, "tones", Answer::Probabilities)?;
         // The features are an output as well: before they are shaped as an image, which is done with the network's integers.
         let mut model = ModelProto::decode(&onnx[..])?;
         let graph = model.graph.as_mut().ok_or("the model has no graph")?;

@@ -651,6 +651,10 @@ pub enum Template {
     ImageClassification,
     /// WAV files in folders, a folder for each word.
     KeywordSpotting,
+    /// Rows of a CSV file, of which one column holds the class.
+    Tabular,
+    /// Rows, sounds or pictures that are normal, to tell those that are not.
+    AnomalyDetection,
 }
 
 /// Arguments of `train`.

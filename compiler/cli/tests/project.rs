@@ -222,8 +222,9 @@ fn a_sound_project_becomes_a_bundle_of_raw_sound() {
         ("seconds = 1.0", "seconds = 0.5"),
         ("bands = 40", "bands = 20"),
         ("channels = 64", "channels = 8"),
-        ("epochs = 30", "epochs = 12"),
-        ("batch = 64", "batch = 16"),
+        ("epochs = 40", "epochs = 12"),
+        ("batch = 32", "batch = 16"),
+        ("high = 7600", "high = 3800"),
     ] {
         assert!(text.contains(from), "{from}");
         text = text.replace(from, to);
@@ -340,6 +341,153 @@ score = 0.5
         out.contains("FAIL  training: one batch is learnt by heart"),
         "{out}"
     );
+}
+
+/// Rows of two measures, a category and a class that both decide: `inner` or `outer`; with rows that are no use.
+fn table(rows: usize) -> String {
+    let mut seed = 5u64;
+    let mut random = || {
+        seed = seed
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (seed >> 40) as f64 / (1u64 << 24) as f64
+    };
+    let mut text = String::from("id,length,mass,colour,class\n");
+    for i in 0..rows {
+        let [a, b] = [random(), random()];
+        let colour = ["red", "green", "blue"][(random() * 3.0) as usize];
+        let limit = if colour == "red" { 0.7 } else { 0.4 };
+        let far = (2.0 * a - 1.0).hypot(2.0 * b - 1.0);
+        let class = if far < 1.3 * limit { "inner" } else { "outer" };
+        // Units far from 0 and 1, which standardising has to mend.
+        text += &format!("{i},{},{},{colour},{class}\n", 2000.0 + a, 1e-3 * b);
+    }
+    text
+}
+
+#[test]
+fn a_table_becomes_a_bundle_of_raw_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = cygnet(folder.path(), "new rows --template tabular");
+    assert!(
+        said(&made).0.contains("rows/data/data.csv"),
+        "{}",
+        said(&made).0
+    );
+    let rows = folder.path().join("rows");
+    let text = table(900) + "900,,0.001,red,inner\n901,2000.5,0.001,pink,inner\n";
+    std::fs::write(rows.join("data/data.csv"), text).unwrap();
+    let text = std::fs::read_to_string(rows.join("cygnet.toml")).unwrap();
+    let text = text.replace("ignore = []", "ignore = ['id']");
+    std::fs::write(rows.join("cygnet.toml"), &text).unwrap();
+    let numbers = said(&cygnet(&rows, "train")).1;
+    assert!(
+        numbers.contains("data.csv:2: column `colour`") && numbers.contains("[data] categories"),
+        "{numbers}"
+    );
+    let text = text.replace("# colour = []", "colour = ['red', 'green', 'blue']");
+    std::fs::write(rows.join("cygnet.toml"), &text).unwrap();
+    let built = cygnet(&rows, "build --json built.json");
+    let (out, err) = said(&built);
+    assert!(built.status.success(), "{out}{err}");
+    assert!(
+        err.contains("900 samples of 2 classes")
+            && err.contains("data.csv:902 is left out: column `length` is empty")
+            && err.contains("data.csv:903 is left out: column `colour`: `pink` is none of"),
+        "{err}"
+    );
+    let built = std::fs::read_to_string(rows.join("built.json")).unwrap();
+    let built: serde_json::Value = serde_json::from_str(&built).unwrap();
+    assert!(built["bundle_accuracy"].as_f64().unwrap() >= 0.9, "{built}");
+    assert_eq!(json(&rows, "build --json -")["up_to_date"], true);
+    // A row as it stands in the file, the category by its number in columns.json.
+    let columns = std::fs::read_to_string(rows.join("build/columns.json")).unwrap();
+    let columns: serde_json::Value = serde_json::from_str(&columns).unwrap();
+    assert_eq!(columns[2]["categories"][0], "red");
+    for (row, class) in [("2000.5,0.0005,0", "inner"), ("2000.98,0.0001,1", "outer")] {
+        let (out, err) = said(&cygnet(
+            &rows,
+            &format!("run build/rows.cygnet --input {row}"),
+        ));
+        let best = out
+            .lines()
+            .find(|l| l.contains("inner") || l.contains("outer"));
+        assert!(best.is_some_and(|l| l.contains(class)), "{row}: {out}{err}");
+    }
+}
+
+#[test]
+fn anomalies_are_told_from_normal_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = cygnet(folder.path(), "new odd --template anomaly-detection");
+    assert!(made.status.success(), "{}", said(&made).1);
+    let odd = folder.path().join("odd");
+    // Normal: four measures that hang together. Anomalies have the same values in another order.
+    let mut text = String::from("a,b,c,d,class\n");
+    for i in 0..700 {
+        let t = (i * 37 % 700) as f64 / 700.0 * 6.2;
+        let noise = |k: usize| ((i * 7919 + k * 104_729) % 1000) as f64 / 20_000.0;
+        let mut row = [
+            t.sin(),
+            10.0 * t.cos(),
+            t.sin() * t.cos(),
+            100.0 + (2.0 * t).cos(),
+        ];
+        if i >= 600 {
+            row = [-row[0], row[1], -row[2] + 0.6, 200.0 - row[3]];
+        }
+        let row: Vec<String> = row
+            .iter()
+            .enumerate()
+            .map(|(k, v)| (v + noise(k)).to_string())
+            .collect();
+        text += &format!(
+            "{},{}\n",
+            row.join(","),
+            if i < 600 { "normal" } else { "broken" }
+        );
+    }
+    std::fs::write(odd.join("data/data.csv"), text).unwrap();
+    let text = std::fs::read_to_string(odd.join("cygnet.toml")).unwrap();
+    let labelled = text.replace("# target", "target");
+    std::fs::write(odd.join("cygnet.toml"), &labelled).unwrap();
+    let built = cygnet(&odd, "build --json built.json");
+    let (out, err) = said(&built);
+    assert!(built.status.success(), "{out}{err}");
+    assert!(out.contains("area under the ROC curve"), "{out}");
+    let built = std::fs::read_to_string(odd.join("built.json")).unwrap();
+    let built: serde_json::Value = serde_json::from_str(&built).unwrap();
+    assert!(built["anomaly"]["auc"].as_f64().unwrap() > 0.9, "{built}");
+    assert!(
+        built["anomaly"]["false_alarms"].as_f64().unwrap() < 0.1,
+        "{built}"
+    );
+    assert_eq!(json(&odd, "build --json -")["up_to_date"], true);
+    let tested = cygnet(&odd, "test");
+    let (out, err) = said(&tested);
+    assert!(
+        tested.status.success() && out.contains("drop from floats"),
+        "{out}{err}"
+    );
+    // Values far outside of what was learnt score high, whatever the integers of the network can hold.
+    let far = cygnet(&odd, "run build/odd.cygnet --input 0,1000,0,100 --json -");
+    let far: serde_json::Value = serde_json::from_str(&said(&far).0).unwrap();
+    let score = far["outputs"][0]["values"][0].as_f64().unwrap();
+    assert!(score > 100.0, "{far}");
+    // Without labels all is normal, the class column being left out.
+    let without = text
+        .replace("ignore = []", "ignore = ['class']")
+        .replace("epochs = 100", "epochs = 3");
+    std::fs::write(odd.join("cygnet.toml"), &without).unwrap();
+    let (out, err) = said(&cygnet(&odd, "build"));
+    assert!(out.contains("no anomalies are labelled"), "{out}{err}");
+    let wrong = labelled.replace(
+        "\"autoencoder\"\nlayers = 1\nhidden = 32\nbottleneck = 4",
+        "\"tiny\"\nchannels = 4",
+    );
+    std::fs::write(odd.join("cygnet.toml"), &wrong).unwrap();
+    let wrong = cygnet(&odd, "train");
+    assert!(said(&wrong).1.contains("go together"), "{}", said(&wrong).1);
 }
 
 #[test]

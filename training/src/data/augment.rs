@@ -24,6 +24,9 @@ pub struct Augment {
     pub erase: f32,
     /// Parameter of mixup's beta distribution (Zhang et al., 2018); 0 mixes nothing.
     pub mixup: f32,
+    /// Parameter of the beta distribution of the share that a rectangle of another picture takes (CutMix; Yun et al., 2019);
+    /// 0 cuts nothing. With mixup as well, a batch has one of them.
+    pub cutmix: f32,
     /// Largest change of a sound's volume, as a share.
     pub volume: f32,
     /// Largest level of background in a sound, as a share of the sound's own: the project's background sounds, or noise.
@@ -32,6 +35,17 @@ pub struct Augment {
     pub time_mask: f32,
     /// Widest band that is blanked out of a sound's features, as a share.
     pub band_mask: f32,
+}
+
+/// What samples are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Pictures.
+    Pictures,
+    /// Sounds.
+    Sounds,
+    /// Rows of a table.
+    Rows,
 }
 
 impl Augment {
@@ -46,6 +60,7 @@ impl Augment {
             ("noise", self.noise, 1.0),
             ("erase", self.erase, 1.0),
             ("mixup", self.mixup, 10.0),
+            ("cutmix", self.cutmix, 10.0),
             ("volume", self.volume, 1.0),
             ("background", self.background, 10.0),
             ("time_mask", self.time_mask, 1.0),
@@ -58,8 +73,8 @@ impl Augment {
         None
     }
 
-    /// Variations that are asked for and that samples of this kind do not have.
-    pub fn foreign(&self, sounds: bool) -> Option<&'static str> {
+    /// A variation that is asked for and that samples of this kind do not have.
+    pub fn foreign(&self, kind: Kind) -> Option<&'static str> {
         let pictures = [
             ("flip", f32::from(u8::from(self.flip))),
             ("rotate", self.rotate),
@@ -67,24 +82,22 @@ impl Augment {
             ("shear", self.shear),
             ("colour", self.colour),
             ("erase", self.erase),
+            ("cutmix", self.cutmix),
         ];
-        let of_sounds = [
+        let sounds = [
             ("volume", self.volume),
             ("background", self.background),
             ("time_mask", self.time_mask),
             ("band_mask", self.band_mask),
         ];
-        let others = if sounds {
-            &pictures[..]
-        } else {
-            &of_sounds[..]
+        let shift = [("shift", self.shift)];
+        let others: &[&[(&'static str, f32)]] = match kind {
+            Kind::Pictures => &[&sounds],
+            Kind::Sounds => &[&pictures],
+            Kind::Rows => &[&pictures, &sounds, &shift],
         };
-        others.iter().find(|o| o.1 > 0.0).map(|o| o.0)
-    }
-
-    /// Whether samples of a batch are blended.
-    pub(super) fn mixes(&self) -> bool {
-        self.mixup > 0.0
+        let mut others = others.iter().flat_map(|o| o.iter());
+        others.find(|o| o.1 > 0.0).map(|o| o.0)
     }
 
     fn moves(&self) -> bool {
@@ -146,45 +159,6 @@ impl Augment {
             }
         }
     }
-
-    /// Blends samples with their mirror image in the batch, and their targets alike.
-    pub(super) fn mix(
-        &self,
-        values: &mut [f32],
-        size: usize,
-        targets: &mut [f32],
-        classes: usize,
-        random: &mut Random,
-    ) {
-        if !self.mixes() {
-            return;
-        }
-        let share = beta(self.mixup, random);
-        for (all, width) in [(values, size), (targets, classes)] {
-            let n = all.len() / width;
-            for i in 0..n / 2 {
-                let (front, back) = all.split_at_mut((n - 1 - i) * width);
-                let (a, b) = (&mut front[i * width..(i + 1) * width], &mut back[..width]);
-                for (a, b) in a.iter_mut().zip(b) {
-                    (*a, *b) = (
-                        *a * share + *b * (1.0 - share),
-                        *b * share + *a * (1.0 - share),
-                    );
-                }
-            }
-        }
-    }
-}
-
-/// A number of the symmetric beta distribution, by Jöhnk's method (1964).
-fn beta(parameter: f32, random: &mut Random) -> f32 {
-    for _ in 0..1000 {
-        let [a, b] = [(); 2].map(|()| random.uniform().powf(1.0 / parameter));
-        if a + b > 0.0 && a + b <= 1.0 {
-            return a / (a + b);
-        }
-    }
-    0.5
 }
 
 /// The picture at a point between pixels; black outside.
@@ -264,21 +238,6 @@ mod tests {
         assert_eq!(vary(4), vary(4));
         assert_ne!(vary(4), vary(5));
         assert!(vary(4).iter().all(|v| (0.0..=1.0).contains(v)));
-    }
-
-    #[test]
-    fn mixup_keeps_sums_of_targets() {
-        let augment = Augment {
-            mixup: 0.4,
-            ..Augment::default()
-        };
-        let mut values = vec![0.0, 0.0, 1.0, 1.0, 0.5, 0.5];
-        let mut targets = vec![1.0, 0.0, 0.0, 1.0, 1.0, 0.0];
-        augment.mix(&mut values, 2, &mut targets, 2, &mut Random::new(3, 0));
-        for row in targets.chunks_exact(2) {
-            assert!((row[0] + row[1] - 1.0).abs() < 1e-6);
-        }
-        assert!(values[0] > 0.0 && values[0] < 1.0 && values[2] == 1.0);
     }
 
     #[test]

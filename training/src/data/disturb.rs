@@ -42,6 +42,15 @@ impl Augment {
         sound.iter_mut().for_each(|v| *v = v.clamp(-1.0, 1.0));
     }
 
+    /// Adds noise to the numbers of a row, in units of their deviations.
+    pub(super) fn blur(&self, row: &mut [f32], random: &mut Random) {
+        if self.noise > 0.0 {
+            let deviation = random.between(0.0, self.noise);
+            row.iter_mut()
+                .for_each(|v| *v += deviation * random.normal());
+        }
+    }
+
     /// Blanks a piece of time and a band out of features `[frames, width]`, whose means are 0.
     pub(super) fn mask(&self, features: &mut [f32], width: usize, random: &mut Random) {
         let frames = features.len() / width.max(1);

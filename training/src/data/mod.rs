@@ -1,5 +1,6 @@
 //! Labelled samples: how they are read, split and varied.
 mod augment;
+mod blend;
 mod disturb;
 mod folder;
 mod group;
@@ -7,15 +8,17 @@ mod idx;
 mod pictures;
 mod sounds;
 mod split;
+mod table;
 mod values;
 pub mod wav;
 
-pub use augment::Augment;
+pub use augment::{Augment, Kind};
 pub use group::Pattern;
 pub use idx::read_idx;
 pub use pictures::read_pictures;
 pub use sounds::{Recording, read_sounds};
 pub use split::{Named, Shares, Split};
+pub use table::{Columns, read_table};
 pub use values::Values;
 
 use crate::front::Front;
@@ -44,6 +47,18 @@ pub struct Samples {
     pub front: Front,
     /// Sounds to mix in while training.
     pub background: Vec<Vec<i16>>,
+    /// What is learnt of them.
+    pub task: Task,
+}
+
+/// What is learnt of samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Task {
+    /// Their classes.
+    #[default]
+    Classes,
+    /// The samples themselves, of the class of that number: what is reconstructed badly is of another kind.
+    Reconstruction(u32),
 }
 
 /// A batch as the trainer takes it.
@@ -51,7 +66,7 @@ pub struct Samples {
 pub struct Batch {
     /// `[batch, height, width, channels]`; pictures from 0 to 1.
     pub x: Tensor,
-    /// Share of each class, `[batch, classes]`.
+    /// What the network is to say: the share of each class, `[batch, classes]`, or what it reads, `[batch, numbers]`.
     pub targets: Tensor,
 }
 
@@ -87,6 +102,14 @@ impl Samples {
     /// The bytes of sample `i`, for digests.
     pub fn bytes(&self, i: usize) -> Vec<u8> {
         self.values.to_bytes(i * self.size()..(i + 1) * self.size())
+    }
+
+    /// Numbers that a network says of a sample.
+    pub fn outputs(&self) -> usize {
+        match self.task {
+            Task::Classes => self.classes.len(),
+            Task::Reconstruction(_) => self.input_shape().iter().product(),
+        }
     }
 
     /// Takes what the front end needs to know from the samples to learn from.
@@ -146,7 +169,35 @@ impl Samples {
                 spectrum.apply(&source, out);
                 augment.mask(out, spectrum.width(), random);
             }
+            Front::Table(table) => {
+                table.apply(&source, out);
+                augment.blur(out, random);
+            }
         }
+    }
+
+    /// What the network is to say of samples `numbers`, of which a share is spread over all classes.
+    ///
+    /// # Errors
+    /// None but those of the device.
+    pub fn targets(&self, numbers: &[usize], smoothing: f32, device: &Device) -> Result<Tensor> {
+        match self.task {
+            Task::Reconstruction(_) => self.plain(numbers, device)?.flatten_from(1),
+            Task::Classes => {
+                let shape = (numbers.len(), self.classes.len());
+                Tensor::from_vec(self.shares(numbers, smoothing), shape, device)
+            }
+        }
+    }
+
+    /// Shares of the classes.
+    fn shares(&self, numbers: &[usize], smoothing: f32) -> Vec<f32> {
+        let classes = self.classes.len();
+        let mut shares = vec![smoothing / classes as f32; numbers.len() * classes];
+        for (row, &i) in shares.chunks_exact_mut(classes.max(1)).zip(numbers) {
+            row[self.labels[i] as usize] += 1.0 - smoothing;
+        }
+        shares
     }
 
     /// Samples `numbers`, varied; each draws from a stream of its own, so that the batch does not depend on threads.
@@ -166,16 +217,19 @@ impl Samples {
             let mut random = Random::new(seed ^ (epoch << 32), 16 + i as u64);
             self.vary(i, augment, &mut random, out);
         })?;
-        let mut targets = vec![smoothing / classes as f32; numbers.len() * classes];
-        for (row, &i) in targets.chunks_exact_mut(classes).zip(numbers) {
-            row[self.labels[i] as usize] += 1.0 - smoothing;
+        if self.task != Task::Classes {
+            return Ok(Batch {
+                x: x.to_device(device)?,
+                targets: self.targets(numbers, smoothing, device)?,
+            });
         }
+        let mut targets = self.shares(numbers, smoothing);
         let (x, targets) = match numbers.first() {
             Some(&first) if augment.mixes() => {
                 let mut random = Random::new(seed ^ (epoch << 32), 8 + (first as u64) * 16);
                 let shape = x.dims4()?;
                 let mut values = x.flatten_all()?.to_vec1::<f32>()?;
-                let size = values.len() / numbers.len();
+                let size = self.input_shape();
                 augment.mix(&mut values, size, &mut targets, classes, &mut random);
                 (Tensor::from_vec(values, shape, &Device::Cpu)?, targets)
             }

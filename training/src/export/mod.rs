@@ -23,12 +23,30 @@ const OPSET: i64 = 17;
 /// cannot hold, and stay float.
 pub const FRONT: &str = "front/";
 
+/// What an exported model says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Answer {
+    /// The network's output.
+    Logits,
+    /// The same through softmax.
+    Probabilities,
+    /// The mean squared difference of the network's output to what it reads, over a threshold: above 1 is an anomaly.
+    Score {
+        /// The threshold.
+        threshold: f32,
+    },
+}
+
 /// The network as an ONNX file for one sample; its output goes through softmax if `probabilities`.
 ///
 /// # Errors
 /// None in a network that was built.
 pub fn onnx(network: &Network, name: &str, probabilities: bool) -> Result<Vec<u8>> {
-    with_front(network, &Front::Plain, name, probabilities)
+    let answer = match probabilities {
+        true => Answer::Probabilities,
+        false => Answer::Logits,
+    };
+    with_front(network, &Front::Plain, name, answer)
 }
 
 /// Sample `i` as the exported model takes it, with its shape: pictures channels-first, sounds as `[1, length]`.
@@ -40,20 +58,15 @@ pub fn input(samples: &Samples, i: usize) -> (Vec<usize>, Vec<f32>) {
             let planes = (0..c).flat_map(|k| sample.iter().skip(k).step_by(c).copied());
             (vec![1, c, h, w], planes.collect())
         }
-        Front::Spectrum(_) => (vec![1, sample.len()], sample),
+        Front::Spectrum(_) | Front::Table(_) => (vec![1, sample.len()], sample),
     }
 }
 
-/// The same with a front end.
+/// The same with a front end and any answer.
 ///
 /// # Errors
 /// None in a network that was built.
-pub fn with_front(
-    network: &Network,
-    front: &Front,
-    name: &str,
-    probabilities: bool,
-) -> Result<Vec<u8>> {
+pub fn with_front(network: &Network, front: &Front, name: &str, answer: Answer) -> Result<Vec<u8>> {
     let folded;
     let network = match network.points {
         Some(_) => network,
@@ -67,6 +80,7 @@ pub fn with_front(
             name: name.to_owned(),
             ..GraphProto::default()
         },
+        units: None,
     };
     let mut values: Vec<String> = Vec::new();
     for node in network.nodes.iter() {
@@ -81,11 +95,20 @@ pub fn with_front(
                 let features = graph.spectrum(spectrum);
                 graph.rounded(&node.name, features, point)
             }
+            (Layer::Input, Front::Table(table)) => {
+                let units = graph.table(table);
+                graph.rounded(&node.name, units, point)
+            }
             _ => graph.layer(network, node, &inputs, point)?,
         });
     }
     let mut output = values.last().cloned().unwrap_or_default();
-    if probabilities {
+    if let Answer::Score { threshold } = answer {
+        output = graph.score(network, front, &output, threshold);
+        graph.graph.output.push(value_info(&output, &[1]));
+        return Ok(graph.model());
+    }
+    if answer == Answer::Probabilities {
         output = graph.node("Softmax", "probabilities", &[&output], &[int("axis", -1)]);
     } else {
         output = graph.node("Identity", "logits", &[&output], &[]);
@@ -93,22 +116,13 @@ pub fn with_front(
     let mut shape = vec![1];
     shape.extend_from_slice(network.output_shape());
     graph.graph.output.push(value_info(&output, &shape));
-    let model = ModelProto {
-        ir_version: 8,
-        producer_name: "cygnet".to_owned(),
-        producer_version: env!("CARGO_PKG_VERSION").to_owned(),
-        opset_import: vec![OperatorSetIdProto {
-            domain: String::new(),
-            version: OPSET,
-        }],
-        graph: Some(graph.graph),
-        ..ModelProto::default()
-    };
-    Ok(model.encode_to_vec())
+    Ok(graph.model())
 }
 
 struct Writer {
     graph: GraphProto,
+    /// What a front end makes, before it is shaped as an image.
+    units: Option<String>,
 }
 
 fn value_info(name: &str, shape: &[usize]) -> ValueInfoProto {
@@ -152,6 +166,21 @@ fn ints(name: &str, values: &[usize]) -> AttributeProto {
 }
 
 impl Writer {
+    fn model(self) -> Vec<u8> {
+        let model = ModelProto {
+            ir_version: 8,
+            producer_name: "cygnet".to_owned(),
+            producer_version: env!("CARGO_PKG_VERSION").to_owned(),
+            opset_import: vec![OperatorSetIdProto {
+                domain: String::new(),
+                version: OPSET,
+            }],
+            graph: Some(self.graph),
+            ..ModelProto::default()
+        };
+        model.encode_to_vec()
+    }
+
     /// Adds a node of one output, which is called as the node; the name of the output.
     fn node(
         &mut self,

@@ -1,9 +1,11 @@
 //! What a sample becomes before the network reads it: computed by the trainer, and by operators that are exported in front
 //! of the network, so that a bundle takes samples as they come.
 mod spectrum;
+mod table;
 
 pub(crate) use spectrum::FLOOR;
 pub use spectrum::{Features, Kind, Spectrum};
+pub use table::{Column, Table};
 
 use crate::data::Samples;
 use crate::error::TrainingError;
@@ -16,14 +18,17 @@ pub enum Front {
     Plain,
     /// Spectral features of a sound.
     Spectrum(Spectrum),
+    /// Standardised numbers and categories of a row.
+    Table(Table),
 }
 
 impl Front {
     /// Sizes of what the network reads, of samples of this shape.
-    pub const fn shape(&self, sample: [usize; 3]) -> [usize; 3] {
+    pub fn shape(&self, sample: [usize; 3]) -> [usize; 3] {
         match self {
             Self::Plain => sample,
             Self::Spectrum(s) => [s.frames(), s.width(), 1],
+            Self::Table(t) => [1, 1, t.width()],
         }
     }
 
@@ -32,6 +37,7 @@ impl Front {
         match self {
             Self::Plain => out.copy_from_slice(sample),
             Self::Spectrum(s) => s.apply(sample, out),
+            Self::Table(t) => t.apply(sample, out),
         }
     }
 
@@ -43,6 +49,13 @@ impl Front {
         match self {
             Self::Plain => Ok(()),
             Self::Spectrum(s) => s.settle(samples, train),
+            Self::Table(t) => t.settle(samples, train),
         }
     }
+}
+
+fn nothing_to_learn_from() -> TrainingError {
+    TrainingError::Data(
+        "no sample is left to learn from: add samples, or change the shares of the split".into(),
+    )
 }

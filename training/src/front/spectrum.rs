@@ -186,13 +186,22 @@ impl Spectrum {
         self.mean.len()
     }
 
-    /// The triangles as a matrix, `[bins][bands]`.
+    /// The triangles as a matrix, `[used bins][bands]`.
     pub(crate) fn triangles(&self) -> Vec<f32> {
-        let mut matrix = vec![0.0; self.bins() * self.bands];
+        let mut matrix = vec![0.0; self.used() * self.bands];
         for &(bin, band, weight) in &self.weights {
             matrix[bin as usize * self.bands + band as usize] = weight;
         }
         matrix
+    }
+
+    /// Bins below the highest frequency.
+    pub(crate) fn used(&self) -> usize {
+        self.weights
+            .iter()
+            .map(|w| w.0 as usize + 1)
+            .max()
+            .unwrap_or(1)
     }
 
     /// Bins of a spectrum.
@@ -273,10 +282,7 @@ impl Spectrum {
         train: &[usize],
     ) -> Result<(), TrainingError> {
         if train.is_empty() {
-            return Err(TrainingError::Data(
-                "no sample is left to learn from: add samples, or change the shares of the split"
-                    .into(),
-            ));
+            return Err(super::nothing_to_learn_from());
         }
         let width = self.width();
         let every = train.len().div_ceil(LEARN);

@@ -1,7 +1,9 @@
 //! Architectures, each a function over [`crate::network::Builder`] to use or to copy.
+mod mlp;
 mod mobilenet;
 mod small;
 
+pub use mlp::{autoencoder, mlp};
 pub use mobilenet::{mobilenet_v1, mobilenet_v2};
 pub use small::{ds_cnn, resnet, tiny};
 
@@ -38,6 +40,25 @@ pub enum Architecture {
         /// Factor of the channels.
         width: f32,
     },
+    /// [`mlp`].
+    Mlp {
+        /// Dense layers before the last.
+        layers: usize,
+        /// Units of each.
+        hidden: usize,
+        /// Share of the units that dropout zeroes while training.
+        #[serde(default)]
+        dropout: f32,
+    },
+    /// [`autoencoder`].
+    Autoencoder {
+        /// Dense layers before and behind the narrow one.
+        layers: usize,
+        /// Units of each.
+        hidden: usize,
+        /// Units of the narrow one.
+        bottleneck: usize,
+    },
     /// [`tiny`].
     Tiny {
         /// Channels of the first layer.
@@ -68,6 +89,16 @@ impl Architecture {
                 blocks,
                 width,
             } => resnet(&mut b, x, (stages, blocks), width, classes)?,
+            Self::Mlp {
+                layers,
+                hidden,
+                dropout,
+            } => mlp(&mut b, x, (layers, hidden, dropout), classes)?,
+            Self::Autoencoder {
+                layers,
+                hidden,
+                bottleneck,
+            } => autoencoder(&mut b, x, (layers, hidden, bottleneck))?,
             Self::Tiny { channels } => tiny(&mut b, x, channels, classes)?,
         };
         Ok(b.finish()?)

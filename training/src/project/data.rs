@@ -1,14 +1,15 @@
 //! What a project learns from.
 use crate::data::{
-    Damaged, Named, Pattern, Recording, Samples, Shares, Split, read_idx, read_pictures,
-    read_sounds,
+    Columns, Damaged, Kind, Named, Pattern, Recording, Samples, Shares, Split, read_idx,
+    read_pictures, read_sounds, read_table,
 };
 use crate::error::TrainingError;
 use crate::front::{Features, Front, Spectrum};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Labelled pictures or sounds.
+/// Labelled pictures, sounds or rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
@@ -16,6 +17,17 @@ pub struct Data {
     pub pictures: Option<PathBuf>,
     /// A folder with a folder of WAV files for each class.
     pub sounds: Option<PathBuf>,
+    /// A CSV file with a sample in each row.
+    pub table: Option<PathBuf>,
+    /// The column of the table that holds the classes.
+    pub target: Option<String>,
+    /// Columns of the table that hold categories, with the categories; `[]` means those that the file has. All others hold
+    /// numbers.
+    #[serde(default)]
+    pub categories: BTreeMap<String, Vec<String>>,
+    /// Columns of the table that are left out.
+    #[serde(default)]
+    pub ignore: Vec<String>,
     /// An IDX file of pictures,
     pub images: Option<PathBuf>,
     /// and the one of their labels.
@@ -64,6 +76,15 @@ const fn share() -> f32 {
 }
 
 impl Data {
+    /// What the samples are.
+    pub(super) const fn kind(&self) -> Kind {
+        match (&self.table, &self.sounds) {
+            (Some(_), _) => Kind::Rows,
+            (None, Some(_)) => Kind::Sounds,
+            _ => Kind::Pictures,
+        }
+    }
+
     /// What is wrong with the description, if anything.
     pub(super) fn mistake(&self) -> Option<String> {
         let sides = self.size.unwrap_or([1, 1]);
@@ -111,7 +132,23 @@ impl Data {
                 return wrong("group belongs to `sounds`");
             }
         }
-        let (samples, damaged) = match (&self.pictures, &self.sounds, &self.images, &self.labels) {
+        if self.table.is_none()
+            && (self.target.is_some() || !self.categories.is_empty() || !self.ignore.is_empty())
+        {
+            return wrong("target, categories and ignore belong to `table`");
+        }
+        let idx = self.images.as_ref().zip(self.labels.as_ref());
+        let alone = self.images.is_some() != self.labels.is_some();
+        let (samples, damaged) = match (&self.pictures, &self.sounds, &self.table, idx) {
+            _ if alone => return wrong("`images` and `labels` (IDX files) go together"),
+            (None, None, Some(table), None) => {
+                let columns = Columns {
+                    target: self.target.as_deref(),
+                    categories: &self.categories,
+                    ignore: &self.ignore,
+                };
+                read_table(&folder.join(table), &columns)?
+            }
             (Some(pictures), None, None, None) => {
                 let Some([h, w]) = self.size else {
                     return wrong("size = [height, width] is missing: pictures are resized to it");
@@ -119,13 +156,13 @@ impl Data {
                 read_pictures(&folder.join(pictures), [h, w, self.channels])?
             }
             (None, Some(sounds), None, None) => self.sounds(folder, sounds, features)?,
-            (None, None, Some(images), Some(labels)) => {
+            (None, None, None, Some((images, labels))) => {
                 let samples = read_idx(&folder.join(images), &folder.join(labels))?;
                 (samples, Damaged::new())
             }
             _ => {
                 return wrong(
-                    "name either `pictures` or `sounds` (a folder with a folder for each class), or `images` and `labels` (IDX files)",
+                    "name either `pictures` or `sounds` (a folder with a folder for each class), or `table` (a CSV file), or `images` and `labels` (IDX files)",
                 );
             }
         };

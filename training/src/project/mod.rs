@@ -3,7 +3,8 @@ mod data;
 
 pub use data::Data;
 
-use crate::data::{Damaged, Samples};
+use crate::anomaly::Anomaly;
+use crate::data::{Damaged, Kind, Samples, Split, Task};
 use crate::error::TrainingError;
 use crate::fit::Settings;
 use crate::front::Features;
@@ -24,6 +25,8 @@ pub struct Project {
     pub data: Data,
     /// What of a sound the network reads.
     pub features: Option<Features>,
+    /// How anomalies are told from normal samples, where the model is to do that.
+    pub anomaly: Option<Anomaly>,
     /// What it is.
     pub model: Architecture,
     /// How it is trained.
@@ -231,11 +234,42 @@ impl Project {
         }
         let teacher = project.teacher.as_ref().map(|t| &t.train);
         for (section, settings) in [("train", Some(&project.train)), ("teacher.train", teacher)] {
-            let sounds = project.data.sounds.is_some();
-            if let Some(foreign) = settings.and_then(|s| s.augment.foreign(sounds)) {
+            let kind = project.data.kind();
+            let (here, of_anomalies) = match kind {
+                Kind::Pictures => ("pictures", "noise"),
+                Kind::Sounds => ("sounds", "noise, background, volume"),
+                Kind::Rows => ("rows of a table", "noise"),
+            };
+            if let Some(foreign) = settings.and_then(|s| s.augment.foreign(kind)) {
                 return wrong(format!(
-                    "[{section}.augment] {foreign} is for {}",
-                    if sounds { "pictures" } else { "sounds" }
+                    "[{section}.augment] {foreign} is not for {here}: take it out"
+                ));
+            }
+            let blends = settings.is_some_and(|s| s.augment.mixup > 0.0 || s.augment.cutmix > 0.0);
+            if project.anomaly.is_some() && blends {
+                return wrong(format!(
+                    "[{section}.augment] mixup and cutmix blend classes; with [anomaly] vary by {of_anomalies}"
+                ));
+            }
+        }
+        let autoencoder = matches!(project.model, Architecture::Autoencoder { .. });
+        if autoencoder != project.anomaly.is_some() {
+            return wrong(
+                "[model] architecture = \"autoencoder\" and [anomaly] go together: add the other, or take both out"
+                    .into(),
+            );
+        }
+        if let Some(anomaly) = &project.anomaly {
+            if project.teacher.is_some() || project.quantize_aware.is_some() {
+                return wrong(
+                    "[teacher] and [quantize_aware] are for classes: take them out with [anomaly]"
+                        .into(),
+                );
+            }
+            if !(50.0..=100.0).contains(&anomaly.percentile) {
+                return wrong(format!(
+                    "[anomaly] percentile = {}: it lies between 50 and 100",
+                    anomaly.percentile
                 ));
             }
         }
@@ -247,7 +281,52 @@ impl Project {
     /// # Errors
     /// Data that are absent, damaged, or described in two ways.
     pub fn samples(&self, folder: &Path) -> Result<(Samples, Damaged), TrainingError> {
-        self.data.samples(folder, self.features.as_ref())
+        let (mut samples, damaged) = self.data.samples(folder, self.features.as_ref())?;
+        if let Some(anomaly) = &self.anomaly {
+            let normal = samples.classes.iter().position(|c| *c == anomaly.normal);
+            let Some(normal) = normal else {
+                return Err(TrainingError::Project(format!(
+                    "[anomaly] normal = {:?} is none of the classes: {}",
+                    anomaly.normal,
+                    samples.classes.join(", ")
+                )));
+            };
+            samples.task = Task::Reconstruction(normal as u32);
+        } else if samples.classes.len() < 2 {
+            return Err(TrainingError::Data(format!(
+                "the samples are of {} class: two are needed at least{}",
+                samples.classes.len(),
+                match self.data.kind() {
+                    Kind::Rows => "; [data] target names the column that holds them",
+                    _ => "",
+                }
+            )));
+        }
+        Ok((samples, damaged))
+    }
+
+    /// Splits the samples; anomalies are test samples, all of them.
+    ///
+    /// # Errors
+    /// Named groups that are not there.
+    pub fn split(&self, samples: &Samples) -> Result<Split, TrainingError> {
+        let mut split = self.data.split(samples)?;
+        if let Task::Reconstruction(normal) = samples.task {
+            let parts = [&mut split.train, &mut split.validation];
+            let mut anomalies = Vec::new();
+            for part in parts {
+                part.retain(|&i| {
+                    let is_normal = samples.labels[i] == normal;
+                    if !is_normal {
+                        anomalies.push(i);
+                    }
+                    is_normal
+                });
+            }
+            split.test.extend(anomalies);
+            split.test.sort_unstable();
+        }
+        Ok(split)
     }
 }
 
@@ -288,13 +367,14 @@ mod tests {
                 GOOD.replace("size", "test_groups = ['a']\nsize"),
                 "need group = ",
             ),
+            (format!("{GOOD}[anomaly]\n"), "go together"),
             (
                 GOOD.replace("size", "group = 'a'\nsize"),
                 "needs one {group}",
             ),
             (
                 format!("{GOOD}[train.augment]\ntime_mask = 0.1\n"),
-                "[train.augment] time_mask is for sounds",
+                "[train.augment] time_mask is not for pictures",
             ),
             (
                 GOOD.replace("size", "validation = 0.9\nsize"),
@@ -318,7 +398,7 @@ mod tests {
         let sounds = GOOD.replace("pictures", "sounds");
         for (text, said) in [
             (
-                GOOD.replace("size", "images = 'x'\nsize"),
+                GOOD.replace("size", "images = 'x'\nlabels = 'y'\nsize"),
                 "either `pictures`",
             ),
             (
@@ -330,6 +410,10 @@ mod tests {
                 "name a folder of WAV files",
             ),
             (sounds.clone(), "seconds (of a sound) are missing"),
+            (
+                GOOD.replace("size", "target = 'x'\nsize"),
+                "belong to `table`",
+            ),
             (
                 format!(
                     "{}[features]\nbands = 9999\n",

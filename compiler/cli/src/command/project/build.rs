@@ -1,6 +1,6 @@
 //! `cygnet build`: from data to a bundle, judged on samples that it has not seen.
 
-use super::judge::{Described, Measured, array, measure};
+use super::judge::{Described, Measured, array, measure, told};
 use super::{Ready, Say, page, ready};
 use crate::args::{Build, Cli, Command};
 use crate::command::compile;
@@ -11,7 +11,10 @@ use clap::Parser;
 use cygnet_compiler::CompileOptions;
 use cygnet_compiler::bundle::{BundleReader, sha256_hex, write_atomically};
 use cygnet_compiler::verify::{Runner, RunnerOptions};
-use cygnet_training::front::Front;
+use cygnet_training::anomaly::Found;
+use cygnet_training::data::Task;
+use cygnet_training::export;
+use cygnet_training::front::{Column, Front};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -38,6 +41,9 @@ struct Lock {
     bundle_accuracy: f32,
     /// Test samples.
     test_samples: usize,
+    /// How the bundle tells anomalies, if that is its task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    anomaly: Option<Found>,
 }
 
 /// A project's bundle and its figures.
@@ -113,6 +119,9 @@ pub fn build(args: &Build, quiet: bool) -> Result<()> {
         }
     }
     let mut text = built.table()?;
+    if let Some(found) = &built.lock.anomaly {
+        writeln!(text, "\n{}", told(found))?;
+    }
     writeln!(
         text,
         "\n{}: {}, {} of memory, right on {:.2} % of {} samples kept back{}\n{}",
@@ -189,6 +198,23 @@ pub fn make(folder: &Path, say: Say, silent: bool) -> Result<Built> {
     })
 }
 
+/// A column as users of the bundle need to know it: its name, and the category that each number stands for.
+#[derive(Serialize)]
+struct Named<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    categories: &'a [String],
+}
+
+impl<'a> Named<'a> {
+    fn of(column: &'a Column) -> Self {
+        Self {
+            name: &column.name,
+            categories: &column.categories,
+        }
+    }
+}
+
 fn digest(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(sha256_hex(&bytes))
@@ -228,35 +254,31 @@ fn compiled(
     let made = |path: &Path| format!("cannot make {}", path.display());
     let build = folder.join("build");
     std::fs::create_dir_all(&build).with_context(|| made(&build))?;
-    let labels = runs.join("labels.txt");
-    let text: String = ready
-        .samples
-        .classes
-        .iter()
-        .map(|c| format!("{c}\n"))
-        .collect();
-    write_atomically(&labels, text.as_bytes()).with_context(|| made(&labels))?;
-
+    if let Front::Table(table) = &ready.samples.front {
+        let path = build.join("columns.json");
+        let columns: Vec<Named<'_>> = table.columns.iter().map(Named::of).collect();
+        write_atomically(&path, &serde_json::to_vec_pretty(&columns)?)
+            .with_context(|| made(&path))?;
+    }
     let quantize = ready.project.build.quantize.as_str();
     let show = |path: &Path| path.display().to_string();
     let mut line = vec!["cygnet".to_owned(), "compile".to_owned()];
     line.push(show(&ready.onnx));
-    line.extend([
-        "-o".to_owned(),
-        show(bundle),
-        "--labels".to_owned(),
-        show(&labels),
-    ]);
+    line.extend(["-o".to_owned(), show(bundle)]);
+    if ready.samples.task == Task::Classes {
+        let labels = runs.join("labels.txt");
+        let classes = ready.samples.classes.iter();
+        let text: String = classes.map(|c| format!("{c}\n")).collect();
+        write_atomically(&labels, text.as_bytes()).with_context(|| made(&labels))?;
+        line.extend(["--labels".to_owned(), show(&labels)]);
+    }
     line.extend(["--target".to_owned(), ready.project.build.target.clone()]);
     // What was trained in integers has them.
     let aware = ready.trained.quantized.is_some();
     if quantize != "none" && !aware {
         line.extend(["--quantize".to_owned(), quantize.to_owned()]);
         if ready.samples.front != Front::Plain {
-            line.extend([
-                "--keep-float".to_owned(),
-                format!("{}*", cygnet_training::export::FRONT),
-            ]);
+            line.extend(["--keep-float".to_owned(), format!("{}*", export::FRONT)]);
         }
     }
     if let Some(rate) = ready.project.data.rate {
@@ -301,6 +323,7 @@ fn compiled(
         float_accuracy: ready.trained.model.test_accuracy,
         bundle_accuracy: measured.accuracy as f32,
         test_samples: ready.split.test.len(),
+        anomaly: measured.anomaly.clone(),
     };
     all.push(measured);
     Ok((lock, all))

@@ -5,6 +5,8 @@ use crate::decode;
 use anyhow::Result;
 use cygnet_compiler::bundle::Array;
 use cygnet_compiler::verify::Runner;
+use cygnet_training::anomaly::Found;
+use cygnet_training::data::Task;
 use cygnet_training::export;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -30,6 +32,9 @@ pub struct Measured {
     pub confusion: Vec<Vec<usize>>,
     /// The samples that it gets wrong, with its answers.
     pub wrong: Vec<(usize, usize)>,
+    /// How it tells anomalies, if that is its task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anomaly: Option<Found>,
 }
 
 /// What a program has beside its answers.
@@ -47,9 +52,27 @@ pub fn array(ready: &Ready, i: usize) -> Array {
     Array::from_f32(&shape, &values)
 }
 
+/// What a build tells of anomalies.
+pub fn told(found: &Found) -> String {
+    let percent = |share: f32| f64::from(share) * 100.0;
+    let normal = percent(found.false_alarms);
+    let others = match (found.found, found.auc) {
+        (Some(of), Some(auc)) => format!(
+            " and {:.2} % of the anomalies (area under the ROC curve {auc:.4})",
+            percent(of)
+        ),
+        _ => "; no anomalies are labelled, so what is found is not known".into(),
+    };
+    format!("a score above 1 is an anomaly: so are {normal:.2} % of the normal samples{others}")
+}
+
 /// Runs a program on all test samples.
 pub fn measure(ready: &Ready, runner: &mut Runner, of: &Described<'_>) -> Result<Measured> {
-    let classes = ready.samples.classes.len();
+    let classes = match ready.samples.task {
+        Task::Classes => ready.samples.classes.len(),
+        Task::Reconstruction(_) => 0,
+    };
+    let mut scores = Vec::new();
     let mut confusion = vec![vec![0; classes]; classes];
     let (mut wrong, mut times) = (Vec::new(), Vec::new());
     for &i in &ready.split.test {
@@ -58,7 +81,17 @@ pub fn measure(ready: &Ready, runner: &mut Runner, of: &Described<'_>) -> Result
         runner.run()?;
         times.push(begin.elapsed().as_secs_f64() * 1e3);
         let label = ready.samples.labels[i] as usize;
-        let best = decode::top(&runner.output(0)?.to_f32(), 1, None);
+        let output = runner.output(0)?.to_f32();
+        if let Task::Reconstruction(normal) = ready.samples.task {
+            let score = output.first().copied().unwrap_or_default();
+            // Scores are in units of the threshold.
+            if (score > 1.0) != (label != normal as usize) {
+                wrong.push((i, label));
+            }
+            scores.push(score);
+            continue;
+        }
+        let best = decode::top(&output, 1, None);
         let answer = best.first().map_or(0, |b| b.index);
         confusion[label][answer] += 1;
         if answer != label {
@@ -67,6 +100,8 @@ pub fn measure(ready: &Ready, runner: &mut Runner, of: &Described<'_>) -> Result
     }
     times.sort_by(f64::total_cmp);
     let all = ready.split.test.len().max(1);
+    let anomaly = ready.project.anomaly.as_ref();
+    let anomaly = anomaly.map(|_| Found::of(&scores, 1.0, &ready.samples, &ready.split.test));
     Ok(Measured {
         name: of.name.to_owned(),
         precision: of.precision.to_owned(),
@@ -77,5 +112,6 @@ pub fn measure(ready: &Ready, runner: &mut Runner, of: &Described<'_>) -> Result
         latency_ms: times.get(times.len() / 2).copied().unwrap_or_default(),
         confusion,
         wrong,
+        anomaly,
     })
 }

@@ -18,8 +18,8 @@ use crate::failure::usage;
 use crate::{output, sizes};
 use anyhow::{Context, Result, bail};
 use cygnet_compiler::bundle::write_atomically;
-use cygnet_training::data::{Samples, Split};
-use cygnet_training::export;
+use cygnet_training::data::{Samples, Split, Task};
+use cygnet_training::export::{self, Answer};
 use cygnet_training::front::Front;
 use cygnet_training::network::Network;
 use cygnet_training::project::{Project, is_name};
@@ -33,6 +33,8 @@ const IMAGE_CLASSIFICATION: &str = include_str!("image_classification.toml");
 const KEYWORD_SPOTTING: &str = include_str!("keyword_spotting.toml");
 /// Tests the project wherever its source lies.
 const GITHUB: &str = include_str!("github.yml");
+const TABULAR: &str = include_str!("tabular.toml");
+const ANOMALY_DETECTION: &str = include_str!("anomaly_detection.toml");
 
 /// Makes a project's folder.
 pub fn new(args: &New) -> Result<()> {
@@ -63,6 +65,14 @@ pub fn new(args: &New) -> Result<()> {
         Template::KeywordSpotting => (
             KEYWORD_SPOTTING,
             "put WAV files in {0}/data/WORD/, a folder for each word, called SPEAKER_anything.wav",
+        ),
+        Template::Tabular => (
+            TABULAR,
+            "put a CSV file in {0}/data/data.csv, whose first line names the columns, and name them in {0}/cygnet.toml",
+        ),
+        Template::AnomalyDetection => (
+            ANOMALY_DETECTION,
+            "put a CSV file in {0}/data/data.csv, whose first line names the columns, and name them in {0}/cygnet.toml",
         ),
     };
     let text = template.replace("{name}", name);
@@ -119,12 +129,14 @@ pub(super) fn ready(folder: &Path, say: Say) -> Result<Ready> {
             settings: &t.train,
             teacher: None,
             data: &data,
+            anomaly: None,
         };
         let (network, outcome) = stage.run(&samples, &split, say)?;
+        let as_classes = (&samples.front, Answer::Probabilities);
         let onnx = export(
             &stage.folder,
             &network,
-            &samples.front,
+            as_classes,
             &project.name,
             outcome.up_to_date,
         )?;
@@ -140,16 +152,21 @@ pub(super) fn ready(folder: &Path, say: Say) -> Result<Ready> {
             .as_ref()
             .map(|((network, _), digest)| (network, digest.as_str())),
         data: &data,
+        anomaly: project.anomaly.as_ref(),
     };
     let (mut network, model) = stage.run(&samples, &split, say)?;
     let mut digest = stage.digest();
-    let mut onnx = export(
-        &stage.folder,
-        &network,
-        &samples.front,
-        &project.name,
-        model.up_to_date,
-    )?;
+    let answer = match &project.anomaly {
+        None => Answer::Probabilities,
+        Some(anomaly) => Answer::Score {
+            threshold: anomaly.judge(&network, &samples, &split)?.threshold,
+        },
+    };
+    let (name, front) = (&project.name, &samples.front);
+    let write = |stage: &Stage<'_>, network: &Network, up_to_date: bool| {
+        export(&stage.folder, network, (front, answer), name, up_to_date)
+    };
+    let mut onnx = write(&stage, &network, model.up_to_date)?;
     stages.push(("model", onnx.clone()));
     let mut quantized = None;
     if let Some(aware) = &project.quantize_aware {
@@ -161,13 +178,7 @@ pub(super) fn ready(folder: &Path, say: Say) -> Result<Ready> {
             ..stage
         };
         let (integers, outcome) = stage.run(&samples, &split, say)?;
-        onnx = export(
-            &stage.folder,
-            &integers,
-            &samples.front,
-            &project.name,
-            outcome.up_to_date,
-        )?;
+        onnx = write(&stage, &integers, outcome.up_to_date)?;
         digest = stage.digest();
         network = integers;
         quantized = Some(outcome);
@@ -193,14 +204,14 @@ fn data(project: &Project, folder: &Path, quiet: bool) -> Result<(Samples, Split
     let reading = output::spinner(quiet, "reading the data");
     let (mut samples, damaged) = project.samples(folder)?;
     reading.finish_and_clear();
-    let split = project.data.split(&samples)?;
+    let split = project.split(&samples)?;
     if !quiet {
         eprint!("{}", describe(&samples, &split)?);
         for (file, why) in damaged.iter().take(5) {
             eprintln!("note: {} is left out: {why}", file.display());
         }
         if damaged.len() > 5 {
-            eprintln!("note: {} more files are left out", damaged.len() - 5);
+            eprintln!("note: {} more are left out", damaged.len() - 5);
         }
     }
     if split.test.is_empty() {
@@ -217,13 +228,13 @@ fn data(project: &Project, folder: &Path, quiet: bool) -> Result<(Samples, Split
 fn export(
     folder: &Path,
     network: &Network,
-    front: &Front,
+    (front, answer): (&Front, Answer),
     name: &str,
     up_to_date: bool,
 ) -> Result<PathBuf> {
     let path = folder.join("model.onnx");
     if !up_to_date || !path.exists() {
-        let onnx = export::with_front(network, front, name, true)?;
+        let onnx = export::with_front(network, front, name, answer)?;
         write_atomically(&path, &onnx)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
@@ -256,17 +267,64 @@ fn describe(samples: &Samples, split: &Split) -> Result<String> {
             groups(&split.test)
         )?;
     }
-    let balance = samples.balance();
-    let (least, most) = (balance.iter().min(), balance.iter().max());
-    if let (Some(&least), Some(&most)) = (least, most)
-        && least * 5 < most
-    {
+    balance(samples, split, &mut text)?;
+    Ok(text)
+}
+
+/// Classes of which a table is worth its lines.
+const SHOWN_CLASSES: usize = 20;
+
+/// What is out of balance: classes without samples, in a part or at all, and classes of very different size.
+fn balance(samples: &Samples, split: &Split, text: &mut String) -> Result<()> {
+    let all = samples.balance();
+    let count = |part: &[usize], class: usize| {
+        let of = part
+            .iter()
+            .filter(|&&i| samples.labels[i] as usize == class);
+        of.count()
+    };
+    let names = |classes: Vec<usize>| {
+        let names: Vec<&str> = classes.iter().map(|&c| &*samples.classes[c]).collect();
+        names.join(", ")
+    };
+    let (empty, held): (Vec<usize>, Vec<usize>) = (0..all.len()).partition(|&c| all[c] == 0);
+    if !empty.is_empty() {
+        writeln!(text, "note: there are no samples of {}", names(empty))?;
+    }
+    if samples.task != Task::Classes {
+        return Ok(());
+    }
+    for (part, what) in [
+        (&split.train, "to learn from"),
+        (&split.validation, "to choose by"),
+        (&split.test, "to report on"),
+    ] {
+        let absent = held.iter().copied().filter(|&c| count(part, c) == 0);
+        let absent: Vec<usize> = absent.collect();
+        if !absent.is_empty() {
+            writeln!(
+                text,
+                "note: {what} there are no samples of {}",
+                names(absent)
+            )?;
+        }
+    }
+    let sizes = || held.iter().map(|&c| all[c]);
+    let (Some(least), Some(most)) = (sizes().min(), sizes().max()) else {
+        return Ok(());
+    };
+    if least * 5 < most {
         writeln!(
             text,
             "note: the classes are out of balance: {least} samples in the smallest, {most} in the largest"
         )?;
+        if held.len() <= SHOWN_CLASSES {
+            for &c in &held {
+                writeln!(text, "  {:>6} {}", all[c], samples.classes[c])?;
+            }
+        }
     }
-    Ok(text)
+    Ok(())
 }
 
 /// Trains a project's networks.

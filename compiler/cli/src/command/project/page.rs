@@ -1,7 +1,7 @@
 //! The page of a build: what each network came to, how it learnt, and what the bundle gets wrong.
 
 use super::Ready;
-use super::judge::Measured;
+use super::judge::{Measured, told};
 use super::stage::Outcome;
 use crate::page::chart::{self, FONT, GRID, INK, QUIET};
 use crate::page::{self, Tile, tiles};
@@ -10,7 +10,7 @@ use anyhow::Result;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use candle_core::Device;
-use cygnet_training::data::Values;
+use cygnet_training::data::{Task, Values};
 use cygnet_training::fit::{Epoch, History};
 use maud::{Markup, html};
 use plotters::prelude::*;
@@ -43,14 +43,19 @@ pub fn page(ready: &Ready, measured: &[Measured], bundle_bytes: u64) -> Result<S
             figure {
                 div.pair {
                     (losses(name, &outcome.history)?)
-                    (rates(name, &outcome.history)?)
+                    @if ready.samples.task == Task::Classes { (rates(name, &outcome.history)?) }
                 }
                 figcaption { "The dashed line is the epoch whose state was kept." }
             }
         }
         h2 { "What the bundle answers" }
-        @if ready.samples.classes.len() <= MOST_CLASSES { (confusion(ready, bundle)) }
-        (mistakes(ready, bundle)?)
+        @match &bundle.anomaly {
+            Some(found) => p { (told(found)) "." },
+            None => {
+                @if ready.samples.classes.len() <= MOST_CLASSES { (confusion(ready, bundle)) }
+                (mistakes(ready, bundle)?)
+            }
+        }
     };
     let under = format!(
         "{} samples: {} to learn from, {} to choose by, {} kept back",

@@ -5,6 +5,7 @@ use crate::output;
 use anyhow::{Context, Result};
 use cygnet_compiler::bundle::{sha256_hex, write_atomically};
 use cygnet_training::TrainingError;
+use cygnet_training::anomaly::Anomaly;
 use cygnet_training::data::{Samples, Split};
 use cygnet_training::fit::{Epoch, History, Settings, Watch, fit, judge};
 use cygnet_training::model::Architecture;
@@ -65,6 +66,8 @@ pub struct Stage<'a> {
     pub teacher: Option<(&'a Network, &'a str)>,
     /// The digest of the data.
     pub data: &'a str,
+    /// How anomalies are told, if that is what is learnt.
+    pub anomaly: Option<&'a Anomaly>,
 }
 
 /// What lies beside a state.
@@ -77,20 +80,20 @@ struct Record {
 
 /// The digest of samples and of their parts.
 pub fn digest_of(samples: &Samples, split: &Split) -> String {
-    let labels: Vec<u8> = samples
-        .labels
-        .iter()
-        .flat_map(|l| l.to_le_bytes())
-        .collect();
+    let bytes = |numbers: &mut dyn Iterator<Item = [u8; 4]>| {
+        sha256_hex(&numbers.flatten().collect::<Vec<u8>>())
+    };
+    let background = samples.background.iter();
+    let mut background = background.flat_map(|b| b.iter().map(|v| i32::from(*v).to_le_bytes()));
     let parts = format!(
-        "{:?} {:?} {} {} {:?} {:?} {:?}",
+        "{:?} {:?} {:?} {} {} {} {:?} {split:?}",
+        samples.task,
         samples.shape,
         samples.classes,
         sha256_hex(&samples.values.to_bytes(0..samples.values.len())),
-        sha256_hex(&labels),
+        bytes(&mut samples.labels.iter().map(|l| l.to_le_bytes())),
+        bytes(&mut background),
         samples.front,
-        samples.background,
-        split,
     );
     sha256_hex(parts.as_bytes())
 }
@@ -104,10 +107,11 @@ impl Stage<'_> {
             Start::Integers(_, digest) => digest.to_owned(),
         };
         let parts = format!(
-            "{} {start} {:?} {} {teacher:?}",
+            "{} {start} {:?} {} {teacher:?} {:?}",
             env!("CARGO_PKG_VERSION"),
             self.settings,
-            self.data
+            self.data,
+            self.anomaly
         );
         sha256_hex(parts.as_bytes())
     }
@@ -185,7 +189,10 @@ impl Stage<'_> {
             parameters: network.parameter_count(),
             epochs: history.epochs.len(),
             validation_accuracy: history.best().map_or(0.0, |e| e.validation_accuracy),
-            test_accuracy: judge(&network, samples, &split.test)?.accuracy(),
+            test_accuracy: match self.anomaly {
+                Some(anomaly) => anomaly.judge(&network, samples, split)?.found.right,
+                None => judge(&network, samples, &split.test)?.accuracy(),
+            },
             history,
             up_to_date: false,
         };
@@ -239,14 +246,20 @@ impl Watch for Progress<'_> {
         state.save(&self.stage.state())?;
         write(&self.stage.record(), &self.record)?;
         if self.say == Say::Epochs {
+            let right = match self.stage.anomaly {
+                Some(_) => String::new(),
+                None => format!(
+                    ", {:.2} % right",
+                    f64::from(epoch.validation_accuracy) * 100.0
+                ),
+            };
             self.bar.suspend(|| {
                 eprintln!(
-                    "{} epoch {:>3}: loss {:.4}, validation {:.4}, {:.2} % right{}",
+                    "{} epoch {:>3}: loss {:.4}, validation {:.4}{right}{}",
                     self.stage.name,
                     epoch.epoch,
                     epoch.train_loss,
                     epoch.validation_loss,
-                    f64::from(epoch.validation_accuracy) * 100.0,
                     if best { " *" } else { "" }
                 );
             });
