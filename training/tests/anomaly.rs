@@ -169,7 +169,7 @@ fn an_autoencoder_learns_what_is_normal() -> Outcome {
         classes: vec!["normal".into(), "odd".into()],
         ..samples(400, [1, 1, 5], Values::Floats(values))
     };
-    let normal = |i: &usize| i % 4 != 0;
+    let normal = |i: &usize| !i.is_multiple_of(4);
     let split = Split {
         train: (0..240).filter(normal).collect(),
         validation: (240..300).filter(normal).collect(),

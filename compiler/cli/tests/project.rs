@@ -490,6 +490,67 @@ fn anomalies_are_told_from_normal_rows() {
     assert!(said(&wrong).1.contains("go together"), "{}", said(&wrong).1);
 }
 
+/// The boxes of a COCO export become samples, of which no picture is in two parts.
+#[test]
+fn boxes_of_an_export_are_samples() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path();
+    pictures(project);
+    let (mut images, mut boxes) = (Vec::new(), Vec::new());
+    for i in 0..150 {
+        for (class, name) in ["across", "down"].iter().enumerate() {
+            let id = images.len();
+            let file = format!("{name}/{i:03}.png");
+            images.push(serde_json::json!({"id": id, "file_name": file}));
+            let category = class + 1;
+            boxes.push(serde_json::json!({"image_id": id, "category_id": category, "bbox": [0, 0, 20, 20]}));
+            boxes.push(serde_json::json!({"image_id": id, "category_id": category, "bbox": [1, 1, 18, 18]}));
+        }
+    }
+    let names = ["across", "down", "slanted"];
+    let categories: Vec<_> = (1..)
+        .zip(names)
+        .map(|(id, name)| serde_json::json!({"id": id, "name": name}))
+        .collect();
+    let export =
+        serde_json::json!({"images": images, "annotations": boxes, "categories": categories});
+    std::fs::write(project.join("export.json"), export.to_string()).unwrap();
+    let text = TOML
+        .replace(
+            "[model]",
+            "annotations = 'export.json'\ncrops = true\n[model]",
+        )
+        .replace("[train]", "[train.augment]\ncutmix = 0.5\n[train]");
+    std::fs::write(project.join("cygnet.toml"), text).unwrap();
+    let trained = cygnet(project, "train --json trained.json");
+    let (out, err) = said(&trained);
+    assert!(trained.status.success(), "{out}{err}");
+    assert!(
+        err.contains("600 samples of 3 classes")
+            && err.contains("300 groups")
+            && err.contains("there are no samples of slanted"),
+        "{err}"
+    );
+    let text = std::fs::read_to_string(project.join("trained.json")).unwrap();
+    let trained: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(
+        trained["model"]["test_accuracy"].as_f64().unwrap() > 0.9,
+        "{trained}"
+    );
+    let text = std::fs::read_to_string(project.join("cygnet.toml")).unwrap();
+    std::fs::write(
+        project.join("cygnet.toml"),
+        text.replace("annotations = 'export.json'", ""),
+    )
+    .unwrap();
+    let wrong = cygnet(project, "train");
+    assert!(
+        said(&wrong).1.contains("crops = true needs"),
+        "{}",
+        said(&wrong).1
+    );
+}
+
 #[test]
 fn mistakes_are_named() {
     let folder = tempfile::tempdir().unwrap();

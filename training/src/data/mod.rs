@@ -1,4 +1,6 @@
 //! Labelled samples: how they are read, split and varied.
+mod annotations;
+mod arrays;
 mod augment;
 mod blend;
 mod disturb;
@@ -12,6 +14,8 @@ mod table;
 mod values;
 pub mod wav;
 
+pub use annotations::read_annotated;
+pub use arrays::{read_npy, read_npz};
 pub use augment::{Augment, Kind};
 pub use group::Pattern;
 pub use idx::read_idx;

@@ -20,16 +20,14 @@ pub fn read_pictures(
     folder: &Path,
     shape: [usize; 3],
 ) -> Result<(Samples, Damaged), TrainingError> {
-    if !matches!(shape[2], 1 | 3) {
-        return Err(TrainingError::Data(format!(
-            "pictures have 1 or 3 channels, not {}",
-            shape[2]
-        )));
-    }
     let Labelled { classes, files } = labelled(folder, &EXTENSIONS, "pictures", None)?;
     let read: Vec<_> = files
         .par_iter()
-        .map(|(file, label)| (file, *label, decode(file, shape)))
+        .map(|(file, label)| {
+            let mut made = decode(file, &[None], shape).unwrap_or_else(|why| vec![Err(why)]);
+            let made = made.pop().unwrap_or_else(|| Err("no picture".into()));
+            (file, *label, made)
+        })
         .collect();
     let (mut values, mut labels) = (Vec::new(), Vec::new());
     let mut damaged = Damaged::new();
@@ -55,7 +53,19 @@ pub fn read_pictures(
     Ok((samples, damaged))
 }
 
-fn decode(file: &Path, [h, w, c]: [usize; 3]) -> Result<Vec<u8>, String> {
+/// A part of a picture: left, upper, right and lower edge, in pixels or as shares of the sides.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Edges {
+    pub edges: [f64; 4],
+    pub relative: bool,
+}
+
+/// Decodes a picture once and gives these parts of it, or all of it for `None`, resized.
+pub(super) fn decode(
+    file: &Path,
+    parts: &[Option<Edges>],
+    shape: [usize; 3],
+) -> Result<Vec<Result<Vec<u8>, String>>, String> {
     let mut reader = image::ImageReader::open(file)
         .and_then(image::ImageReader::with_guessed_format)
         .map_err(|e| e.to_string())?;
@@ -64,12 +74,48 @@ fn decode(file: &Path, [h, w, c]: [usize; 3]) -> Result<Vec<u8>, String> {
     limits.max_image_height = Some(MAX_SIDE);
     reader.limits(limits);
     let picture = reader.decode().map_err(|e| e.to_string())?;
+    let part = |edges: &Option<Edges>| match edges {
+        None => Ok(resized(&picture, shape)),
+        Some(edges) => {
+            let [x, y, w, h] = edges.pixels(picture.width(), picture.height())?;
+            Ok(resized(&picture.crop_imm(x, y, w, h), shape))
+        }
+    };
+    Ok(parts.iter().map(part).collect())
+}
+
+impl Edges {
+    /// Left and upper edge, width and height in whole pixels inside a picture.
+    fn pixels(&self, width: u32, height: u32) -> Result<[u32; 4], String> {
+        let [left, top, right, bottom] = self.edges;
+        let inside = |v: f64, side: u32| {
+            let v = if self.relative {
+                v * f64::from(side)
+            } else {
+                v
+            };
+            v.clamp(0.0, f64::from(side))
+        };
+        let (left, right) = (inside(left, width).floor(), inside(right, width).ceil());
+        let (top, bottom) = (inside(top, height).floor(), inside(bottom, height).ceil());
+        // Not a number is not larger.
+        if !(right > left && bottom > top) {
+            return Err(format!(
+                "the box {:?} is empty, or lies outside of the {width} x {height} pixels",
+                self.edges
+            ));
+        }
+        Ok([left, top, right - left, bottom - top].map(|v| v as u32))
+    }
+}
+
+fn resized(picture: &image::DynamicImage, [h, w, c]: [usize; 3]) -> Vec<u8> {
     let (w, h) = (w as u32, h as u32);
-    Ok(if c == 1 {
+    if c == 1 {
         image::imageops::resize(&picture.to_luma8(), w, h, FilterType::Triangle).into_raw()
     } else {
         image::imageops::resize(&picture.to_rgb8(), w, h, FilterType::Triangle).into_raw()
-    })
+    }
 }
 
 #[cfg(test)]

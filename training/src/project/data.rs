@@ -1,7 +1,7 @@
 //! What a project learns from.
 use crate::data::{
-    Columns, Damaged, Kind, Named, Pattern, Recording, Samples, Shares, Split, read_idx,
-    read_pictures, read_sounds, read_table,
+    Columns, Damaged, Kind, Named, Pattern, Recording, Samples, Shares, Split, read_annotated,
+    read_idx, read_npy, read_npz, read_pictures, read_sounds, read_table,
 };
 use crate::error::TrainingError;
 use crate::front::{Features, Front, Spectrum};
@@ -13,8 +13,15 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
-    /// A folder with a folder of pictures for each class.
+    /// A folder with a folder of pictures for each class, or with the pictures that `annotations` names.
     pub pictures: Option<PathBuf>,
+    /// An export of COCO's format or of Label Studio (as JSON) that says what is in the pictures.
+    pub annotations: Option<PathBuf>,
+    /// Whether each box of the annotations is a sample, or each picture.
+    #[serde(default)]
+    pub crops: bool,
+    /// A NumPy file `.npz` with the arrays `x` and `y`.
+    pub arrays: Option<PathBuf>,
     /// A folder with a folder of WAV files for each class.
     pub sounds: Option<PathBuf>,
     /// A CSV file with a sample in each row.
@@ -28,7 +35,7 @@ pub struct Data {
     /// Columns of the table that are left out.
     #[serde(default)]
     pub ignore: Vec<String>,
-    /// An IDX file of pictures,
+    /// An IDX or `.npy` file of pictures,
     pub images: Option<PathBuf>,
     /// and the one of their labels.
     pub labels: Option<PathBuf>,
@@ -137,11 +144,26 @@ impl Data {
         {
             return wrong("target, categories and ignore belong to `table`");
         }
+        if self.annotations.is_none() && self.crops {
+            return wrong(
+                "crops = true needs annotations = \"FILE\", which says where the boxes are",
+            );
+        }
+        if self.annotations.is_some() && self.pictures.is_none() {
+            return wrong("annotations need pictures = \"FOLDER\", in which the pictures are");
+        }
+        if self.pictures.is_some() && !matches!(self.channels, 1 | 3) {
+            return wrong("channels is 1 (grey) or 3 (colour)");
+        }
         let idx = self.images.as_ref().zip(self.labels.as_ref());
         let alone = self.images.is_some() != self.labels.is_some();
-        let (samples, damaged) = match (&self.pictures, &self.sounds, &self.table, idx) {
-            _ if alone => return wrong("`images` and `labels` (IDX files) go together"),
-            (None, None, Some(table), None) => {
+        let others = (&self.sounds, &self.table, &self.arrays);
+        let (samples, damaged) = match (&self.pictures, others, idx) {
+            _ if alone => return wrong("`images` and `labels` (IDX or .npy files) go together"),
+            (None, (None, None, Some(arrays)), None) => {
+                (read_npz(&folder.join(arrays))?, Damaged::new())
+            }
+            (None, (None, Some(table), None), None) => {
                 let columns = Columns {
                     target: self.target.as_deref(),
                     categories: &self.categories,
@@ -149,20 +171,28 @@ impl Data {
                 };
                 read_table(&folder.join(table), &columns)?
             }
-            (Some(pictures), None, None, None) => {
+            (Some(pictures), (None, None, None), None) => {
                 let Some([h, w]) = self.size else {
                     return wrong("size = [height, width] is missing: pictures are resized to it");
                 };
-                read_pictures(&folder.join(pictures), [h, w, self.channels])?
+                let (pictures, shape) = (folder.join(pictures), [h, w, self.channels]);
+                match &self.annotations {
+                    None => read_pictures(&pictures, shape)?,
+                    Some(export) => {
+                        read_annotated(&folder.join(export), &pictures, shape, self.crops)?
+                    }
+                }
             }
-            (None, Some(sounds), None, None) => self.sounds(folder, sounds, features)?,
-            (None, None, None, Some((images, labels))) => {
-                let samples = read_idx(&folder.join(images), &folder.join(labels))?;
+            (None, (Some(sounds), None, None), None) => self.sounds(folder, sounds, features)?,
+            (None, (None, None, None), Some((images, labels))) => {
+                let numpy = images.extension().is_some_and(|e| e == "npy");
+                let read = if numpy { read_npy } else { read_idx };
+                let samples = read(&folder.join(images), &folder.join(labels))?;
                 (samples, Damaged::new())
             }
             _ => {
                 return wrong(
-                    "name either `pictures` or `sounds` (a folder with a folder for each class), or `table` (a CSV file), or `images` and `labels` (IDX files)",
+                    "name either `pictures` or `sounds` (a folder with a folder for each class), or `table` (a CSV file), or `arrays` (an .npz file), or `images` and `labels` (IDX or .npy files)",
                 );
             }
         };
