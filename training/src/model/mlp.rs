@@ -23,8 +23,8 @@ pub fn mlp(
     b.linear("classifier", x, classes, Activation::None)
 }
 
-/// An autoencoder of dense layers (Hinton and Salakhutdinov, 2006): `layers` of `hidden` units, the narrow one, as many
-/// again, and all numbers of the input.
+/// An autoencoder of dense layers (Hinton and Salakhutdinov, 2006): `layers` of `hidden` units, the narrow one, which
+/// is linear, as many again, and all numbers of the input.
 ///
 /// # Errors
 /// Names that exist.
@@ -38,7 +38,7 @@ pub fn autoencoder(
     for i in 0..layers {
         x = b.linear(&format!("encoder{i}"), x, hidden, RELU)?;
     }
-    x = b.linear("bottleneck", x, bottleneck, RELU)?;
+    x = b.linear("bottleneck", x, bottleneck, Activation::None)?;
     for i in 0..layers {
         x = b.linear(&format!("decoder{i}"), x, hidden, RELU)?;
     }
