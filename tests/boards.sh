@@ -215,7 +215,7 @@ same_answers() {
 # guide: FIRMWARE.md, followed.
 guide() {
     local log=$root/target/boards/guide.log status=0
-    CYGNET=$CYGNET tests/guide.sh >"$log" 2>&1 || status=$?
+    env -u RUSTC -u RUSTDOC -u RUSTC_BOOTSTRAP -u CARGO_TARGET_DIR CYGNET="$CYGNET" tests/guide.sh >"$log" 2>&1 || status=$?
     went_well "FIRMWARE.md" $status "$log" || return 0
     printf '%-24s %-10s in a fresh clone\n' FIRMWARE.md cortex-m4
 }
@@ -293,11 +293,16 @@ done
 printf 'model\tboard\tflash\tram\tarena\tstack\tinstructions\tkernels\n' >target/boards/table.tsv
 for bundle in "$@"; do
     model=$(basename "$bundle" .cygnet)
-    # What bands give is the same on all boards.
     boards=${BOARDS:-}
-    [[ $model != *_fit ]] || BOARDS=${BOARDS:-cortex-m4 rv32imc}
-    if ! package "$bundle" --cpu cortex-m4f --cpu cortex-m3 --cpu riscv32imc; then
+    cpus=(--cpu cortex-m4f --cpu cortex-m3 --cpu riscv32imc)
+    # What bands give is the same on all boards.
+    if [[ $model == *_fit ]]; then
+        BOARDS=${BOARDS:-cortex-m4}
+        cpus=(--cpu cortex-m4f)
+    fi
+    if ! package "$bundle" "${cpus[@]}"; then
         failed=$((failed + 1))
+        BOARDS=$boards
         continue
     fi
     board cortex-m4 mps2-an386 40 thumbv7em-none-eabihf cortex-m4f mps2 "$model"
