@@ -98,6 +98,13 @@ with_data() {
     cargo test --workspace --features cygnet-tests/data "$@"
 }
 
+# What training exports, in ONNX Runtime.
+trained_onnx() {
+    source tests/cygnet.sh
+    find_cygnet
+    "$python" tests/trained_onnx.py "$CYGNET"
+}
+
 run_fuzz() {
     local target status=0
     for target in $(tests/fuzz/run.sh --list); do
@@ -131,6 +138,7 @@ fi
 [ $real -eq 1 ] && step quantised with_data --test quantisation -- --nocapture --test-threads=2
 [ $real -eq 1 ] && step accuracy with_data --test accuracy -- --nocapture --test-threads=2
 [ $real -eq 1 ] && step compressed with_data --test compression -- --nocapture --test-threads=2
+[ $real -eq 1 ] && step exported trained_onnx
 [ $cross -eq 1 ] && step cross tests/cross.sh
 [ $size -eq 1 ] && step size tests/size.sh
 [ -n "$fuzz" ] && step fuzz run_fuzz

@@ -166,6 +166,15 @@ pub trait Watch {
 pub struct Unwatched;
 impl Watch for Unwatched {}
 
+/// What a network learns from beside labels.
+#[derive(Clone, Copy, Debug)]
+pub enum Teacher<'a> {
+    /// A network, which answers every batch as it was varied.
+    Network(&'a Network),
+    /// Logits of every sample as it is, `[samples][classes]`.
+    Answers(&'a [f32]),
+}
+
 /// Trains the network on samples `train`, and leaves it in the state that was best on `validation`.
 ///
 /// `resume` is the state of an interrupted run with its history; the rest of the run is the same as if it had not been
@@ -177,7 +186,7 @@ pub fn fit(
     network: &mut Network,
     (samples, train, validation): (&Samples, &[usize], &[usize]),
     settings: &Settings,
-    teacher: Option<&Network>,
+    teacher: Option<Teacher<'_>>,
     resume: Option<(State, History)>,
     watch: &mut dyn Watch,
 ) -> std::result::Result<History, TrainingError> {
@@ -194,6 +203,20 @@ pub fn fit(
             "the network has outputs {:?}, the data {outputs} {what}",
             network.output_shape()
         )));
+    }
+    if let Some(Teacher::Answers(all)) = teacher {
+        if all.len() != samples.len() * outputs {
+            return Err(TrainingError::Data(format!(
+                "the teacher has {} answers for {} samples of {outputs} classes",
+                all.len(),
+                samples.len()
+            )));
+        }
+        if settings.augment.mixes() {
+            return Err(TrainingError::Project(
+                "the teacher's answers are those to single samples: set mixup and cutmix to 0, or train a [teacher.model]".into(),
+            ));
+        }
     }
     if train.is_empty() || validation.is_empty() {
         return Err(TrainingError::Data(format!(
@@ -241,21 +264,30 @@ pub fn fit(
                         (settings.seed, epoch as u64),
                         &device,
                     );
-                    if send.send(made).is_err() {
+                    if send.send((numbers.to_vec(), made)).is_err() {
                         break;
                     }
                 }
             });
             let mut pending: Option<Gradients> = None;
             // Batches that no step is left for are dropped, as samples are that no batch is.
-            for (number, batch) in receive.iter().take(steps * together).enumerate() {
+            for (number, (chosen, batch)) in receive.iter().take(steps * together).enumerate() {
                 let batch = batch?;
                 let step = number / together;
                 rate = settings.rate_at((epoch - 1) * steps + step, settings.epochs * steps);
                 let pass = network.train(&batch.x, &mut random, &[])?;
                 let mut loss = loss_of(samples.task, pass.output(), &batch.targets)?;
                 if let Some(teacher) = teacher {
-                    let wanted = teacher.evaluate(&batch.x)?;
+                    let wanted = match teacher {
+                        Teacher::Network(teacher) => teacher.evaluate(&batch.x)?,
+                        Teacher::Answers(all) => {
+                            let rows = chosen
+                                .iter()
+                                .flat_map(|i| &all[i * outputs..(i + 1) * outputs]);
+                            let rows: Vec<f32> = rows.copied().collect();
+                            Tensor::from_vec(rows, (chosen.len(), outputs), &network.device)?
+                        }
+                    };
                     let t = f64::from(settings.temperature);
                     let soft = log_softmax(&(&wanted / t)?)?.exp()?;
                     // Less the teacher's own, which no learning takes away: the divergence of the two.

@@ -4,7 +4,7 @@ use cygnet_compiler::CompileOptions;
 use cygnet_compiler::bundle::Array;
 use cygnet_compiler::verify::{Runner, RunnerOptions};
 use cygnet_training::data::{Augment, Samples, Shares, Split, Values};
-use cygnet_training::fit::{Epoch, History, Settings, Unwatched, Watch, fit, judge};
+use cygnet_training::fit::{Epoch, History, Settings, Teacher, Unwatched, Watch, fit, judge};
 use cygnet_training::model::Architecture;
 use cygnet_training::network::Network;
 use cygnet_training::random::Random;
@@ -285,12 +285,28 @@ fn a_student_learns_from_its_teacher() -> Outcome {
         &mut student,
         data,
         &told,
-        Some(&teacher),
+        Some(Teacher::Network(&teacher)),
         None,
         &mut Unwatched,
     )?;
     let judged = judge(&student, &samples, &split.test)?;
     assert!(judged.accuracy() > 0.8, "{judged:?}");
+
+    // The same from answers that were given before.
+    let all: Vec<usize> = (0..samples.len()).collect();
+    let answers = teacher.evaluate(&samples.plain(&all, &Device::Cpu)?)?;
+    let answers = answers.flatten_all()?.to_vec1::<f32>()?;
+    let mut other = tiny(4)?;
+    let from = Some(Teacher::Answers(&answers));
+    fit(&mut other, data, &told, from, None, &mut Unwatched)?;
+    let judged = judge(&other, &samples, &split.test)?;
+    assert!(judged.accuracy() > 0.8, "{judged:?}");
+    let few = Some(Teacher::Answers(&answers[1..]));
+    let wrong = fit(&mut other, data, &told, few, None, &mut Unwatched).unwrap_err();
+    assert!(
+        wrong.to_string().contains("answers for 600 samples"),
+        "{wrong}"
+    );
     Ok(())
 }
 

@@ -149,6 +149,51 @@ fn from_pictures_to_a_bundle() {
     );
 }
 
+/// What one project trained teaches another, as ONNX and as a bundle; its answers are asked for once.
+#[test]
+fn a_file_teaches() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path();
+    pictures(project);
+    std::fs::write(project.join("cygnet.toml"), TOML).unwrap();
+    json(project, "train --json -");
+    std::fs::copy(
+        project.join("runs/teacher/model.onnx"),
+        project.join("teacher.onnx"),
+    )
+    .unwrap();
+    let begin = TOML.find("[teacher.model]").unwrap();
+    let end = TOML.find("[train]").unwrap();
+    let student = format!(
+        "{}[teacher]\nfile = 'teacher.onnx'\n{}",
+        &TOML[..begin],
+        &TOML[end..]
+    );
+    std::fs::write(project.join("cygnet.toml"), &student).unwrap();
+    let first = json(project, "train --json -");
+    assert_eq!(first["teacher"]["up_to_date"], false);
+    assert!(
+        first["teacher"]["test_accuracy"].as_f64().unwrap() > 0.9,
+        "{first}"
+    );
+    assert!(
+        first["model"]["test_accuracy"].as_f64().unwrap() > 0.9,
+        "{first}"
+    );
+    let second = json(project, "train --json -");
+    assert_eq!(second["teacher"]["up_to_date"], true);
+    assert_eq!(second["model"]["up_to_date"], true);
+
+    // Of another size, it says what it takes.
+    let other = student.replace("size = [16, 16]", "size = [20, 20]");
+    std::fs::write(project.join("cygnet.toml"), other).unwrap();
+    let wrong = said(&cygnet(project, "train")).1;
+    assert!(
+        wrong.contains("teacher.onnx does not take samples of shape [1, 1, 20, 20]"),
+        "{wrong}"
+    );
+}
+
 /// The answers of training in integers are those of the bundle, so their shares of right ones are equal.
 #[test]
 fn trained_in_integers() {

@@ -4,7 +4,7 @@ use crate::random::Random;
 
 impl Augment {
     /// Whether samples of a batch are blended.
-    pub(super) fn mixes(&self) -> bool {
+    pub(crate) fn mixes(&self) -> bool {
         self.mixup > 0.0 || self.cutmix > 0.0
     }
 

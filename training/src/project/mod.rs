@@ -48,10 +48,35 @@ pub struct Project {
 #[serde(deny_unknown_fields)]
 pub struct Teacher {
     /// What it is.
-    pub model: Architecture,
+    pub model: Option<Architecture>,
+    /// Or a model that is trained already, ONNX or a bundle, which takes what the exported model takes.
+    pub file: Option<PathBuf>,
+    /// What is taken away from each channel of what `file` reads,
+    #[serde(default)]
+    pub mean: Vec<f32>,
+    /// and what it is divided by after that.
+    #[serde(default)]
+    pub std: Vec<f32>,
     /// How it is trained.
     #[serde(default)]
     pub train: Settings,
+}
+
+impl Teacher {
+    /// What is wrong with it, if anything.
+    fn mistake(&self) -> Option<String> {
+        if self.model.is_some() == self.file.is_some() {
+            return Some("is either a `model` to train or a `file` that holds one".into());
+        }
+        let scales = self.mean.iter().chain(&self.std);
+        if self.file.is_none() && scales.count() > 0 {
+            return Some("mean and std are for a `file`".into());
+        }
+        if self.std.iter().any(|s| *s <= 0.0) {
+            return Some(format!("std = {:?}: they are positive", self.std));
+        }
+        None
+    }
 }
 
 /// Training in 8-bit integers, after that in floats; what is not here is as in `[train]`.
@@ -215,6 +240,9 @@ impl Project {
         if let Some(mistake) = project.train.mistake() {
             return wrong(format!("[train] {mistake}"));
         }
+        if let Some(mistake) = project.teacher.as_ref().and_then(Teacher::mistake) {
+            return wrong(format!("[teacher] {mistake}"));
+        }
         if let Some(mistake) = project.teacher.as_ref().and_then(|t| t.train.mistake()) {
             return wrong(format!("[teacher.train] {mistake}"));
         }
@@ -351,6 +379,10 @@ mod tests {
                 "unknown field `epoch`",
             ),
             (format!("{GOOD}[train]\nrate = -1\n"), "[train] rate = -1"),
+            (
+                format!("{GOOD}[teacher]\nmean = [0.5]\n"),
+                "[teacher] is either a `model`",
+            ),
             (
                 format!("{GOOD}[quantize_aware]\nrate = -1\n"),
                 "[quantize_aware] rate = -1",

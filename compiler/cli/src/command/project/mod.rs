@@ -7,6 +7,7 @@ mod build;
 mod judge;
 mod page;
 mod stage;
+mod teacher;
 mod test;
 
 pub use build::{Built, build, make};
@@ -20,6 +21,7 @@ use anyhow::{Context, Result, bail};
 use cygnet_compiler::bundle::write_atomically;
 use cygnet_training::data::{Samples, Split, Task};
 use cygnet_training::export::{self, Answer};
+use cygnet_training::fit::Teacher;
 use cygnet_training::front::Front;
 use cygnet_training::network::Network;
 use cygnet_training::project::{Project, is_name};
@@ -119,13 +121,22 @@ pub(super) fn ready(folder: &Path, say: Say) -> Result<Ready> {
     let project = Project::read(folder)?;
     let (samples, split) = data(&project, folder, say == Say::Nothing)?;
     let data = stage::digest_of(&samples, &split);
-    let mut teacher = None;
+    let (mut teacher, mut told) = (None, None);
     let mut stages = Vec::new();
-    if let Some(t) = &project.teacher {
+    if let Some((t, file)) = project
+        .teacher
+        .as_ref()
+        .and_then(|t| Some((t, t.file.as_ref()?)))
+    {
+        let quiet = say == Say::Nothing;
+        let all = (&samples, &split);
+        told = Some(teacher::answers((folder, file), t, all, &data, quiet)?);
+    }
+    if let Some((t, model)) = project.teacher.as_ref().and_then(|t| Some((t, t.model?))) {
         let stage = Stage {
             folder: folder.join("runs/teacher"),
             name: "teacher",
-            start: Start::Architecture(t.model),
+            start: Start::Architecture(model),
             settings: &t.train,
             teacher: None,
             data: &data,
@@ -150,7 +161,10 @@ pub(super) fn ready(folder: &Path, say: Say) -> Result<Ready> {
         settings: &project.train,
         teacher: teacher
             .as_ref()
-            .map(|((network, _), digest)| (network, digest.as_str())),
+            .map(|((network, _), digest)| (Teacher::Network(network), digest.as_str()))
+            .or(told
+                .as_ref()
+                .map(|t| (Teacher::Answers(&t.logits), t.digest.as_str()))),
         data: &data,
         anomaly: project.anomaly.as_ref(),
     };
@@ -185,7 +199,9 @@ pub(super) fn ready(folder: &Path, say: Say) -> Result<Ready> {
     }
     Ok(Ready {
         trained: Trained {
-            teacher: teacher.map(|((_, outcome), _)| outcome),
+            teacher: teacher
+                .map(|((_, outcome), _)| outcome)
+                .or(told.map(|t| t.outcome)),
             model,
             quantized,
         },

@@ -7,7 +7,7 @@ use cygnet_compiler::bundle::{sha256_hex, write_atomically};
 use cygnet_training::TrainingError;
 use cygnet_training::anomaly::Anomaly;
 use cygnet_training::data::{Samples, Split};
-use cygnet_training::fit::{Epoch, History, Settings, Watch, fit, judge};
+use cygnet_training::fit::{Epoch, History, Settings, Teacher, Watch, fit, judge};
 use cygnet_training::model::Architecture;
 use cygnet_training::network::Network;
 use cygnet_training::state::State;
@@ -63,7 +63,7 @@ pub struct Stage<'a> {
     pub start: Start<'a>,
     pub settings: &'a Settings,
     /// With its digest.
-    pub teacher: Option<(&'a Network, &'a str)>,
+    pub teacher: Option<(Teacher<'a>, &'a str)>,
     /// The digest of the data.
     pub data: &'a str,
     /// How anomalies are told, if that is what is learnt.
@@ -175,7 +175,7 @@ impl Stage<'_> {
             },
         };
         let data = (samples, &split.train[..], &split.validation[..]);
-        let teacher = self.teacher.map(|(network, _)| network);
+        let teacher = self.teacher.map(|(teacher, _)| teacher);
         let history = fit(
             &mut network,
             data,
