@@ -243,6 +243,65 @@ fn scalar_code_gives_the_same_class() {
     assert!(bad(2, &["run", &bundle, "-i", "x", "--isa", "abacus"]).contains("abacus"));
 }
 
+/// Less RAM for arithmetic done twice, and the same answer bit by bit.
+#[test]
+fn layers_run_in_bands_where_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| path(folder.path(), name);
+    let pictures = at("pictures");
+    std::fs::create_dir(&pictures).unwrap();
+    for digit in 0..10 {
+        let name = format!("digit_{digit}.png");
+        std::fs::copy(data(&name), format!("{pictures}/{name}")).unwrap();
+    }
+    let model = data("mnist.onnx");
+    let compile = |bundle: &str, more: &[&str]| {
+        let first = ["compile", &model, "-o", bundle, "--target", "cortex-m4"];
+        let int8 = ["--quantize", "int8", "--calibrate", &pictures];
+        [&first[..], &int8[..], more]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let run =
+        |arguments: &[String]| good(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let (whole, banded, report) = (at("whole.cygnet"), at("banded.cygnet"), at("report.json"));
+    run(&compile(&whole, &["--json", &report]));
+    let arena = json(&report)["memory"]["arena_bytes"].as_u64().unwrap();
+    let budget = (arena * 7 / 10).to_string();
+    let told = run(&compile(
+        &banded,
+        &["--max-ram", &budget, "--fit", "--json", &report],
+    ));
+    assert!(
+        told.contains("--fit: arena") && told.contains("extra multiply-adds"),
+        "{told}"
+    );
+    let fitted = json(&report);
+    let least = fitted["memory"]["arena_bytes"].as_u64().unwrap();
+    assert!(least <= arena * 7 / 10, "{least} of {arena}");
+    assert_eq!(
+        fitted["fit"]["arena_bytes"].as_u64(),
+        Some(least),
+        "{}",
+        fitted["fit"]
+    );
+    let answer = |bundle: &str| {
+        let picture = data("digit_7.png");
+        let told = good(&["run", bundle, "--input", &picture, "--json", "-"]);
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        told["outputs"].clone()
+    };
+    assert_eq!(answer(&whole), answer(&banded));
+
+    // What no bands reach, and what makes no sense.
+    let arguments = compile(&banded, &["--max-ram", "1K", "--fit"]);
+    let message = bad(3, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(message.contains("peak"), "{message}");
+    bad(2, &["compile", &model, "-o", &banded, "--fit"]);
+}
+
 #[test]
 fn budgets_are_gates() {
     let folder = tempfile::tempdir().unwrap();
