@@ -70,16 +70,19 @@ impl Found {
         let (mut of_normal, mut of_others) = (Vec::new(), Vec::new());
         for (score, &i) in scores.iter().zip(numbers) {
             match samples.labels[i] == normal {
-                true => of_normal.push(*score),
-                false => of_others.push(*score),
+                true => of_normal.push(f64::from(*score)),
+                false => of_others.push(f64::from(*score)),
             }
         }
-        let above = |scores: &[f32]| scores.iter().filter(|s| **s > threshold).count();
+        let above = |scores: &[f64]| {
+            let threshold = f64::from(threshold);
+            scores.iter().filter(|s| **s > threshold).count()
+        };
         let share = |n: usize, of: usize| n as f32 / of.max(1) as f32;
         let (false_ones, true_ones) = (above(&of_normal), above(&of_others));
         Self {
             right: share(of_normal.len() - false_ones + true_ones, scores.len()),
-            auc: auc(&of_normal, &of_others),
+            auc: auc(&of_normal, &of_others).map(|v| v as f32),
             found: (!of_others.is_empty()).then(|| share(true_ones, of_others.len())),
             false_alarms: share(false_ones, of_normal.len()),
         }
@@ -113,14 +116,14 @@ pub fn threshold(errors: &[f32], percent: f32) -> f32 {
     found.copied().unwrap_or(0.0).max(f32::MIN_POSITIVE)
 }
 
-/// Area under the ROC curve: the probability that an anomaly scores higher than a normal sample, ties half. `None` without
-/// both.
-pub fn auc(normal: &[f32], anomalies: &[f32]) -> Option<f32> {
+/// Area under the ROC curve: the probability that an anomaly scores higher than a normal sample, ties half (Mann and
+/// Whitney, 1947). `None` without both; scores are numbers.
+pub fn auc(normal: &[f64], anomalies: &[f64]) -> Option<f64> {
     if normal.is_empty() || anomalies.is_empty() {
         return None;
     }
     let mut sorted = normal.to_vec();
-    sorted.sort_by(f32::total_cmp);
+    sorted.sort_by(f64::total_cmp);
     let higher: f64 = anomalies
         .iter()
         .map(|a| {
@@ -129,7 +132,7 @@ pub fn auc(normal: &[f32], anomalies: &[f32]) -> Option<f32> {
             below as f64 + equal as f64 / 2.0
         })
         .sum();
-    Some((higher / (normal.len() as f64 * anomalies.len() as f64)) as f32)
+    Some(higher / (normal.len() as f64 * anomalies.len() as f64))
 }
 
 #[cfg(test)]

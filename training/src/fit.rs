@@ -289,9 +289,10 @@ pub fn fit(
                         }
                     };
                     let t = f64::from(settings.temperature);
-                    let soft = log_softmax(&(&wanted / t)?)?.exp()?;
+                    let wanted = (wanted / t)?;
+                    let soft = log_softmax(&wanted)?.exp()?;
                     // Less the teacher's own, which no learning takes away: the divergence of the two.
-                    let own = cross_entropy(&(&wanted / t)?, &soft)?;
+                    let own = cross_entropy(&wanted, &soft)?;
                     let told = (cross_entropy(&(pass.output() / t)?, &soft)? - own)?;
                     let share = f64::from(settings.teacher_share);
                     loss = ((loss * (1.0 - share))? + (told * (share * t * t))?)?;

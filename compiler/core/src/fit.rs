@@ -9,7 +9,7 @@
 //! Nothing but known operators comes of it: a band is sliced from the input, its layers are layers with less padding, and
 //! its result is written into the whole one in place.
 
-use crate::ir::{Graph, MAIN, Node, Type, ValueId};
+use crate::ir::{Flow, Graph, MAIN, Node, Type, ValueId};
 use crate::plan::{PlanError, bytes_bound, plan};
 use crate::{CompileError, CompileOptions, Compiled, emit};
 use cygnet_format::op::{Pad, PadMode, PoolKind, Slice, TensorScatter};
@@ -192,19 +192,7 @@ fn lower(graph: &Graph, budget: u64) -> Result<Option<(Graph, Bands, u64)>, Plan
 /// The longest chains of layers that can run by bands, each the only reader of the one before.
 fn chains(graph: &Graph) -> Vec<Vec<usize>> {
     let nodes = &graph.blocks[MAIN.0 as usize].nodes;
-    let mut readers = vec![Vec::new(); graph.values.len()];
-    for (i, node) in nodes.iter().enumerate() {
-        for v in node.inputs.iter().flatten() {
-            readers[v.0 as usize].push(i);
-        }
-    }
-    let inner = graph.blocks.iter().skip(1).flat_map(|b| &b.nodes);
-    let inner = inner.flat_map(|n| n.inputs.iter().flatten().copied());
-    let ends = graph.outputs.iter().map(|p| p.value);
-    let ends = ends.chain(graph.states.iter().map(|s| s.next)).chain(inner);
-    for v in ends.chain(graph.blocks.iter().flat_map(|b| b.outputs.iter().copied())) {
-        readers[v.0 as usize].push(usize::MAX);
-    }
+    let flow = Flow::of(graph);
     let mut taken = vec![false; nodes.len()];
     let mut chains = Vec::new();
     for start in 0..nodes.len() {
@@ -213,8 +201,8 @@ fn chains(graph: &Graph) -> Vec<Vec<usize>> {
             taken[at] = true;
             chain.push(at);
             let y = nodes[at].outputs[0].expect("a layer has a result");
-            at = match readers[y.0 as usize][..] {
-                [one] if one < nodes.len() && nodes[one].inputs[0] == Some(y) => one,
+            at = match flow.only_reader(y) {
+                Some(one) if nodes[one].inputs[0] == Some(y) => one,
                 _ => break,
             };
         }

@@ -185,7 +185,8 @@ impl Kernels {
             let first = rows.start * p.output[2] * p.in_channels;
             return self.gemm(&g, &x[first..], weights, bias, residual, y);
         }
-        self.conv_windows(p, x, weights, bias, residual, y, rows)
+        self.checked_windows(p, x, weights, bias, residual, y, rows);
+        Ok(())
     }
 
     /// [`Kernels::conv`] window by window: for what is no matrix product ([`Conv::product`]), so that a program of such
@@ -211,6 +212,21 @@ impl Kernels {
             y.len(),
             &rows,
         )?;
+        self.checked_windows(p, x, weights, bias, residual, y, rows);
+        Ok(())
+    }
+
+    /// The windows of [`Kernels::conv`], whose slices passed [`Conv::check`].
+    fn checked_windows(
+        &self,
+        p: &Conv,
+        x: &[f32],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        residual: Option<&[f32]>,
+        y: &mut [f32],
+        rows: Range<usize>,
+    ) {
         let t = conv::Task::new(
             self.row(activation::ROWS),
             p,
@@ -221,9 +237,8 @@ impl Kernels {
             y,
             rows,
         );
-        // SAFETY: checked above; `y` is exclusive.
+        // SAFETY: the caller checked the slices; `y` is exclusive.
         unsafe { self.row(conv::ROWS)(&t) };
-        Ok(())
     }
 
     /// Depthwise convolution (`groups == in_channels == out_channels`) with weights `[taps][C]`; otherwise as

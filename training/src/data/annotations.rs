@@ -1,4 +1,5 @@
 //! Pictures whose classes stand in a file: exports of COCO's format and of Label Studio.
+use super::coco::Coco;
 use super::pictures::{Edges, decode};
 use super::{Damaged, Samples, Values};
 use crate::error::TrainingError;
@@ -146,34 +147,6 @@ fn parse(text: &str) -> Result<(Vec<String>, Vec<Said>), String> {
         return Ok(label_studio(serde_json::from_str(text).map_err(wrong)?));
     }
     coco(serde_json::from_str(text).map_err(wrong)?)
-}
-
-#[derive(Deserialize)]
-struct Coco {
-    images: Vec<CocoImage>,
-    annotations: Vec<CocoAnnotation>,
-    categories: Vec<CocoCategory>,
-}
-
-#[derive(Deserialize)]
-struct CocoImage {
-    id: u64,
-    file_name: String,
-}
-
-#[derive(Deserialize)]
-struct CocoAnnotation {
-    image_id: u64,
-    category_id: u64,
-    bbox: Option<[f64; 4]>,
-    #[serde(default)]
-    iscrowd: u8,
-}
-
-#[derive(Deserialize)]
-struct CocoCategory {
-    id: u64,
-    name: String,
 }
 
 /// COCO: boxes are left edge, upper edge, width and height in pixels; boxes around crowds are left out.

@@ -23,18 +23,8 @@ impl Augment {
         let cuts = self.cutmix > 0.0 && (self.mixup <= 0.0 || random.chance(0.5));
         if !cuts {
             let share = beta(self.mixup, random);
-            let blend = |a: &mut f32, b: &mut f32| {
-                (*a, *b) = (
-                    *a * share + *b * (1.0 - share),
-                    *b * share + *a * (1.0 - share),
-                );
-            };
-            pairs(values, h * w * c, |a, b| {
-                a.iter_mut().zip(b).for_each(|(a, b)| blend(a, b))
-            });
-            pairs(targets, classes, |a, b| {
-                a.iter_mut().zip(b).for_each(|(a, b)| blend(a, b))
-            });
+            blend(values, h * w * c, share);
+            blend(targets, classes, share);
             return;
         }
         let side = (1.0 - beta(self.cutmix, random)).sqrt();
@@ -47,15 +37,20 @@ impl Augment {
             }
         });
         let share = 1.0 - (high * wide) as f32 / (h * w) as f32;
-        pairs(targets, classes, |a, b| {
-            for (a, b) in a.iter_mut().zip(b) {
-                (*a, *b) = (
-                    *a * share + *b * (1.0 - share),
-                    *b * share + *a * (1.0 - share),
-                );
-            }
-        });
+        blend(targets, classes, share);
     }
+}
+
+/// Leaves of each of the [`pairs`] a share in its place and puts the rest into the other's.
+fn blend(all: &mut [f32], width: usize, share: f32) {
+    pairs(all, width, |a, b| {
+        for (a, b) in a.iter_mut().zip(b) {
+            (*a, *b) = (
+                *a * share + *b * (1.0 - share),
+                *b * share + *a * (1.0 - share),
+            );
+        }
+    });
 }
 
 /// Calls `with` for the first row and the last, the second and the last but one, and so on.

@@ -3,6 +3,7 @@ mod annotations;
 mod arrays;
 mod augment;
 mod blend;
+pub mod coco;
 mod disturb;
 mod folder;
 mod group;

@@ -46,16 +46,17 @@ impl Front {
     /// # Errors
     /// None there to learn from.
     pub fn settle(&mut self, samples: &Samples, train: &[usize]) -> Result<(), TrainingError> {
+        if *self != Self::Plain && train.is_empty() {
+            return Err(TrainingError::Data(
+                "no sample is left to learn from: add samples, or change the shares of the split"
+                    .into(),
+            ));
+        }
         match self {
-            Self::Plain => Ok(()),
+            Self::Plain => {}
             Self::Spectrum(s) => s.settle(samples, train),
             Self::Table(t) => t.settle(samples, train),
         }
+        Ok(())
     }
-}
-
-fn nothing_to_learn_from() -> TrainingError {
-    TrainingError::Data(
-        "no sample is left to learn from: add samples, or change the shares of the split".into(),
-    )
 }

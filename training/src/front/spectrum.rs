@@ -1,7 +1,6 @@
 //! Log-mel and MFCC features (Davis and Mermelstein, 1980): frames under a Hann window, their power spectra, sums of it
 //! under triangles that are evenly spaced in mel, logarithms, and for MFCC a discrete cosine transform.
 use crate::data::Samples;
-use crate::error::TrainingError;
 use cygnet_kernels::signal;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -275,15 +274,8 @@ impl Spectrum {
         }
     }
 
-    /// Takes means and deviations of the features.
-    pub(super) fn settle(
-        &mut self,
-        samples: &Samples,
-        train: &[usize],
-    ) -> Result<(), TrainingError> {
-        if train.is_empty() {
-            return Err(super::nothing_to_learn_from());
-        }
+    /// Takes means and deviations of the features from the samples to learn from, of which there are some.
+    pub(super) fn settle(&mut self, samples: &Samples, train: &[usize]) {
         let width = self.width();
         let every = train.len().div_ceil(LEARN);
         let chosen: Vec<usize> = train.iter().copied().step_by(every).collect();
@@ -312,7 +304,6 @@ impl Spectrum {
             self.mean[k] = mean as f32;
             self.scale[k] = (1.0 / deviation.max(LEAST_DEVIATION)) as f32;
         }
-        Ok(())
     }
 }
 

@@ -1,6 +1,5 @@
 //! Rows of tables: numbers are standardised, categories become one unit each.
 use crate::data::Samples;
-use crate::error::TrainingError;
 
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,15 +105,8 @@ impl Table {
         }
     }
 
-    /// Takes means and deviations.
-    pub(super) fn settle(
-        &mut self,
-        samples: &Samples,
-        train: &[usize],
-    ) -> Result<(), TrainingError> {
-        if train.is_empty() {
-            return Err(super::nothing_to_learn_from());
-        }
+    /// Takes means and deviations from the samples to learn from, of which there are some.
+    pub(super) fn settle(&mut self, samples: &Samples, train: &[usize]) {
         let width = self.columns.len();
         let mut sums = vec![[0f64; 2]; width];
         let rows: Vec<Vec<f32>> = train.iter().map(|&i| samples.floats(i)).collect();
@@ -141,7 +133,6 @@ impl Table {
                 1.0
             };
         }
-        Ok(())
     }
 }
 

@@ -3,7 +3,8 @@
 //! On the CPU the whole network is one operator to candle: it keeps its values in memory of its own from step to step,
 //! and gives each gradient to the one layer that takes it. Losses over its outputs are candle's.
 use super::by_candle::{Run, dropout};
-use super::{EPSILON, Layer, Network, Node, Point, Value};
+use super::quantized::geometry;
+use super::{EPSILON, Layer, Network, Node, Point, RoundedWeights, Value};
 use crate::op::work::{accumulate, by_pixels};
 use crate::op::{Geometry, Memory, Statistics, block, conv, pool};
 use crate::random::Random;
@@ -60,8 +61,11 @@ pub(super) enum Saved {
     Block(Box<block::Saved>),
     /// Factors of dropout.
     Factors(Vec<f32>),
-    /// Which integers end where their bounds are.
-    Cut(Vec<bool>),
+    /// Which integers end where their bounds are, and the weights that made them.
+    Integers {
+        cut: Vec<bool>,
+        weights: Option<RoundedWeights>,
+    },
 }
 
 /// The values of a pass, and the gradients once it has been run backwards.
@@ -73,7 +77,7 @@ pub(super) struct Tape {
     pub(super) saved: Vec<Saved>,
     /// Whether anything at or before a node learns.
     pub(super) learns: Vec<bool>,
-    pub(super) frozen: Vec<bool>,
+    frozen: Vec<bool>,
     /// As those of the network.
     pub(super) points: Option<Arc<Vec<Point>>>,
     /// The nodes whose values leave the network.
@@ -485,8 +489,11 @@ impl Tape {
         gradients: &mut [Option<Vec<f32>>],
         memory: &mut Memory,
     ) -> Result<()> {
-        if let Some(points) = self.points.clone() {
-            return self.straight_through(&points, node, n, dy, gradients, memory);
+        if let Some(points) = self.points.clone()
+            && let Some(weights) = self.hold_back(n, &mut dy)
+        {
+            let x_scale = points[node.inputs[0].index()].scale;
+            return self.product_back(n, dy, &weights.reals(), x_scale, gradients, memory);
         }
         let from = |i: usize| node.inputs[i].index();
         match &node.layer {
@@ -515,8 +522,6 @@ impl Tape {
                 }
             }
             Layer::Linear { activation } => {
-                let p = self.shape_of(n, Geometry::POINTWISE)?;
-                let x = Arc::clone(self.value(from(0))?);
                 if *activation == Activation::Relu {
                     let y = self.value(n)?;
                     for (dy, y) in dy.iter_mut().zip(y.iter()) {
@@ -525,24 +530,10 @@ impl Tape {
                         }
                     }
                 }
-                if !self.frozen[n] {
-                    let outputs = p.out_channels;
-                    let mut bias = vec![0.0; outputs];
-                    for row in dy.chunks_exact(outputs) {
-                        for (b, d) in bias.iter_mut().zip(row) {
-                            *b += d;
-                        }
-                    }
-                    self.learnt(node, "bias", Some(bias))?;
-                    self.learnt(node, "weight", Some(conv::weights_gradient(&p, &x, &dy)?))?;
-                }
-                if self.learns[from(0)] {
-                    let dx = with_floats(self.parameter(node, "weight")?, |w| {
-                        conv::input_gradient(&p, &dy, w, memory)
-                    })?;
-                    arrive(&mut gradients[from(0)], dx, memory);
-                }
-                memory.give(dy);
+                let weight = self.parameter(node, "weight")?.clone();
+                with_floats(&weight, |w| {
+                    self.product_back(n, dy, w, 1.0, gradients, memory)
+                })?;
             }
             Layer::Add => {
                 let [a, b] = [from(0), from(1)];
@@ -578,12 +569,41 @@ impl Tape {
         Ok(())
     }
 
-    pub(super) fn learnt(
+    /// Gives the gradients of a product of the inputs, in units of `x_scale`, with weights, plus a bias.
+    fn product_back(
         &mut self,
-        node: &Node,
-        kind: &str,
-        gradient: Option<Vec<f32>>,
+        n: usize,
+        dy: Vec<f32>,
+        w: &[f32],
+        x_scale: f32,
+        gradients: &mut [Option<Vec<f32>>],
+        memory: &mut Memory,
     ) -> Result<()> {
+        let nodes = Arc::clone(&self.nodes);
+        let node = &nodes[n];
+        let from = node.inputs[0].index();
+        let p = self.shape_of(n, geometry(&node.layer))?;
+        if !self.frozen[n] {
+            let mut bias = vec![0.0; p.out_channels];
+            for row in dy.chunks_exact(p.out_channels) {
+                for (b, d) in bias.iter_mut().zip(row) {
+                    *b += d;
+                }
+            }
+            let mut weights = conv::weights_gradient(&p, self.value(from)?, &dy)?;
+            weights.iter_mut().for_each(|w| *w *= x_scale);
+            self.learnt(node, "bias", Some(bias))?;
+            self.learnt(node, "weight", Some(weights))?;
+        }
+        if self.learns[from] {
+            let dx = conv::input_gradient(&p, &dy, w, memory)?;
+            arrive(&mut gradients[from], dx, memory);
+        }
+        memory.give(dy);
+        Ok(())
+    }
+
+    fn learnt(&mut self, node: &Node, kind: &str, gradient: Option<Vec<f32>>) -> Result<()> {
         if let Some(gradient) = gradient {
             let parameter = self.parameter(node, kind)?;
             let tensor = Tensor::from_vec(gradient, parameter.shape(), parameter.device())?;
@@ -595,7 +615,7 @@ impl Tape {
 }
 
 /// Adds a gradient to those that have arrived.
-pub(super) fn arrive(to: &mut Option<Vec<f32>>, gradient: Vec<f32>, memory: &mut Memory) {
+fn arrive(to: &mut Option<Vec<f32>>, gradient: Vec<f32>, memory: &mut Memory) {
     match to {
         Some(to) => {
             accumulate(to, &gradient);

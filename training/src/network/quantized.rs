@@ -3,10 +3,10 @@
 //! Leonard and Courville, 2013).
 //!
 //! A value on the tape holds integers less their zero point, as floats. Sums of products of such are exact below 2^24.
-use super::pass::{Saved, Tape, arrive, floats, with_floats};
+use super::pass::{Saved, Tape, floats, with_floats};
 use super::{Layer, Network, Node};
 use crate::op::work::accumulate;
-use crate::op::{Geometry, Memory, conv, pool};
+use crate::op::{Geometry, Memory, conv};
 use candle_core::{Result, Tensor, Var, bail};
 use cygnet_kernels::Activation;
 use rayon::prelude::*;
@@ -137,12 +137,12 @@ impl Bounds {
     }
 
     /// Rounds values, and says which were cut if that is asked for.
-    fn finish(&self, y: &mut [f32], say: bool) -> Saved {
+    fn finish(&self, y: &mut [f32], say: bool) -> Option<Vec<bool>> {
         const PIECE: usize = 1 << 14;
         if !say {
             let pieces = y.par_chunks_mut(PIECE).flatten_iter();
             pieces.for_each(|y| *y = self.round(*y));
-            return Saved::Nothing;
+            return None;
         }
         let mut cut = vec![false; y.len()];
         y.par_chunks_mut(PIECE)
@@ -153,7 +153,7 @@ impl Bounds {
                     *y = self.round(*y);
                 }
             });
-        Saved::Cut(cut)
+        Some(cut)
     }
 }
 
@@ -213,7 +213,7 @@ impl RoundedWeights {
     }
 
     /// The weights that the integers stand for.
-    fn reals(&self) -> Vec<f32> {
+    pub(super) fn reals(&self) -> Vec<f32> {
         let rows = self.integers.chunks_exact(self.scales.len());
         rows.flat_map(|row| row.iter().zip(&self.scales).map(|(w, s)| w * s))
             .collect()
@@ -347,6 +347,7 @@ impl Tape {
         let input = |i: usize| self.value(node.inputs[i].index());
         let scale = |i: usize| points[node.inputs[i].index()].scale;
         let mut bounds = to.bounds();
+        let mut weights = None;
         let mut y;
         match node.layer {
             Layer::Input => {
@@ -392,85 +393,33 @@ impl Tape {
                         }
                     }
                 });
+                weights = Some(w);
             }
         }
-        let saved = bounds.finish(&mut y, self.learns[n]);
+        let saved = match bounds.finish(&mut y, self.learns[n]) {
+            Some(cut) => Saved::Integers { cut, weights },
+            None => Saved::Nothing,
+        };
         Ok((Arc::new(y), saved))
     }
 
-    /// As [`Tape::step_back`], of integers: what was not cut passes as it is.
-    pub(super) fn straight_through(
-        &mut self,
-        points: &[Point],
-        node: &Node,
-        n: usize,
-        mut dy: Vec<f32>,
-        gradients: &mut [Option<Vec<f32>>],
-        memory: &mut Memory,
-    ) -> Result<()> {
-        let from = |i: usize| node.inputs[i].index();
-        if let Saved::Cut(cut) = std::mem::replace(&mut self.saved[n], Saved::Nothing) {
-            for (d, cut) in dy.iter_mut().zip(cut) {
-                if cut {
-                    *d = 0.0;
-                }
+    /// Takes away from a gradient what does not pass where integers were cut; gives the weights that made them.
+    pub(super) fn hold_back(&mut self, n: usize, dy: &mut [f32]) -> Option<RoundedWeights> {
+        let saved = std::mem::replace(&mut self.saved[n], Saved::Nothing);
+        let Saved::Integers { cut, weights } = saved else {
+            return None;
+        };
+        for (d, cut) in dy.iter_mut().zip(cut) {
+            if cut {
+                *d = 0.0;
             }
         }
-        match node.layer {
-            Layer::Input => return Ok(()),
-            Layer::Flatten | Layer::Dropout { .. } => {
-                arrive(&mut gradients[from(0)], dy, memory);
-                return Ok(());
-            }
-            Layer::Add => {
-                for i in [0, 1] {
-                    if self.learns[from(i)] {
-                        let mut copy = memory.take(dy.len());
-                        copy.copy_from_slice(&dy);
-                        arrive(&mut gradients[from(i)], copy, memory);
-                    }
-                }
-                memory.give(dy);
-                return Ok(());
-            }
-            Layer::MeanPixels => {
-                if self.learns[from(0)] {
-                    let dx = pool::gradient(&dy, self.pixels(node), memory)?;
-                    arrive(&mut gradients[from(0)], dx, memory);
-                }
-                memory.give(dy);
-                return Ok(());
-            }
-            Layer::Block { .. } | Layer::Convolution { .. } | Layer::Linear { .. } => {}
-        }
-        let p = self.shape_of(n, geometry(&node.layer))?;
-        if !self.frozen[n] {
-            let x_scale = points[from(0)].scale;
-            let mut bias = vec![0.0; p.out_channels];
-            for row in dy.chunks_exact(p.out_channels) {
-                for (b, d) in bias.iter_mut().zip(row) {
-                    *b += d;
-                }
-            }
-            let mut weights = conv::weights_gradient(&p, self.value(from(0))?, &dy)?;
-            for w in &mut weights {
-                *w *= x_scale;
-            }
-            self.learnt(node, "bias", Some(bias))?;
-            self.learnt(node, "weight", Some(weights))?;
-        }
-        if self.learns[from(0)] {
-            let w = self.rounded(points, node)?.reals();
-            let dx = conv::input_gradient(&p, &dy, &w, memory)?;
-            arrive(&mut gradients[from(0)], dx, memory);
-        }
-        memory.give(dy);
-        Ok(())
+        weights
     }
 }
 
 /// That of the convolution that a layer with weights is.
-const fn geometry(layer: &Layer) -> Geometry {
+pub(super) const fn geometry(layer: &Layer) -> Geometry {
     match layer {
         Layer::Block { geometry, .. } | Layer::Convolution { geometry, .. } => *geometry,
         _ => Geometry::POINTWISE,

@@ -333,7 +333,7 @@ fn outputs(runner: &Runner, manifest: &Manifest) -> Result<Vec<Array>> {
 }
 
 /// A feed as one array; a sound fills the input's last axis, cut or padded with silence.
-fn whole(feed: Feed, manifest: &Manifest, index: usize) -> Result<Array> {
+pub fn whole(feed: Feed, manifest: &Manifest, index: usize) -> Result<Array> {
     let tensor = &manifest.inputs[index];
     match feed {
         Feed::Array(a) | Feed::Picture(a, _) => Ok(a),

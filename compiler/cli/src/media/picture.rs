@@ -191,6 +191,19 @@ pub fn to_tensor(picture: &DynamicImage, height: usize, width: usize, recipe: &R
     Array::from_f32(&shape, &values)
 }
 
+/// Pixels `[height, width, channels]` as a PNG file; `None` unless they are grey or of three colours.
+pub fn png(pixels: &[u8], [height, width, channels]: [usize; 3]) -> Result<Option<Vec<u8>>> {
+    let kind = match channels {
+        1 => image::ExtendedColorType::L8,
+        3 => image::ExtendedColorType::Rgb8,
+        _ => return Ok(None),
+    };
+    let mut out = std::io::Cursor::new(Vec::new());
+    let format = image::ImageFormat::Png;
+    image::write_buffer_with_format(&mut out, pixels, width as u32, height as u32, kind, format)?;
+    Ok(Some(out.into_inner()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use crate::media::{npy, picture};
 use anyhow::{Context, Result, anyhow, bail};
 use cygnet_compiler::bundle::{Manifest, Preprocess};
 use cygnet_compiler::quantize::Sample;
-use serde::Deserialize;
+use cygnet_training::data::coco::{Category, Coco, Image};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -69,34 +69,6 @@ struct Reader<'a> {
 /// What the columns of a table of files are called.
 const FILE: [&str; 4] = ["file", "path", "filename", "image"];
 const LABEL: [&str; 4] = ["label", "class", "text", "target"];
-
-#[derive(Deserialize)]
-struct Coco {
-    images: Vec<CocoImage>,
-    annotations: Vec<CocoBox>,
-    categories: Vec<CocoCategory>,
-}
-
-#[derive(Deserialize)]
-struct CocoImage {
-    id: u64,
-    file_name: String,
-}
-
-#[derive(Deserialize)]
-struct CocoBox {
-    image_id: u64,
-    category_id: u64,
-    bbox: [f32; 4],
-    #[serde(default)]
-    iscrowd: u8,
-}
-
-#[derive(Deserialize)]
-struct CocoCategory {
-    id: u64,
-    name: String,
-}
 
 impl Reader<'_> {
     fn file(&self, path: &Path) -> Result<Vec<Case>> {
@@ -261,7 +233,7 @@ impl Reader<'_> {
         let coco: Coco = serde_json::from_slice(&bytes)
             .with_context(|| format!("--validate {shown}: this is not COCO's format"))?;
         // Classes in the order of their numbers, unless labels name them.
-        let mut categories: Vec<&CocoCategory> = coco.categories.iter().collect();
+        let mut categories: Vec<&Category> = coco.categories.iter().collect();
         categories.sort_by_key(|c| c.id);
         let mut class_of = BTreeMap::new();
         for (i, c) in categories.iter().enumerate() {
@@ -274,7 +246,7 @@ impl Reader<'_> {
             class_of.insert(c.id, class);
         }
         let folder = path.parent().unwrap_or(Path::new(""));
-        let case = |image: CocoImage| {
+        let case = |image: Image| {
             let file = [
                 folder.join(&image.file_name),
                 folder.join("images").join(&image.file_name),
@@ -285,7 +257,12 @@ impl Reader<'_> {
             let size = picture::read(&file)?;
             let of_image = coco.annotations.iter().filter(|a| a.image_id == image.id);
             let boxes = of_image.map(|a| {
-                let [x, y, w, h] = a.bbox;
+                let bbox = a.bbox.with_context(|| {
+                    format!(
+                        "--validate {shown}: this is not COCO's format: an annotation has no `bbox`"
+                    )
+                })?;
+                let [x, y, w, h] = bbox.map(|v| v as f32);
                 let class = class_of.get(&a.category_id);
                 Ok(TrueBox {
                     class: *class.with_context(|| {

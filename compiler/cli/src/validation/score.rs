@@ -105,7 +105,7 @@ impl Labelled {
                     let Truth::Class(class) = truth else { continue };
                     scores.push((suspicion(answer, &self.samples[i])?, *class == 1));
                 }
-                area_under_curve(&mut scores)
+                area_under_curve(&scores)
             }
             Kind::Boxes => {
                 let detector = self.detector.as_ref().context("boxes need a detector")?;
@@ -166,26 +166,17 @@ fn suspicion(answer: &Array, sample: &Sample) -> Result<f64> {
     }
 }
 
-/// The part of pairs of a positive and a negative case that are in the right order, equal ones counting half, in percent
-/// (Mann and Whitney 1947).
-fn area_under_curve(scores: &mut [(f64, bool)]) -> Result<f64> {
+/// The area under the ROC curve of scores and whether each is of a positive case, in percent.
+fn area_under_curve(scores: &[(f64, bool)]) -> Result<f64> {
     if scores.iter().any(|(s, _)| s.is_nan()) {
         bail!("the output is not a number");
     }
-    scores.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let positives = scores.iter().filter(|(_, p)| *p).count();
-    let negatives = scores.len() - positives;
-    if positives == 0 || negatives == 0 {
-        bail!("the area under the ROC curve needs cases of both classes");
-    }
-    let (mut below, mut area) = (0.0, 0.0);
-    for same in scores.chunk_by(|a, b| a.0 == b.0) {
-        let hits = same.iter().filter(|(_, p)| *p).count() as f64;
-        let misses = same.len() as f64 - hits;
-        area += hits * (below + misses / 2.0);
-        below += misses;
-    }
-    Ok(100.0 * area / (positives as f64 * negatives as f64))
+    let of = |positive: bool| -> Vec<f64> {
+        let cases = scores.iter().filter(|(_, p)| *p == positive);
+        cases.map(|(s, _)| *s).collect()
+    };
+    let area = cygnet_training::anomaly::auc(&of(false), &of(true));
+    Ok(100.0 * area.context("the area under the ROC curve needs cases of both classes")?)
 }
 
 #[cfg(test)]
@@ -194,7 +185,7 @@ mod tests {
 
     #[test]
     fn areas_under_curves() {
-        let of = |s: &[(f64, bool)]| area_under_curve(&mut s.to_vec()).unwrap();
+        let of = |s: &[(f64, bool)]| area_under_curve(s).unwrap();
         assert_eq!(
             of(&[(0.1, false), (0.2, false), (0.8, true), (0.9, true)]),
             100.0
@@ -206,8 +197,8 @@ mod tests {
             of(&[(0.1, false), (0.3, true), (0.4, false), (0.9, true)]),
             75.0
         );
-        assert!(area_under_curve(&mut [(0.5, true)]).is_err());
-        assert!(area_under_curve(&mut [(f64::NAN, true), (0.1, false)]).is_err());
+        assert!(area_under_curve(&[(0.5, true)]).is_err());
+        assert!(area_under_curve(&[(f64::NAN, true), (0.1, false)]).is_err());
     }
 
     #[test]

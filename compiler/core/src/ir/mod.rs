@@ -6,10 +6,12 @@
 
 mod check;
 mod dims;
+mod flow;
 pub mod text;
 
 pub use check::verify;
 pub use dims::{Expr, Symbol, SymbolKind};
+pub(crate) use flow::Flow;
 
 use cygnet_format::{BlockId, DType, Dim, Dims, MAX_RANK, Op};
 use std::sync::Arc;

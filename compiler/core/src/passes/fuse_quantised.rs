@@ -27,7 +27,7 @@ fn operand(node: &Node, i: usize) -> Option<ValueId> {
 fn one(cx: &Rewriter<'_>, v: Option<ValueId>) -> Option<i32> {
     match v {
         None => Some(0),
-        Some(v) => match integers(cx, v)?[..] {
+        Some(v) => match integers(cx.graph, v)?[..] {
             [z] => Some(z),
             _ => None,
         },
@@ -43,7 +43,7 @@ fn centred(
 ) -> Option<Vec<i8>> {
     let zeros = match zero {
         None => vec![0],
-        Some(z) => integers(cx, z)?,
+        Some(z) => integers(cx.graph, z)?,
     };
     let less = |(i, w): (usize, i32)| {
         let zero = if zeros.len() == 1 {
@@ -53,7 +53,11 @@ fn centred(
         };
         i8::try_from(w - zero).ok()
     };
-    integers(cx, w)?.into_iter().enumerate().map(less).collect()
+    integers(cx.graph, w)?
+        .into_iter()
+        .enumerate()
+        .map(less)
+        .collect()
 }
 
 /// A convolution, or a matrix product with an empty kernel, in the terms of the fused operators.
@@ -158,7 +162,7 @@ fn product(cx: &mut Rewriter<'_>, node: &Node, op: &Requantize) -> Option<Node> 
     }
     let bias = match operand(node, 1) {
         None => vec![0; n],
-        Some(b) => integers(cx, b)?,
+        Some(b) => integers(cx.graph, b)?,
     };
     if multiplier.len() != n || bias.len() != n || !multiplier.iter().all(|m| m.is_finite()) {
         return None;

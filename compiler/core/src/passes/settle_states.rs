@@ -5,9 +5,10 @@
 
 use super::choose_layout::choose_layout;
 use super::eliminate_dead::eliminate_dead;
+use super::lower_quantised::Parameters;
 use super::rewrite::{indices, inverse, moves_nothing, permuted};
 use crate::ir::{Graph, MAIN, Node, Type, ValueId};
-use cygnet_format::op::{QuantizeLinear, Transpose};
+use cygnet_format::op::Transpose;
 use cygnet_format::{DType, Op};
 use std::sync::Arc;
 
@@ -107,7 +108,7 @@ fn absorb(graph: &mut Graph) -> usize {
 #[derive(PartialEq)]
 enum Taken {
     Permutation(Vec<usize>),
-    Integers { scale: f32, zero: i32, dtype: DType },
+    Integers(Parameters),
 }
 
 fn absorb_one(graph: &mut Graph, state: usize) -> Option<()> {
@@ -158,8 +159,9 @@ fn absorb_one(graph: &mut Graph, state: usize) -> Option<()> {
 fn read(graph: &Graph, node: &Node) -> Option<Taken> {
     match &node.op {
         Op::Transpose(t) => Some(Taken::Permutation(indices(&t.perm))),
-        Op::QuantizeLinear(QuantizeLinear { block: 0, .. }) => {
-            integers(graph, node, graph.ty(node.outputs[0]?).dtype)
+        Op::QuantizeLinear(_) => {
+            let dtype = graph.ty(node.outputs[0]?).dtype;
+            Parameters::of(graph, node, dtype).map(Taken::Integers)
         }
         _ => None,
     }
@@ -169,29 +171,12 @@ fn read(graph: &Graph, node: &Node) -> Option<Taken> {
 fn written(graph: &Graph, node: &Node) -> Option<Taken> {
     match &node.op {
         Op::Transpose(t) => Some(Taken::Permutation(inverse(&indices(&t.perm)))),
-        Op::DequantizeLinear(o) if o.block == 0 => {
-            integers(graph, node, graph.ty(node.inputs[0]?).dtype)
+        Op::DequantizeLinear(_) => {
+            let dtype = graph.ty(node.inputs[0]?).dtype;
+            Parameters::of(graph, node, dtype).map(Taken::Integers)
         }
         _ => None,
     }
-}
-
-/// Scale and zero point of a whole tensor of 8 or 16 bits.
-fn integers(graph: &Graph, node: &Node, dtype: DType) -> Option<Taken> {
-    let [scale] = graph.constant_f32(node.inputs[1]?)?[..] else {
-        return None;
-    };
-    let zero = match node.inputs.get(2).copied().flatten() {
-        None => 0,
-        Some(z) => match (dtype, graph.value(z).data.as_deref().map(|d| &d[..])?) {
-            (DType::I8, &[z]) => (z as i8).into(),
-            (DType::U8, &[z]) => z.into(),
-            (DType::I16, &[a, b]) => i16::from_le_bytes([a, b]).into(),
-            _ => return None,
-        },
-    };
-    let known = matches!(dtype, DType::I8 | DType::U8 | DType::I16);
-    (known && scale.is_normal() && scale > 0.0).then_some(Taken::Integers { scale, zero, dtype })
 }
 
 /// What a state holds after a reset, once `taken` is in it; `Err` when that is not known.
@@ -199,10 +184,12 @@ fn first(graph: &Graph, state: usize, taken: &Taken) -> Result<Option<Arc<Vec<u8
     let state = &graph.states[state];
     let ty = graph.ty(state.current);
     match (taken, &state.init) {
-        (Taken::Permutation(_), None) | (Taken::Integers { zero: 0, .. }, None) => Ok(None),
+        (Taken::Permutation(_), None) | (Taken::Integers(Parameters { zero: 0, .. }), None) => {
+            Ok(None)
+        }
         // Where it matters, elements would have to be moved.
         (Taken::Permutation(_), Some(_)) => Err(()),
-        (&Taken::Integers { scale, zero, dtype }, init) => {
+        (Taken::Integers(to), init) => {
             let count = ty.fixed_len().ok_or(())?;
             let values = match init {
                 Some(bytes) if ty.dtype == DType::F32 => {
@@ -212,17 +199,8 @@ fn first(graph: &Graph, state: usize, taken: &Taken) -> Result<Option<Arc<Vec<u8
                 Some(_) => return Err(()),
                 None => vec![0.0; count],
             };
-            let (low, high) = match dtype {
-                DType::U8 => (0, 255),
-                DType::I8 => (-128, 127),
-                _ => (-32768, 32767),
-            };
-            let integer = |v: &f32| {
-                let q = (v / scale).round_ties_even() as i32;
-                q.saturating_add(zero).clamp(low, high)
-            };
-            let bytes = values.iter().map(integer);
-            let bytes = bytes.flat_map(|q| q.to_le_bytes().into_iter().take(dtype.size()));
+            let integers = values.iter().map(|v| to.quantise(*v).unwrap_or(to.zero));
+            let bytes = integers.flat_map(|q| q.to_le_bytes().into_iter().take(to.dtype.size()));
             Ok(Some(Arc::new(bytes.collect())))
         }
     }

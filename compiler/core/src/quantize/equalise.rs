@@ -6,8 +6,8 @@
 use super::Sample;
 use super::calibrate::observe;
 use super::compile::QuantizeError;
-use super::scheme::{Flow, Kind, Layer, Scheme};
-use crate::ir::{Graph, MAIN, Type, ValueId};
+use super::scheme::{Kind, Layer, Scheme};
+use crate::ir::{Flow, Graph, MAIN, Type, ValueId};
 use cygnet_format::op::{Unary, UnaryKind};
 use cygnet_format::{DType, Op};
 use std::collections::BTreeMap;

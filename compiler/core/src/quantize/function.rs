@@ -1,8 +1,8 @@
 //! What becomes of a tensor that functions alone read: the range that serves their results is not the one that serves the
 //! tensor. A HardSwish makes zero of all below -3, so that no integers are spent there.
 
-use super::scheme::{Flow, Scheme};
-use crate::ir::{Graph, MAIN, Node, Type, ValueId};
+use super::scheme::Scheme;
+use crate::ir::{Flow, Graph, MAIN, Node, Type, ValueId};
 use crate::passes;
 use cygnet_format::DType;
 use std::collections::BTreeMap;

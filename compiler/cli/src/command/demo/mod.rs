@@ -2,9 +2,10 @@
 
 use crate::args::Demo;
 use crate::command::project::{self, Say};
+use crate::media::picture;
 use crate::{decode, output};
 use anyhow::{Context, Result};
-use cygnet_compiler::bundle::{Array, write_atomically};
+use cygnet_compiler::bundle::write_atomically;
 use cygnet_compiler::verify::{Runner, RunnerOptions};
 use std::fmt::Write;
 use std::time::Instant;
@@ -44,13 +45,12 @@ pub fn demo(args: &Demo, quiet: bool) -> Result<()> {
             write_atomically(&path, bytes)?;
         }
     }
-    let say = if quiet { Say::Nothing } else { Say::Stages };
     if !quiet {
         eprintln!(
             "training a teacher, then a small model that learns from it, then in 8-bit integers"
         );
     }
-    let built = project::make(folder, say, true)?;
+    let built = project::make(folder, Say::Stages.unless(quiet), true)?;
 
     let mut text = built.table()?;
     if let [teacher, .., bundle] = &built.measured[..] {
@@ -84,10 +84,9 @@ pub fn demo(args: &Demo, quiet: bool) -> Result<()> {
 fn example(built: &project::Built, runner: &mut Runner, text: &mut String) -> Result<Vec<u8>> {
     let ready = built.ready();
     let samples = &ready.samples;
-    let [h, w, _] = samples.shape;
+    let width = samples.shape[1];
     let mut run = |i: usize| -> Result<Vec<f32>> {
-        let values = samples.floats(i);
-        runner.set_input(0, &Array::from_f32(&[1, 1, h, w], &values))?;
+        runner.set_input(0, &project::array(ready, i))?;
         runner.run()?;
         Ok(runner.output(0)?.to_f32())
     };
@@ -107,7 +106,7 @@ fn example(built: &project::Built, runner: &mut Runner, text: &mut String) -> Re
     let scores = run(clearest.1)?;
     let ran = begin.elapsed();
     writeln!(text, "\na digit that was kept back:")?;
-    for row in sample.chunks(w) {
+    for row in sample.chunks(width) {
         // Two characters are about as wide as one is high.
         let row: String = row
             .iter()
@@ -134,14 +133,5 @@ fn example(built: &project::Built, runner: &mut Runner, text: &mut String) -> Re
             class.score * 100.0
         )?;
     }
-    let mut png = std::io::Cursor::new(Vec::new());
-    image::write_buffer_with_format(
-        &mut png,
-        &sample,
-        w as u32,
-        h as u32,
-        image::ExtendedColorType::L8,
-        image::ImageFormat::Png,
-    )?;
-    Ok(png.into_inner())
+    picture::png(&sample, samples.shape)?.context("the digits are no grey pictures")
 }

@@ -1,7 +1,7 @@
 //! `cygnet build`: from data to a bundle, judged on samples that it has not seen.
 
 use super::judge::{Described, Measured, array, measure, told};
-use super::{Ready, Say, page, ready};
+use super::{Ready, Say, Source, page, ready, source};
 use crate::args::{Build, Cli, Command};
 use crate::command::compile;
 use crate::media::npy;
@@ -91,8 +91,7 @@ impl Built {
 pub fn build(args: &Build, quiet: bool) -> Result<()> {
     // What compiling prints would stand between what machines read.
     let silent = quiet || output::machine_only(args.json.as_deref());
-    let say = if quiet { Say::Nothing } else { Say::Epochs };
-    let built = make(&args.project, say, silent)?;
+    let built = make(&args.project, Say::Epochs.unless(quiet), silent)?;
     if let Some(json) = &args.json {
         #[derive(Serialize)]
         struct Figures<'a> {
@@ -142,7 +141,12 @@ pub fn build(args: &Build, quiet: bool) -> Result<()> {
 
 /// Builds a project's bundle, or takes what is there; `silent` says nothing of the compilation.
 pub fn make(folder: &Path, say: Say, silent: bool) -> Result<Built> {
-    let ready = ready(folder, say)?;
+    make_of(folder, source(folder, say == Say::Nothing)?, say, silent)
+}
+
+/// As [`make`], of data that are read already.
+pub(super) fn make_of(folder: &Path, source: Source, say: Say, silent: bool) -> Result<Built> {
+    let ready = ready(folder, source, say)?;
     let inputs = format!(
         "{} {} {:?}",
         ready.project.name, ready.digest, ready.project.build
@@ -223,16 +227,14 @@ fn digest(path: &Path) -> Result<String> {
 /// The networks of a project as programs in floats.
 fn floats(ready: &Ready) -> Result<Vec<Measured>> {
     let mut all = Vec::new();
-    for (name, path) in &ready.stages {
-        let onnx =
-            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    for stage in &ready.stages {
+        let onnx = std::fs::read(&stage.onnx)
+            .with_context(|| format!("cannot read {}", stage.onnx.display()))?;
         let program = cygnet_compiler::compile(&onnx, &CompileOptions::default())?.program;
-        let trained = &ready.trained;
-        let outcome = trained.teacher.as_ref().filter(|_| *name == "teacher");
         let described = Described {
-            name,
+            name: stage.name,
             precision: "float",
-            parameters: outcome.unwrap_or(&trained.model).parameters,
+            parameters: stage.parameters,
             program_bytes: program.bytes.len() as u64,
             arena_bytes: program.arena_bytes,
         };

@@ -11,6 +11,7 @@ mod teacher;
 mod test;
 
 pub use build::{Built, build, make};
+pub use judge::array;
 pub use stage::Say;
 pub use test::test;
 
@@ -101,6 +102,22 @@ pub struct Trained {
     pub quantized: Option<Outcome>,
 }
 
+/// A project with its data.
+pub struct Source {
+    pub project: Project,
+    pub samples: Samples,
+    pub split: Split,
+}
+
+/// A network of floats that was trained.
+pub struct Floats {
+    pub name: &'static str,
+    /// Its file.
+    pub onnx: PathBuf,
+    /// Numbers that were learnt.
+    pub parameters: usize,
+}
+
 /// A project with its data and its trained network.
 pub struct Ready {
     pub project: Project,
@@ -110,16 +127,19 @@ pub struct Ready {
     pub trained: Trained,
     /// The network's file.
     pub onnx: PathBuf,
-    /// Those of all stages, with their names, in order.
-    pub stages: Vec<(&'static str, PathBuf)>,
+    /// The networks of floats, in order.
+    pub stages: Vec<Floats>,
     /// What the model's stage depends on.
     pub digest: String,
 }
 
-/// Reads a project and trains what is not trained yet.
-pub(super) fn ready(folder: &Path, say: Say) -> Result<Ready> {
-    let project = Project::read(folder)?;
-    let (samples, split) = data(&project, folder, say == Say::Nothing)?;
+/// Trains what of a project is not trained yet.
+fn ready(folder: &Path, source: Source, say: Say) -> Result<Ready> {
+    let Source {
+        project,
+        samples,
+        split,
+    } = source;
     let data = stage::digest_of(&samples, &split);
     let (mut teacher, mut told) = (None, None);
     let mut stages = Vec::new();
@@ -151,7 +171,11 @@ pub(super) fn ready(folder: &Path, say: Say) -> Result<Ready> {
             &project.name,
             outcome.up_to_date,
         )?;
-        stages.push(("teacher", onnx));
+        stages.push(Floats {
+            name: stage.name,
+            onnx,
+            parameters: outcome.parameters,
+        });
         teacher = Some(((network, outcome), stage.digest()));
     }
     let stage = Stage {
@@ -181,7 +205,11 @@ pub(super) fn ready(folder: &Path, say: Say) -> Result<Ready> {
         export(&stage.folder, network, (front, answer), name, up_to_date)
     };
     let mut onnx = write(&stage, &network, model.up_to_date)?;
-    stages.push(("model", onnx.clone()));
+    stages.push(Floats {
+        name: stage.name,
+        onnx: onnx.clone(),
+        parameters: model.parameters,
+    });
     let mut quantized = None;
     if let Some(aware) = &project.quantize_aware {
         let stage = Stage {
@@ -215,8 +243,9 @@ pub(super) fn ready(folder: &Path, say: Say) -> Result<Ready> {
     })
 }
 
-/// The samples of a project and their split.
-fn data(project: &Project, folder: &Path, quiet: bool) -> Result<(Samples, Split)> {
+/// Reads a project and its data.
+fn source(folder: &Path, quiet: bool) -> Result<Source> {
+    let project = Project::read(folder)?;
     let reading = output::spinner(quiet, "reading the data");
     let (mut samples, damaged) = project.samples(folder)?;
     reading.finish_and_clear();
@@ -237,7 +266,11 @@ fn data(project: &Project, folder: &Path, quiet: bool) -> Result<(Samples, Split
         );
     }
     samples.settle(&split.train)?;
-    Ok((samples, split))
+    Ok(Source {
+        project,
+        samples,
+        split,
+    })
 }
 
 /// Writes a stage's network as ONNX if it is not there.
@@ -345,10 +378,8 @@ fn balance(samples: &Samples, split: &Split, text: &mut String) -> Result<()> {
 
 /// Trains a project's networks.
 pub fn train(args: &Train, quiet: bool) -> Result<()> {
-    let ready = ready(
-        &args.project,
-        if quiet { Say::Nothing } else { Say::Epochs },
-    )?;
+    let source = source(&args.project, quiet)?;
+    let ready = ready(&args.project, source, Say::Epochs.unless(quiet))?;
     if let Some(path) = &args.json {
         output::json(path, &ready.trained)?;
         if output::machine_only(Some(path)) {

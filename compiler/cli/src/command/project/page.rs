@@ -14,7 +14,6 @@ use cygnet_training::data::{Task, Values};
 use cygnet_training::fit::{Epoch, History};
 use maud::{Markup, html};
 use plotters::prelude::*;
-use std::io::Cursor;
 
 /// Pixels of a chart.
 const SIZE: (u32, u32) = (460, 300);
@@ -270,18 +269,9 @@ fn picture(ready: &Ready, i: usize) -> Result<Option<String>> {
             (ready.samples.input_shape(), bytes)
         }
     };
-    let [h, w, c] = sizes;
-    let kind = match c {
-        1 => image::ExtendedColorType::L8,
-        3 => image::ExtendedColorType::Rgb8,
-        _ => return Ok(None),
-    };
-    if h < 2 || w < 2 {
+    if sizes[0] < 2 || sizes[1] < 2 {
         return Ok(None);
     }
-    let mut png = Cursor::new(Vec::new());
-    let format = image::ImageFormat::Png;
-    image::write_buffer_with_format(&mut png, &bytes, w as u32, h as u32, kind, format)?;
-    let text = STANDARD.encode(png.into_inner());
-    Ok(Some(format!("data:image/png;base64,{text}")))
+    let png = crate::media::picture::png(&bytes, sizes)?;
+    Ok(png.map(|png| format!("data:image/png;base64,{}", STANDARD.encode(png))))
 }

@@ -56,10 +56,17 @@ pub enum Say {
     Epochs,
 }
 
+impl Say {
+    /// This, or nothing where it is to be quiet.
+    pub const fn unless(self, quiet: bool) -> Self {
+        if quiet { Self::Nothing } else { self }
+    }
+}
+
 /// What a network is trained from.
 pub struct Stage<'a> {
     pub folder: PathBuf,
-    pub name: &'a str,
+    pub name: &'static str,
     pub start: Start<'a>,
     pub settings: &'a Settings,
     /// With its digest.

@@ -1,18 +1,19 @@
 //! `cygnet test`: whether a project trains as it should, whether its bundle is as good as it has to be, whether it answers as
 //! its examples say.
 
-use super::build::{Built, make};
-use super::{Say, data};
+use super::build::{Built, make_of};
+use super::{Say, Source, source};
 use crate::args::{Suite, Test};
+use crate::command::run;
 use crate::decode;
 use crate::failure::usage;
 use crate::feed::{self, Feed};
 use crate::{output, sizes};
 use anyhow::{Context, Result, bail};
-use cygnet_compiler::bundle::{Array, BundleReader, Preprocess, write_atomically};
+use cygnet_compiler::bundle::{BundleReader, Preprocess, write_atomically};
 use cygnet_compiler::verify::{Runner, RunnerOptions};
 use cygnet_training::TrainingError;
-use cygnet_training::project::{Project, Tests};
+use cygnet_training::project::Tests;
 use cygnet_training::trial;
 use junit_report::{Duration, ReportBuilder, TestCase, TestCaseBuilder, TestSuiteBuilder};
 use serde::Serialize;
@@ -79,12 +80,12 @@ pub fn test(args: &Test, quiet: bool) -> Result<()> {
         quiet: silent,
     };
     let wanted = |suite: Suite| args.only.is_none_or(|only| only == suite);
+    let source = source(folder, silent)?;
     if wanted(Suite::Training) {
-        training(folder, silent, &mut run)?;
+        training(&source, &mut run);
     }
     if wanted(Suite::Validation) || wanted(Suite::Functional) {
-        let say = if silent { Say::Nothing } else { Say::Stages };
-        let built = make(folder, say, true)?;
+        let built = make_of(folder, source, Say::Stages.unless(silent), true)?;
         let tests = built.ready().project.test.clone().unwrap_or_default();
         if wanted(Suite::Validation) {
             validation(&built, &tests, &mut run)?;
@@ -123,10 +124,13 @@ pub fn test(args: &Test, quiet: bool) -> Result<()> {
 }
 
 /// Whether learning works, on the data and the model of the project.
-fn training(folder: &Path, quiet: bool, run: &mut Run) -> Result<()> {
+fn training(source: &Source, run: &mut Run) {
     const SUITE: &str = "training";
-    let project = Project::read(folder)?;
-    let (samples, split) = data(&project, folder, quiet)?;
+    let Source {
+        project,
+        samples,
+        split,
+    } = source;
     let settings = &project.train;
     let build = || -> std::result::Result<_, TrainingError> {
         let (input, classes) = (samples.input_shape(), samples.classes.len());
@@ -137,25 +141,24 @@ fn training(folder: &Path, quiet: bool, run: &mut Run) -> Result<()> {
     run.case(SUITE, "one batch is learnt by heart", || {
         Ok(trial::overfits_a_batch(
             build()?,
-            &samples,
+            samples,
             parts.0,
             settings,
         )?)
     });
     run.case(SUITE, "gradients equal finite differences", || {
-        Ok(trial::gradients_are_right(build()?, &samples, parts.0)?)
+        Ok(trial::gradients_are_right(build()?, samples, parts.0)?)
     });
     run.case(SUITE, "the loss falls", || {
-        Ok(trial::loss_falls(build()?, &samples, parts, settings)?)
+        Ok(trial::loss_falls(build()?, samples, parts, settings)?)
     });
     run.case(SUITE, "an interrupted run ends as another", || {
         let passing = tempfile::tempdir()?;
         let file = passing.path().join("state.safetensors");
         Ok(trial::resume_equals_uninterrupted(
-            build, &samples, parts, settings, &file,
+            build, samples, parts, settings, &file,
         )?)
     });
-    Ok(())
 }
 
 /// Whether something is at least as large as it has to be.
@@ -287,17 +290,16 @@ fn answer(bundle: &Path, file: &Path) -> Result<Vec<f32>> {
         .unwrap_or_else(Preprocess::default);
     let tensor = manifest.inputs.first().context("the bundle has no input")?;
     let text = file.display().to_string();
-    let array = match feed::read_one(&text, file, tensor, manifest, &wish, 1)? {
-        Feed::Array(array) | Feed::Picture(array, _) => array,
+    let mut feed = feed::read_one(&text, file, tensor, manifest, &wish, 1)?;
+    match &mut feed {
+        // As long as the sounds that the project learns from.
         Feed::Sound(samples, _) => {
-            let want: usize = tensor.max_shape.iter().map(|d| *d as usize).product();
-            let mut samples = samples;
-            samples.resize(want, 0.0);
-            let shape: Vec<usize> = tensor.max_shape.iter().map(|d| *d as usize).collect();
-            Array::from_f32(&shape, &samples)
+            samples.truncate(tensor.max_shape.iter().product::<u64>() as usize)
         }
         Feed::Frames(_) => bail!("{text} holds several arrays: a case is one"),
-    };
+        Feed::Array(_) | Feed::Picture(..) => {}
+    }
+    let array = run::whole(feed, manifest, 0)?;
     runner.set_input(0, &array)?;
     runner.run()?;
     Ok(runner.output(0)?.to_f32())

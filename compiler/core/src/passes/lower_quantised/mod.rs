@@ -15,7 +15,7 @@ mod tests;
 mod weights;
 mod wide;
 
-pub(super) use operand::integers;
+pub(super) use operand::{Parameters, integers};
 pub(crate) use table::{broadcasts_inside, is_pointwise};
 
 use super::rewrite::rewrite;

@@ -1,7 +1,7 @@
 //! The integers behind a dequantised operand.
 
 use super::super::rewrite::Rewriter;
-use crate::ir::{Node, Type, ValueId};
+use crate::ir::{Graph, Node, Type, ValueId};
 use cygnet_format::op::{CoordinateMode, Int16Pool, PadMode, PoolKind, ResizeMode};
 use cygnet_format::{DType, Op};
 
@@ -10,7 +10,7 @@ const MAX_MOVES: usize = 8;
 
 /// Scale and zero point of a whole tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Parameters {
+pub(in super::super) struct Parameters {
     pub scale: f32,
     pub zero: i32,
     pub dtype: DType,
@@ -29,17 +29,19 @@ pub(super) fn range(dtype: DType) -> Option<(i32, i32)> {
 impl Parameters {
     /// Of the operands of a QuantizeLinear or DequantizeLinear whose integers are of type `dtype`, when they are constant,
     /// one for all elements, and the integers have 8 or 16 bits.
-    pub fn of(cx: &Rewriter<'_>, node: &Node, dtype: DType) -> Option<Parameters> {
+    pub fn of(graph: &Graph, node: &Node, dtype: DType) -> Option<Parameters> {
         let blocks = match node.op {
             Op::QuantizeLinear(o) => o.block,
             Op::DequantizeLinear(o) => o.block,
             _ => return None,
         };
         range(dtype)?;
-        let scale = cx.scalar(node.inputs[1]?)?;
+        let [scale] = graph.constant_f32(node.inputs[1]?)?[..] else {
+            return None;
+        };
         let zero = match node.inputs.get(2).copied().flatten() {
             None => 0,
-            Some(z) => match integers(cx, z)?[..] {
+            Some(z) => match integers(graph, z)?[..] {
                 [z] => z,
                 _ => return None,
             },
@@ -60,8 +62,8 @@ impl Parameters {
 }
 
 /// The elements of a constant that fit 32 bits.
-pub(in super::super) fn integers(cx: &Rewriter<'_>, v: ValueId) -> Option<Vec<i32>> {
-    let value = cx.graph.value(v);
+pub(in super::super) fn integers(graph: &Graph, v: ValueId) -> Option<Vec<i32>> {
+    let value = graph.value(v);
     let data = value.data.as_ref()?;
     Some(match value.ty.dtype {
         DType::U8 | DType::U4 | DType::U2 => data.iter().map(|&b| b.into()).collect(),
@@ -99,7 +101,7 @@ pub(super) fn parameters(cx: &Rewriter<'_>, v: ValueId, depth: usize) -> Option<
     let node = cx.def(v).filter(|_| depth < MAX_MOVES)?;
     let first = node.inputs.first().copied().flatten()?;
     match &node.op {
-        Op::DequantizeLinear(_) => Parameters::of(cx, node, cx.graph.ty(first).dtype),
+        Op::DequantizeLinear(_) => Parameters::of(cx.graph, node, cx.graph.ty(first).dtype),
         Op::Reshape(_)
         | Op::Transpose(_)
         | Op::Slice(_)
@@ -140,7 +142,7 @@ fn moved(cx: &mut Rewriter<'_>, v: ValueId) -> (ValueId, Parameters) {
     let first = node.inputs[0].expect("checked");
     if let Op::DequantizeLinear(_) = node.op {
         let dtype = cx.graph.ty(first).dtype;
-        let p = Parameters::of(cx, &node, dtype).expect("checked");
+        let p = Parameters::of(cx.graph, &node, dtype).expect("checked");
         return (first, p);
     }
     let (x, p) = moved(cx, first);

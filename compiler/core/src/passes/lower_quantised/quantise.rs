@@ -27,7 +27,7 @@ pub(super) fn lower(cx: &mut Rewriter<'_>, node: Node) -> Option<Node> {
         return Some(node);
     };
     let dtype = cx.graph.ty(y).dtype;
-    let Some(to) = Parameters::of(cx, &node, dtype) else {
+    let Some(to) = Parameters::of(cx.graph, &node, dtype) else {
         return Some(node);
     };
     let Some((v, bounds)) = unclamped(cx, x, &to) else {

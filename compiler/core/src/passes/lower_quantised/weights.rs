@@ -75,11 +75,11 @@ impl Frozen {
         let scales = cx.graph.constant_f32(node.inputs[1]?)?;
         let zeros = match node.inputs.get(2).copied().flatten() {
             None => Vec::new(),
-            Some(z) => integers(cx, z)?,
+            Some(z) => integers(cx.graph, z)?,
         };
         let n = scales.len();
         let inner: usize = shape.get(axis + 1..).unwrap_or(&[]).iter().product();
-        let ints = integers(cx, x)?;
+        let ints = integers(cx.graph, x)?;
         let parameter = match n {
             1 => Vec::new(),
             _ if shape.get(axis) == Some(&n) && inner > 0 => {

@@ -118,7 +118,7 @@ pub(super) fn limit(cx: &Rewriter<'_>, v: ValueId) -> i64 {
         Op::Int16Pool(o) if o.kind == PoolKind::Average => bounds(o.low, o.high),
         Op::QuantizeLinear(_) => {
             let y = node.outputs[0].map(|y| cx.graph.ty(y).dtype);
-            let to = y.and_then(|dtype| Parameters::of(cx, node, dtype));
+            let to = y.and_then(|dtype| Parameters::of(cx.graph, node, dtype));
             let found = to.and_then(|to| unclamped(cx, first, &to));
             found.map_or(ALL, |(_, b)| bounds(b.low, b.high))
         }
