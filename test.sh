@@ -9,6 +9,7 @@
 #   ./test.sh --cross          only the other machines (see tests/cross.sh)
 #   ./test.sh --size           only the size of the library for devices (see tests/size.sh)
 #   ./test.sh --fuzz MINUTES   each fuzz target for so long
+#   ./test.sh --slurm          only a sweep whose trials are Slurm's tasks, on a cluster of this machine (see tests/slurm.sh)
 #   ./test.sh --bench          Cygnet and other engines on the same models (see tests/bench/bench.py --help)
 #
 # Flags add up. Test data lie in .cache/models, or where CYGNET_CACHE says.
@@ -16,7 +17,7 @@ set -uo pipefail
 cd "$(dirname "$0")"
 source tests/install.sh
 
-quick=0 data=0 conformance=0 real=0 cross=0 size=0 bench=0 fuzz=
+quick=0 data=0 conformance=0 real=0 cross=0 size=0 slurm=0 bench=0 fuzz=
 [ $# -eq 0 ] && quick=1 conformance=1 real=1 cross=1 size=1
 while [ $# -gt 0 ]; do
     case $1 in
@@ -26,6 +27,7 @@ while [ $# -gt 0 ]; do
         --real) real=1 ;;
         --cross) cross=1 ;;
         --size) size=1 ;;
+        --slurm) slurm=1 ;;
         --bench) bench=1 ;;
         --fuzz)
             fuzz=${2:-}
@@ -141,6 +143,7 @@ fi
 [ $real -eq 1 ] && step exported trained_onnx
 [ $cross -eq 1 ] && step cross tests/cross.sh
 [ $size -eq 1 ] && step size tests/size.sh
+[ $slurm -eq 1 ] && step slurm tests/slurm.sh
 [ -n "$fuzz" ] && step fuzz run_fuzz
 [ $bench -eq 1 ] && step bench run_bench
 

@@ -3,6 +3,7 @@ use crate::anomaly;
 use crate::average;
 use crate::data::{Augment, Samples, Task};
 use crate::error::TrainingError;
+use crate::hints::Hints;
 use crate::network::{Gradients, Network};
 use crate::optimize::{Optimizer, Rule};
 use crate::random::Random;
@@ -46,6 +47,10 @@ pub struct Settings {
     pub teacher_share: f32,
     /// Temperature of the teacher's answer (Hinton, Vinyals and Dean, 2015).
     pub temperature: f32,
+    /// Weight of where the teacher looks ([`crate::hints::attention`]), beside the loss of answers; 0 is none.
+    pub attention: f32,
+    /// Weight of which samples look alike to the teacher ([`crate::hints::similarity`]).
+    pub features: f32,
     /// How pictures are varied.
     pub augment: Augment,
 }
@@ -79,6 +84,8 @@ impl Default for Settings {
             seed: 1,
             teacher_share: 0.7,
             temperature: 3.0,
+            attention: 0.0,
+            features: 0.0,
             augment: Augment::default(),
         }
     }
@@ -101,7 +108,17 @@ impl Settings {
         if !(0.0..=1.0).contains(&self.teacher_share) || self.temperature <= 0.0 {
             return wrong("teacher_share lies between 0 and 1, temperature is positive".into());
         }
+        if !(self.attention >= 0.0 && self.features >= 0.0) {
+            return wrong("attention and features are weights, 0 or more".into());
+        }
         self.augment.mistake().map(|m| format!("augment.{m}"))
+    }
+
+    /// Whether a run of these settings is at its end, by its epochs or its patience.
+    pub fn ends_after(&self, history: &History) -> bool {
+        let done = history.epochs.len();
+        let waited = history.best().map_or(0, |b| done - b.epoch);
+        done >= self.epochs || self.patience > 0 && waited >= self.patience
     }
 
     /// The learning rate of step `step` of `steps`.
@@ -159,6 +176,10 @@ pub trait Watch {
     ) -> std::result::Result<(), TrainingError> {
         Ok(())
     }
+    /// The epoch after which the run pauses, if not the last of the settings.
+    fn until(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// Does nothing.
@@ -178,7 +199,7 @@ pub enum Teacher<'a> {
 /// Trains the network on samples `train`, and leaves it in the state that was best on `validation`.
 ///
 /// `resume` is the state of an interrupted run with its history; the rest of the run is the same as if it had not been
-/// interrupted.
+/// interrupted. [`Watch::until`] pauses it after an epoch, in the best state so far.
 ///
 /// # Errors
 /// Settings or samples that do not fit, values that are no numbers any more, a watcher's errors.
@@ -218,6 +239,16 @@ pub fn fit(
             ));
         }
     }
+    let inside = (settings.attention, settings.features);
+    let hints = match teacher {
+        Some(Teacher::Network(teacher)) if inside != (0.0, 0.0) => Hints::of(network, teacher),
+        _ => Hints::default(),
+    };
+    if inside != (0.0, 0.0) && teacher.is_some() && hints.student.is_empty() {
+        return Err(TrainingError::Project(
+            "attention and features compare pictures inside of two networks: they need a [teacher.model] that has some of the sizes that the model has".into(),
+        ));
+    }
     if train.is_empty() || validation.is_empty() {
         return Err(TrainingError::Data(format!(
             "{} samples to learn from and {} to choose by: both are needed, so add samples or change the shares of the split",
@@ -245,7 +276,11 @@ pub fn fit(
     let batches = train.len() / batch;
     let together = settings.accumulate.min(batches);
     let steps = batches / together;
-    for epoch in history.epochs.len() + 1..=settings.epochs {
+    let last = settings.epochs.min(watch.until().unwrap_or(usize::MAX));
+    for epoch in history.epochs.len() + 1..=last {
+        if settings.ends_after(&history) {
+            break;
+        }
         let mut order = train.to_vec();
         Random::new(settings.seed ^ ((epoch as u64) << 32), 2).shuffle(&mut order);
         let mut random = Random::new(settings.seed ^ ((epoch as u64) << 32), 3);
@@ -275,11 +310,17 @@ pub fn fit(
                 let batch = batch?;
                 let step = number / together;
                 rate = settings.rate_at((epoch - 1) * steps + step, settings.epochs * steps);
-                let pass = network.train(&batch.x, &mut random, &[])?;
+                let pass = network.train(&batch.x, &mut random, &hints.student)?;
                 let mut loss = loss_of(samples.task, pass.output(), &batch.targets)?;
                 if let Some(teacher) = teacher {
+                    let mut inner = None;
                     let wanted = match teacher {
-                        Teacher::Network(teacher) => teacher.evaluate(&batch.x)?,
+                        Teacher::Network(teacher) => {
+                            let mut told = teacher.evaluate_with(&batch.x, &hints.teacher)?;
+                            let answer = told.swap_remove(hints.teacher.len());
+                            inner = Hints::loss(&pass.outputs, &told, inside)?;
+                            answer
+                        }
                         Teacher::Answers(all) => {
                             let rows = chosen
                                 .iter()
@@ -296,6 +337,9 @@ pub fn fit(
                     let told = (cross_entropy(&(pass.output() / t)?, &soft)? - own)?;
                     let share = f64::from(settings.teacher_share);
                     loss = ((loss * (1.0 - share))? + (told * (share * t * t))?)?;
+                    if let Some(inner) = inner {
+                        loss = (loss + inner)?;
+                    }
                 }
                 let value = loss.to_scalar::<f32>()?;
                 if !value.is_finite() {
@@ -348,10 +392,6 @@ pub fn fit(
         state.best.clone_from(&best);
         state.average.clone_from(&mean);
         watch.epoch(&done, better, &state)?;
-        let waited = history.best().map_or(0, |b| epoch - b.epoch);
-        if settings.patience > 0 && waited >= settings.patience {
-            break;
-        }
     }
     if let Some(best) = &best {
         State::restore_parameters(best, network)?;

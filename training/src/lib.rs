@@ -10,13 +10,16 @@ mod error;
 pub mod export;
 pub mod fit;
 pub mod front;
+pub mod hints;
 pub mod model;
 pub mod network;
 pub mod op;
 pub mod optimize;
 pub mod project;
+pub mod prune;
 pub mod random;
 pub mod schedule;
+pub mod search;
 pub mod state;
 pub mod trial;
 

@@ -59,6 +59,12 @@ pub enum Command {
     /// Test a project: its training, its bundle, its examples
     #[command(after_long_help = TEST_HELP)]
     Test(Test),
+    /// Train a project's model with what a teacher answers
+    #[command(after_long_help = DISTILL_HELP)]
+    Distill(Distill),
+    /// Search a project's settings for the best model that keeps a device's budget
+    #[command(after_long_help = SWEEP_HELP)]
+    Sweep(Sweep),
     /// Write shell completions to stdout
     #[command(after_long_help = COMPLETIONS_HELP)]
     Completions {
@@ -115,6 +121,36 @@ const TEST_HELP: &str = "Examples:
         score = 0.5
   cygnet test --only validation --junit junit.xml
       For continuous integration: exit code 1 when a test fails.";
+
+const DISTILL_HELP: &str = "Examples:
+  cygnet distill
+      Trains the teacher of ./cygnet.toml, or asks the one in [teacher] file, then the model with its answers (the share and
+      the temperature are teacher_share and temperature of [train]). What has not changed is not done again.
+  cygnet distill --teacher resnet.onnx
+      Another teacher than that of ./cygnet.toml: an ONNX file or a bundle for the same classes in the same order.";
+
+const SWEEP_HELP: &str = "Examples:
+  cygnet sweep --jobs 2
+      Tries settings of ./cygnet.toml, as its [sweep] says, two at a time; prints the candidates that no other is better than,
+      writes build/sweep.html, and the best as a project in build/best. A sweep that was interrupted goes on.
+        [sweep]
+        trials = 40
+        first_epochs = 3                # compared after 3 epochs, then 9, 27 ...; the best third of each goes on
+        objective = 'accuracy'          # or flash, ram, latency: what is best within the limits
+        [sweep.limits]                  # of the compiled candidate
+        max_flash = '64K'
+        max_ram = '32K'
+        max_latency_ms = 20             # on this machine, or for a microcontroller with clock_mhz = 80
+        accuracy = 0.95
+        [sweep.space]                   # any settings by their place in the file
+        'model.width' = { low = 0.25, high = 1.0, step = 0.05 }
+        'train.rate' = { low = 0.0005, high = 0.01, log = true }
+        'data.size' = [[32, 32], [48, 48]]
+        'build.quantize' = ['int8', 'fp16']
+  cygnet sweep --output ../small --json sweep.json
+      The best goes to another folder: `cygnet build --project ../small` builds it. Exit code 3 when no trial keeps all limits.
+  cygnet sweep --slurm --jobs 16 --slurm-option=--partition=cpu --slurm-option=--cpus-per-task=4
+      Trials are tasks of Slurm job arrays, 16 at a time; the project's folder is one that all nodes see.";
 
 const COMPILE_HELP: &str = "Examples:
   cygnet compile mobilenetv2.onnx -o mobilenetv2.cygnet
@@ -663,6 +699,54 @@ pub struct Train {
     /// The project's folder.
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub project: PathBuf,
+    /// Write the figures for machines; `-` is stdout.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Arguments of `distill`.
+#[derive(Args)]
+pub struct Distill {
+    /// The project's folder.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub project: PathBuf,
+    /// A model that teaches in place of the project's teacher.
+    #[arg(long, value_name = "FILE")]
+    pub teacher: Option<PathBuf>,
+    /// Write the figures for machines; `-` is stdout.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Arguments of `sweep`.
+#[derive(Args)]
+pub struct Sweep {
+    /// The project's folder.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub project: PathBuf,
+    /// Trials at a time.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub jobs: usize,
+    /// The folder that the best candidate becomes a project in [default: build/best in the project's folder].
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Submit the trials to Slurm.
+    #[arg(long)]
+    pub slurm: bool,
+    /// An option of sbatch for every array. Repeatable.
+    #[arg(
+        long,
+        value_name = "OPTION",
+        requires = "slurm",
+        allow_hyphen_values = true
+    )]
+    pub slurm_option: Vec<String>,
+    /// The jobs of an array.
+    #[arg(long, hide = true, requires = "index")]
+    pub step: Option<PathBuf>,
+    /// Which of them this process does.
+    #[arg(long, hide = true, requires = "step")]
+    pub index: Option<usize>,
     /// Write the figures for machines; `-` is stdout.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

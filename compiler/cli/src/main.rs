@@ -34,6 +34,8 @@ fn main() -> ExitCode {
         Command::Train(a) => command::project::train(&a, quiet),
         Command::Build(a) => command::project::build(&a, quiet),
         Command::Test(a) => command::project::test(&a, quiet),
+        Command::Sweep(a) => command::sweep::sweep(&a, quiet),
+        Command::Distill(a) => command::project::distill(&a, quiet),
         Command::Completions { shell } => command::shell::completions(shell),
         Command::Man { output } => command::shell::man(output.as_deref()),
     };

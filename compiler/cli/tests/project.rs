@@ -215,6 +215,87 @@ fn trained_in_integers() {
     assert_eq!(again["bundle_sha256"], built["bundle_sha256"]);
 }
 
+/// A pruned model goes on without some of its channels: the bundle is smaller, and goes on in integers.
+#[test]
+fn pruned_then_trained_in_integers() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path();
+    pictures(project);
+    let larger = TOML.replace("channels = 4", "channels = 12");
+    std::fs::write(project.join("cygnet.toml"), &larger).unwrap();
+    let whole = json(project, "build --json -");
+    let text = format!(
+        "{larger}[prune]\nkeep = 0.3\nepochs = 4\nrate = 0.002\n[quantize_aware]\nepochs = 1\nrate = 0.001\n"
+    );
+    std::fs::write(project.join("cygnet.toml"), text).unwrap();
+    let built = json(project, "build --json -");
+    assert_eq!(built["model"]["up_to_date"], true);
+    assert_eq!(built["pruned"]["epochs"], 4);
+    let number = |of: &serde_json::Value, part: &str| of[part]["parameters"].as_u64().unwrap();
+    assert!(
+        2 * number(&built, "pruned") < number(&built, "model"),
+        "{built}"
+    );
+    let bytes = |of: &serde_json::Value, name: &str| {
+        let networks = of["networks"].as_array().unwrap();
+        let network = networks.iter().find(|n| n["name"] == name).unwrap();
+        network["program_bytes"].as_u64().unwrap()
+    };
+    assert!(
+        10 * bytes(&built, "pruned") < 7 * bytes(&built, "model"),
+        "{built}"
+    );
+    assert!(
+        10 * bytes(&built, "bundle") < 8 * bytes(&whole, "bundle"),
+        "{built}"
+    );
+    assert!(
+        built["bundle_accuracy"].as_f64().unwrap() >= 0.95,
+        "{built}"
+    );
+    assert_eq!(
+        built["bundle_accuracy"],
+        built["quantized"]["test_accuracy"]
+    );
+    let again = json(project, "build --json -");
+    assert_eq!(again["pruned"]["up_to_date"], true);
+    assert_eq!(again["bundle_sha256"], built["bundle_sha256"]);
+
+    // Interrupted while it is trained after pruning, it ends the same.
+    std::fs::remove_file(project.join("runs/pruned/record.json")).unwrap();
+    std::fs::remove_file(project.join("build/bars.cygnet")).unwrap();
+    let redone = json(project, "build --json -");
+    assert_eq!(redone["bundle_sha256"], built["bundle_sha256"]);
+}
+
+/// What one teaches whom, by name.
+#[test]
+fn distillation_needs_a_teacher() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path();
+    pictures(project);
+    let begin = TOML.find("[teacher.model]").unwrap();
+    let end = TOML.find("[train]").unwrap();
+    let alone = format!("{}{}", &TOML[..begin], &TOML[end..]);
+    std::fs::write(project.join("cygnet.toml"), &alone).unwrap();
+    let refused = cygnet(project, "distill");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        said(&refused).1.contains("--teacher FILE"),
+        "{}",
+        said(&refused).1
+    );
+    json(project, "train --json -");
+    let model = project.join("runs/model/model.onnx");
+    std::fs::copy(model, project.join("teacher.onnx")).unwrap();
+    let taught = json(project, "distill --teacher teacher.onnx --json -");
+    assert!(
+        taught["teacher"]["test_accuracy"].as_f64().unwrap() > 0.9,
+        "{taught}"
+    );
+    assert_eq!(taught["model"]["up_to_date"], false);
+}
+
 /// Tones that rise or fall, by ten voices, each with a pitch of its own; half a second at 8 kHz.
 fn sounds(folder: &Path) {
     let spec = hound::WavSpec {

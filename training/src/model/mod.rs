@@ -12,6 +12,13 @@ use crate::network::{Builder, Network};
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
+/// Largest factor of channels.
+const MOST_WIDTH: f32 = 16.0;
+/// Most channels or units of a layer.
+const MOST_UNITS: usize = 1 << 16;
+/// Most halvings of a residual network.
+const MOST_STAGES: usize = 8;
+
 /// An architecture by name, with its sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "architecture", rename_all = "kebab-case", deny_unknown_fields)]
@@ -67,6 +74,37 @@ pub enum Architecture {
 }
 
 impl Architecture {
+    /// What is wrong with its sizes, if anything.
+    pub(crate) fn mistake(&self) -> Option<String> {
+        let positive = |name: &str, value: f32| {
+            let wrong = !(value > 0.0 && value <= MOST_WIDTH);
+            wrong.then(|| format!("{name} = {value}: it is above 0, and {MOST_WIDTH} at most"))
+        };
+        let some = |name: &str, value: usize| {
+            let wrong = !(1..=MOST_UNITS).contains(&value);
+            wrong.then(|| format!("{name} = {value}: it lies between 1 and {MOST_UNITS}"))
+        };
+        match *self {
+            Self::MobilenetV1 { width } | Self::MobilenetV2 { width } => positive("width", width),
+            Self::DsCnn { channels } | Self::Tiny { channels } => some("channels", channels),
+            Self::Resnet {
+                stages,
+                blocks,
+                width,
+            } => positive("width", width)
+                .or((!(1..=MOST_STAGES).contains(&stages))
+                    .then(|| format!("stages = {stages}: it lies between 1 and {MOST_STAGES}")))
+                .or(some("blocks", blocks)),
+            Self::Mlp {
+                hidden, dropout, ..
+            } => some("hidden", hidden).or((!(0.0..1.0).contains(&dropout))
+                .then(|| format!("dropout = {dropout}: it lies between 0 and 1"))),
+            Self::Autoencoder {
+                hidden, bottleneck, ..
+            } => some("hidden", hidden).or(some("bottleneck", bottleneck)),
+        }
+    }
+
     /// The network with seeded initial parameters.
     ///
     /// # Errors

@@ -12,6 +12,10 @@ use std::sync::Arc;
 pub struct Value(pub(super) usize);
 
 impl Value {
+    pub(super) const fn at(index: usize) -> Self {
+        Self(index)
+    }
+
     /// The node's place in [`Network::nodes`].
     pub const fn index(self) -> usize {
         self.0

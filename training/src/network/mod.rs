@@ -2,12 +2,14 @@
 //! models reads it; a model is a function that builds one.
 mod build;
 mod by_candle;
+mod channels;
 mod pass;
 mod quantized;
 #[cfg(test)]
 mod tests;
 
 pub use build::{Builder, Value};
+pub use channels::{Channels, Cost};
 pub use pass::{Gradients, Pass};
 pub use quantized::{Point, RoundedWeights};
 
@@ -135,6 +137,24 @@ impl Network {
     pub fn is_frozen(&self, parameter: &str) -> bool {
         let layer = parameter.rsplit_once('.').map_or(parameter, |(l, _)| l);
         self.frozen.contains(layer)
+    }
+
+    /// The last value of each picture size, in the order of the first: where a network is cut into stages.
+    pub fn last_of_sizes(&self) -> Vec<([usize; 2], Value)> {
+        let mut all: Vec<([usize; 2], Value)> = Vec::new();
+        for (n, node) in self.nodes.iter().enumerate() {
+            let &[h, w, _] = &node.shape[..] else {
+                continue;
+            };
+            if matches!(node.layer, Layer::Input) {
+                continue;
+            }
+            match all.iter_mut().find(|(size, _)| *size == [h, w]) {
+                Some((_, value)) => *value = Value::at(n),
+                None => all.push(([h, w], Value::at(n))),
+            }
+        }
+        all
     }
 
     /// The last node's sizes without the batch.

@@ -9,11 +9,26 @@ use crate::error::TrainingError;
 use crate::fit::Settings;
 use crate::front::Features;
 use crate::model::Architecture;
+use crate::prune::Prune;
+use crate::search::{Sweep, set};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// The file that describes a project.
 pub const FILE: &str = "cygnet.toml";
+/// The settings that are files or folders, relative to that of the project.
+pub const PATHS: [&str; 10] = [
+    "data.pictures",
+    "data.annotations",
+    "data.arrays",
+    "data.sounds",
+    "data.table",
+    "data.images",
+    "data.labels",
+    "data.background",
+    "teacher.file",
+    "test.examples.file",
+];
 
 /// A project.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +49,8 @@ pub struct Project {
     pub train: Settings,
     /// What it learns from beside the data.
     pub teacher: Option<Teacher>,
+    /// How it is made smaller before that, and trained further.
+    pub prune: Option<Prune>,
     /// How it is trained further in the arithmetic of 8-bit integers.
     pub quantize_aware: Option<QuantizeAware>,
     /// What it becomes.
@@ -41,6 +58,8 @@ pub struct Project {
     pub build: Build,
     /// What `cygnet test` asks of the bundle.
     pub test: Option<Tests>,
+    /// What `cygnet sweep` varies.
+    pub sweep: Option<Sweep>,
 }
 
 /// A larger network that is trained first.
@@ -63,6 +82,17 @@ pub struct Teacher {
 }
 
 impl Teacher {
+    /// A model in a file that takes what the exported model takes.
+    pub fn of_file(file: PathBuf) -> Self {
+        Self {
+            model: None,
+            file: Some(file),
+            mean: Vec::new(),
+            std: Vec::new(),
+            train: Settings::default(),
+        }
+    }
+
     /// What is wrong with it, if anything.
     fn mistake(&self) -> Option<String> {
         if self.model.is_some() == self.file.is_some() {
@@ -75,7 +105,9 @@ impl Teacher {
         if self.std.iter().any(|s| *s <= 0.0) {
             return Some(format!("std = {:?}: they are positive", self.std));
         }
-        None
+        self.model
+            .and_then(|m| m.mistake())
+            .map(|m| format!("model.{m}"))
     }
 }
 
@@ -220,49 +252,99 @@ impl Project {
             }
             TrainingError::io(&path)(source)
         })?;
-        let project: Self = toml::from_str(&text)
-            .map_err(|error| TrainingError::Project(format!("{}: {error}", path.display())))?;
-        let wrong = |what: String| {
-            Err(TrainingError::Project(format!(
-                "{}: {what}",
-                path.display()
-            )))
+        let at = |what: String| TrainingError::Project(format!("{}: {what}", path.display()));
+        let project: Self = toml::from_str(&text).map_err(|error| at(error.to_string()))?;
+        let project = project.checked().map_err(at)?;
+        let table: toml::Table = toml::from_str(&text).map_err(|error| at(error.to_string()))?;
+        project.check_sweep(&table).map_err(at)?;
+        Ok(project)
+    }
+
+    /// The project of a table that has what `cygnet.toml` has.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn of_table(table: toml::Table) -> Result<Self, TrainingError> {
+        let project: Self = table
+            .try_into()
+            .map_err(|error: toml::de::Error| TrainingError::Project(error.message().to_owned()))?;
+        project.checked().map_err(TrainingError::Project)
+    }
+
+    /// Tries the project with the ends of what `[sweep]` varies.
+    fn check_sweep(&self, table: &toml::Table) -> Result<(), String> {
+        let Some(sweep) = &self.sweep else {
+            return Ok(());
         };
-        if !is_name(&project.name) {
+        if self.anomaly.is_some() {
+            return Err(
+                "[sweep] chooses by right answers to validation samples, of which [anomaly] has none: take one of them out"
+                    .into(),
+            );
+        }
+        if let Some(mistake) = sweep.mistake() {
+            return Err(format!("[sweep] {mistake}"));
+        }
+        for parameter in sweep.parameters()? {
+            let path = &parameter.path;
+            for value in parameter.range.extremes() {
+                let wrong = |what: String| format!("[sweep.space] {path} = {value}: {what}");
+                let mut table = table.clone();
+                table.remove("sweep");
+                set(&mut table, path, value.clone()).map_err(wrong)?;
+                Self::of_table(table).map_err(|error| wrong(error.to_string()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The project, if nothing is wrong with it.
+    fn checked(self) -> Result<Self, String> {
+        let wrong = |what: String| Err(what);
+        if !is_name(&self.name) {
             return wrong(format!(
                 "name = {:?}: it has letters, digits, - and _ alone, for the model's files are called so",
-                project.name
+                self.name
             ));
         }
-        if let Some(mistake) = project.data.mistake() {
+        if let Some(mistake) = self.data.mistake() {
             return wrong(format!("[data] {mistake}"));
         }
-        if let Some(mistake) = project.train.mistake() {
+        if let Some(mistake) = self.model.mistake() {
+            return wrong(format!("[model] {mistake}"));
+        }
+        if let Some(mistake) = self.train.mistake() {
             return wrong(format!("[train] {mistake}"));
         }
-        if let Some(mistake) = project.teacher.as_ref().and_then(Teacher::mistake) {
+        if let Some(mistake) = self.teacher.as_ref().and_then(Teacher::mistake) {
             return wrong(format!("[teacher] {mistake}"));
         }
-        if let Some(mistake) = project.teacher.as_ref().and_then(|t| t.train.mistake()) {
+        if let Some(mistake) = self.teacher.as_ref().and_then(|t| t.train.mistake()) {
             return wrong(format!("[teacher.train] {mistake}"));
         }
-        if let Some(aware) = &project.quantize_aware {
-            if let Some(mistake) = aware.settings(&project.train).mistake() {
+        if let Some(prune) = &self.prune {
+            let train = prune.settings(&self.train);
+            if let Some(mistake) = prune.mistake().or_else(|| train.mistake()) {
+                return wrong(format!("[prune] {mistake}"));
+            }
+        }
+        if let Some(aware) = &self.quantize_aware {
+            if let Some(mistake) = aware.settings(&self.train).mistake() {
                 return wrong(format!("[quantize_aware] {mistake}"));
             }
-            if project.build.quantize != "int8" {
+            if self.build.quantize != "int8" {
                 return wrong(format!(
                     "[quantize_aware] trains for [build] quantize = \"int8\", which is {:?} here: change one of them",
-                    project.build.quantize
+                    self.build.quantize
                 ));
             }
         }
-        if let Some(mistake) = project.test.as_ref().and_then(Tests::mistake) {
+        if let Some(mistake) = self.test.as_ref().and_then(Tests::mistake) {
             return wrong(format!("[test] {mistake}"));
         }
-        let teacher = project.teacher.as_ref().map(|t| &t.train);
-        for (section, settings) in [("train", Some(&project.train)), ("teacher.train", teacher)] {
-            let kind = project.data.kind();
+        let teacher = self.teacher.as_ref().map(|t| &t.train);
+        for (section, settings) in [("train", Some(&self.train)), ("teacher.train", teacher)] {
+            let kind = self.data.kind();
             let (here, of_anomalies) = match kind {
                 Kind::Pictures => ("pictures", "noise"),
                 Kind::Sounds => ("sounds", "noise, background, volume"),
@@ -274,21 +356,21 @@ impl Project {
                 ));
             }
             let blends = settings.is_some_and(|s| s.augment.mixup > 0.0 || s.augment.cutmix > 0.0);
-            if project.anomaly.is_some() && blends {
+            if self.anomaly.is_some() && blends {
                 return wrong(format!(
                     "[{section}.augment] mixup and cutmix blend classes; with [anomaly] vary by {of_anomalies}"
                 ));
             }
         }
-        let autoencoder = matches!(project.model, Architecture::Autoencoder { .. });
-        if autoencoder != project.anomaly.is_some() {
+        let autoencoder = matches!(self.model, Architecture::Autoencoder { .. });
+        if autoencoder != self.anomaly.is_some() {
             return wrong(
                 "[model] architecture = \"autoencoder\" and [anomaly] go together: add the other, or take both out"
                     .into(),
             );
         }
-        if let Some(anomaly) = &project.anomaly {
-            if project.teacher.is_some() || project.quantize_aware.is_some() {
+        if let Some(anomaly) = &self.anomaly {
+            if self.teacher.is_some() || self.quantize_aware.is_some() {
                 return wrong(
                     "[teacher] and [quantize_aware] are for classes: take them out with [anomaly]"
                         .into(),
@@ -301,7 +383,7 @@ impl Project {
                 ));
             }
         }
-        Ok(project)
+        Ok(self)
     }
 
     /// Reads the samples of the project in a folder, with the files that could not be read.

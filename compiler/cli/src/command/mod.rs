@@ -13,4 +13,5 @@ mod quantization;
 pub mod report;
 pub mod run;
 pub mod shell;
+pub mod sweep;
 pub mod verify;

@@ -86,7 +86,7 @@ fn example(built: &project::Built, runner: &mut Runner, text: &mut String) -> Re
     let samples = &ready.samples;
     let width = samples.shape[1];
     let mut run = |i: usize| -> Result<Vec<f32>> {
-        runner.set_input(0, &project::array(ready, i))?;
+        runner.set_input(0, &project::array(&ready.samples, i))?;
         runner.run()?;
         Ok(runner.output(0)?.to_f32())
     };

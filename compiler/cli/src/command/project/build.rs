@@ -1,7 +1,7 @@
 //! `cygnet build`: from data to a bundle, judged on samples that it has not seen.
 
 use super::judge::{Described, Measured, array, measure, told};
-use super::{Ready, Say, Source, page, ready, source};
+use super::{Places, Ready, Say, Source, page, ready, source};
 use crate::args::{Build, Cli, Command};
 use crate::command::compile;
 use crate::media::npy;
@@ -12,9 +12,10 @@ use cygnet_compiler::CompileOptions;
 use cygnet_compiler::bundle::{BundleReader, sha256_hex, write_atomically};
 use cygnet_compiler::verify::{Runner, RunnerOptions};
 use cygnet_training::anomaly::Found;
-use cygnet_training::data::Task;
+use cygnet_training::data::{Samples, Split, Task};
 use cygnet_training::export;
 use cygnet_training::front::{Column, Front};
+use cygnet_training::project::Project;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -101,7 +102,7 @@ pub fn build(args: &Build, quiet: bool) -> Result<()> {
             #[serde(flatten)]
             lock: &'a Lock,
             #[serde(flatten)]
-            trained: &'a super::Trained,
+            trained: &'a super::stages::Trained,
             networks: &'a [Measured],
         }
         let figures = Figures {
@@ -146,7 +147,7 @@ pub fn make(folder: &Path, say: Say, silent: bool) -> Result<Built> {
 
 /// As [`make`], of data that are read already.
 pub(super) fn make_of(folder: &Path, source: Source, say: Say, silent: bool) -> Result<Built> {
-    let ready = ready(folder, source, say)?;
+    let ready = ready(&Places::of(folder), source, say)?;
     let inputs = format!(
         "{} {} {:?}",
         ready.project.name, ready.digest, ready.project.build
@@ -244,6 +245,59 @@ fn floats(ready: &Ready) -> Result<Vec<Measured>> {
     Ok(all)
 }
 
+/// Compiles a project's network as a bundle, as `[build]` says; `aware` says whether it was trained in integers, `work` is a
+/// folder for what the compilation reads.
+pub fn bundle(
+    (project, samples, split): (&Project, &Samples, &Split),
+    (onnx, aware): (&Path, bool),
+    work: &Path,
+    output: &Path,
+    silent: bool,
+) -> Result<()> {
+    let quantize = project.build.quantize.as_str();
+    let made = |path: &Path| format!("cannot make {}", path.display());
+    let show = |path: &Path| path.display().to_string();
+    let mut line = vec!["cygnet".to_owned(), "compile".to_owned()];
+    line.push(show(onnx));
+    line.extend(["-o".to_owned(), show(output)]);
+    if samples.task == Task::Classes {
+        let labels = work.join("labels.txt");
+        let classes = samples.classes.iter();
+        let text: String = classes.map(|c| format!("{c}\n")).collect();
+        write_atomically(&labels, text.as_bytes()).with_context(|| made(&labels))?;
+        line.extend(["--labels".to_owned(), show(&labels)]);
+    }
+    line.extend(["--target".to_owned(), project.build.target.clone()]);
+    // What was trained in integers has them.
+    if quantize != "none" && !aware {
+        line.extend(["--quantize".to_owned(), quantize.to_owned()]);
+        if samples.front != Front::Plain {
+            line.extend(["--keep-float".to_owned(), format!("{}*", export::FRONT)]);
+        }
+    }
+    if let Some(rate) = project.data.rate {
+        line.extend(["--sample-rate".to_owned(), rate.to_string()]);
+    }
+    if matches!(quantize, "int8" | "int8x16" | "auto") && !aware {
+        let calibration = work.join("calibration");
+        std::fs::create_dir_all(&calibration).with_context(|| made(&calibration))?;
+        let step = split.train.len().div_ceil(CALIBRATION).max(1);
+        for (n, &i) in split.train.iter().step_by(step).enumerate() {
+            let path = calibration.join(format!("{n:04}.npy"));
+            write_atomically(&path, &npy::to_bytes(&array(samples, i))?)
+                .with_context(|| made(&path))?;
+        }
+        line.extend(["--calibrate".to_owned(), show(&calibration)]);
+    }
+    let parsed = Cli::try_parse_from(&line)
+        .with_context(|| format!("[build] of cygnet.toml is wrong, as {}", line.join(" ")))?;
+    let Command::Compile(parsed) = parsed.command else {
+        bail!("internal: `cygnet compile` was read as another command");
+    };
+    compile::compile(&parsed, silent)?;
+    Ok(())
+}
+
 /// Compiles a project's bundle, and measures it beside the networks that it comes from.
 fn compiled(
     folder: &Path,
@@ -262,55 +316,16 @@ fn compiled(
         write_atomically(&path, &serde_json::to_vec_pretty(&columns)?)
             .with_context(|| made(&path))?;
     }
-    let quantize = ready.project.build.quantize.as_str();
-    let show = |path: &Path| path.display().to_string();
-    let mut line = vec!["cygnet".to_owned(), "compile".to_owned()];
-    line.push(show(&ready.onnx));
-    line.extend(["-o".to_owned(), show(bundle)]);
-    if ready.samples.task == Task::Classes {
-        let labels = runs.join("labels.txt");
-        let classes = ready.samples.classes.iter();
-        let text: String = classes.map(|c| format!("{c}\n")).collect();
-        write_atomically(&labels, text.as_bytes()).with_context(|| made(&labels))?;
-        line.extend(["--labels".to_owned(), show(&labels)]);
-    }
-    line.extend(["--target".to_owned(), ready.project.build.target.clone()]);
-    // What was trained in integers has them.
     let aware = ready.trained.quantized.is_some();
-    if quantize != "none" && !aware {
-        line.extend(["--quantize".to_owned(), quantize.to_owned()]);
-        if ready.samples.front != Front::Plain {
-            line.extend(["--keep-float".to_owned(), format!("{}*", export::FRONT)]);
-        }
-    }
-    if let Some(rate) = ready.project.data.rate {
-        line.extend(["--sample-rate".to_owned(), rate.to_string()]);
-    }
-    if matches!(quantize, "int8" | "int8x16" | "auto") && !aware {
-        let calibration = runs.join("calibration");
-        std::fs::create_dir_all(&calibration).with_context(|| made(&calibration))?;
-        let step = ready.split.train.len().div_ceil(CALIBRATION).max(1);
-        for (n, &i) in ready.split.train.iter().step_by(step).enumerate() {
-            let path = calibration.join(format!("{n:04}.npy"));
-            write_atomically(&path, &npy::to_bytes(&array(ready, i))?)
-                .with_context(|| made(&path))?;
-        }
-        line.extend(["--calibrate".to_owned(), show(&calibration)]);
-    }
-    let parsed = Cli::try_parse_from(&line)
-        .with_context(|| format!("[build] of cygnet.toml is wrong, as {}", line.join(" ")))?;
-    let Command::Compile(parsed) = parsed.command else {
-        bail!("internal: `cygnet compile` was read as another command");
-    };
-    compile::compile(&parsed, silent)?;
+    self::bundle(ready.source(), (&ready.onnx, aware), &runs, bundle, silent)?;
 
     let mut all = floats(ready)?;
     let mut reader = BundleReader::open(bundle)?;
     let arena_bytes = reader.manifest.memory.arena_bytes;
     let described = Described {
         name: "bundle",
-        precision: quantize,
-        parameters: ready.trained.model.parameters,
+        precision: &ready.project.build.quantize,
+        parameters: ready.trained.floats().parameters,
         program_bytes: reader.entry("program.cyg")?.len() as u64,
         arena_bytes,
     };
@@ -322,7 +337,7 @@ fn compiled(
         bundle_sha256: digest(bundle)?,
         bundle_bytes: std::fs::metadata(bundle)?.len(),
         arena_bytes,
-        float_accuracy: ready.trained.model.test_accuracy,
+        float_accuracy: ready.trained.floats().test_accuracy,
         bundle_accuracy: measured.accuracy as f32,
         test_samples: ready.split.test.len(),
         anomaly: measured.anomaly.clone(),

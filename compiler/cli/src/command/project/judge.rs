@@ -6,7 +6,7 @@ use anyhow::Result;
 use cygnet_compiler::bundle::Array;
 use cygnet_compiler::verify::Runner;
 use cygnet_training::anomaly::Found;
-use cygnet_training::data::Task;
+use cygnet_training::data::{Samples, Task};
 use cygnet_training::export;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -47,8 +47,8 @@ pub struct Described<'a> {
 }
 
 /// A sample as the exported model takes it.
-pub fn array(ready: &Ready, i: usize) -> Array {
-    let (shape, values) = export::input(&ready.samples, i);
+pub fn array(samples: &Samples, i: usize) -> Array {
+    let (shape, values) = export::input(samples, i);
     Array::from_f32(&shape, &values)
 }
 
@@ -76,7 +76,7 @@ pub fn measure(ready: &Ready, runner: &mut Runner, of: &Described<'_>) -> Result
     let mut confusion = vec![vec![0; classes]; classes];
     let (mut wrong, mut times) = (Vec::new(), Vec::new());
     for &i in &ready.split.test {
-        runner.set_input(0, &array(ready, i))?;
+        runner.set_input(0, &array(&ready.samples, i))?;
         let begin = Instant::now();
         runner.run()?;
         times.push(begin.elapsed().as_secs_f64() * 1e3);
@@ -114,4 +114,16 @@ pub fn measure(ready: &Ready, runner: &mut Runner, of: &Described<'_>) -> Result
         wrong,
         anomaly,
     })
+}
+
+/// The share of samples whose class a program gets right.
+pub fn right(samples: &Samples, numbers: &[usize], runner: &mut Runner) -> Result<f64> {
+    let mut right = 0;
+    for &i in numbers {
+        runner.set_input(0, &array(samples, i))?;
+        runner.run()?;
+        let best = decode::top(&runner.output(0)?.to_f32(), 1, None);
+        right += usize::from(best.first().map(|b| b.index) == Some(samples.labels[i] as usize));
+    }
+    Ok(right as f64 / numbers.len().max(1) as f64)
 }

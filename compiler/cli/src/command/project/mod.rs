@@ -7,30 +7,27 @@ mod build;
 mod judge;
 mod page;
 mod stage;
+mod stages;
 mod teacher;
 mod test;
 
-pub use build::{Built, build, make};
-pub use judge::array;
-pub use stage::Say;
+pub use build::{Built, build, bundle, make};
+pub use judge::{array, right};
+pub use stage::{Say, digest_of};
+pub use stages::{Places, Ready, Trained, advance, ready, untrained};
 pub use test::test;
 
-use crate::args::{New, Template, Train};
+use crate::args::{Distill, New, Template, Train};
 use crate::failure::usage;
 use crate::{output, sizes};
 use anyhow::{Context, Result, bail};
 use cygnet_compiler::bundle::write_atomically;
 use cygnet_training::data::{Samples, Split, Task};
-use cygnet_training::export::{self, Answer};
-use cygnet_training::fit::Teacher;
-use cygnet_training::front::Front;
-use cygnet_training::network::Network;
-use cygnet_training::project::{Project, is_name};
-use serde::Serialize;
-use stage::{Outcome, Stage, Start};
+use cygnet_training::project::{Project, Teacher, is_name};
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 const IMAGE_CLASSIFICATION: &str = include_str!("image_classification.toml");
 const KEYWORD_SPOTTING: &str = include_str!("keyword_spotting.toml");
@@ -91,161 +88,20 @@ pub fn new(args: &New) -> Result<()> {
     ))
 }
 
-/// What training came to.
-#[derive(Serialize)]
-pub struct Trained {
-    /// The teacher, if there is one.
-    pub teacher: Option<Outcome>,
-    /// The model.
-    pub model: Outcome,
-    /// The model, trained further in 8-bit integers.
-    pub quantized: Option<Outcome>,
-}
-
 /// A project with its data.
 pub struct Source {
     pub project: Project,
-    pub samples: Samples,
-    pub split: Split,
-}
-
-/// A network of floats that was trained.
-pub struct Floats {
-    pub name: &'static str,
-    /// Its file.
-    pub onnx: PathBuf,
-    /// Numbers that were learnt.
-    pub parameters: usize,
-}
-
-/// A project with its data and its trained network.
-pub struct Ready {
-    pub project: Project,
-    pub samples: Samples,
-    pub split: Split,
-    pub network: Network,
-    pub trained: Trained,
-    /// The network's file.
-    pub onnx: PathBuf,
-    /// The networks of floats, in order.
-    pub stages: Vec<Floats>,
-    /// What the model's stage depends on.
-    pub digest: String,
-}
-
-/// Trains what of a project is not trained yet.
-fn ready(folder: &Path, source: Source, say: Say) -> Result<Ready> {
-    let Source {
-        project,
-        samples,
-        split,
-    } = source;
-    let data = stage::digest_of(&samples, &split);
-    let (mut teacher, mut told) = (None, None);
-    let mut stages = Vec::new();
-    if let Some((t, file)) = project
-        .teacher
-        .as_ref()
-        .and_then(|t| Some((t, t.file.as_ref()?)))
-    {
-        let quiet = say == Say::Nothing;
-        let all = (&samples, &split);
-        told = Some(teacher::answers((folder, file), t, all, &data, quiet)?);
-    }
-    if let Some((t, model)) = project.teacher.as_ref().and_then(|t| Some((t, t.model?))) {
-        let stage = Stage {
-            folder: folder.join("runs/teacher"),
-            name: "teacher",
-            start: Start::Architecture(model),
-            settings: &t.train,
-            teacher: None,
-            data: &data,
-            anomaly: None,
-        };
-        let (network, outcome) = stage.run(&samples, &split, say)?;
-        let as_classes = (&samples.front, Answer::Probabilities);
-        let onnx = export(
-            &stage.folder,
-            &network,
-            as_classes,
-            &project.name,
-            outcome.up_to_date,
-        )?;
-        stages.push(Floats {
-            name: stage.name,
-            onnx,
-            parameters: outcome.parameters,
-        });
-        teacher = Some(((network, outcome), stage.digest()));
-    }
-    let stage = Stage {
-        folder: folder.join("runs/model"),
-        name: "model",
-        start: Start::Architecture(project.model),
-        settings: &project.train,
-        teacher: teacher
-            .as_ref()
-            .map(|((network, _), digest)| (Teacher::Network(network), digest.as_str()))
-            .or(told
-                .as_ref()
-                .map(|t| (Teacher::Answers(&t.logits), t.digest.as_str()))),
-        data: &data,
-        anomaly: project.anomaly.as_ref(),
-    };
-    let (mut network, model) = stage.run(&samples, &split, say)?;
-    let mut digest = stage.digest();
-    let answer = match &project.anomaly {
-        None => Answer::Probabilities,
-        Some(anomaly) => Answer::Score {
-            threshold: anomaly.judge(&network, &samples, &split)?.threshold,
-        },
-    };
-    let (name, front) = (&project.name, &samples.front);
-    let write = |stage: &Stage<'_>, network: &Network, up_to_date: bool| {
-        export(&stage.folder, network, (front, answer), name, up_to_date)
-    };
-    let mut onnx = write(&stage, &network, model.up_to_date)?;
-    stages.push(Floats {
-        name: stage.name,
-        onnx: onnx.clone(),
-        parameters: model.parameters,
-    });
-    let mut quantized = None;
-    if let Some(aware) = &project.quantize_aware {
-        let stage = Stage {
-            folder: folder.join("runs/quantized"),
-            name: "quantized",
-            start: Start::Integers(&network, &digest),
-            settings: &aware.settings(&project.train),
-            ..stage
-        };
-        let (integers, outcome) = stage.run(&samples, &split, say)?;
-        onnx = write(&stage, &integers, outcome.up_to_date)?;
-        digest = stage.digest();
-        network = integers;
-        quantized = Some(outcome);
-    }
-    Ok(Ready {
-        trained: Trained {
-            teacher: teacher
-                .map(|((_, outcome), _)| outcome)
-                .or(told.map(|t| t.outcome)),
-            model,
-            quantized,
-        },
-        onnx,
-        stages,
-        project,
-        samples,
-        split,
-        network,
-        digest,
-    })
+    pub samples: Arc<Samples>,
+    pub split: Arc<Split>,
 }
 
 /// Reads a project and its data.
 fn source(folder: &Path, quiet: bool) -> Result<Source> {
-    let project = Project::read(folder)?;
+    read(folder, Project::read(folder)?, quiet)
+}
+
+/// Reads the data of a project in a folder.
+pub fn read(folder: &Path, project: Project, quiet: bool) -> Result<Source> {
     let reading = output::spinner(quiet, "reading the data");
     let (mut samples, damaged) = project.samples(folder)?;
     reading.finish_and_clear();
@@ -268,26 +124,9 @@ fn source(folder: &Path, quiet: bool) -> Result<Source> {
     samples.settle(&split.train)?;
     Ok(Source {
         project,
-        samples,
-        split,
+        samples: Arc::new(samples),
+        split: Arc::new(split),
     })
-}
-
-/// Writes a stage's network as ONNX if it is not there.
-fn export(
-    folder: &Path,
-    network: &Network,
-    (front, answer): (&Front, Answer),
-    name: &str,
-    up_to_date: bool,
-) -> Result<PathBuf> {
-    let path = folder.join("model.onnx");
-    if !up_to_date || !path.exists() {
-        let onnx = export::with_front(network, front, name, answer)?;
-        write_atomically(&path, &onnx)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(path)
 }
 
 /// How many samples of each class lie in which part.
@@ -379,8 +218,31 @@ fn balance(samples: &Samples, split: &Split, text: &mut String) -> Result<()> {
 /// Trains a project's networks.
 pub fn train(args: &Train, quiet: bool) -> Result<()> {
     let source = source(&args.project, quiet)?;
-    let ready = ready(&args.project, source, Say::Epochs.unless(quiet))?;
-    if let Some(path) = &args.json {
+    trained(&args.project, source, args.json.as_deref(), quiet)
+}
+
+/// Trains a project's model with what a teacher answers.
+pub fn distill(args: &Distill, quiet: bool) -> Result<()> {
+    let mut project = Project::read(&args.project)?;
+    if let Some(file) = &args.teacher {
+        let file = file
+            .canonicalize()
+            .with_context(|| format!("--teacher {}", file.display()))?;
+        project.teacher = Some(Teacher::of_file(file));
+    }
+    if project.teacher.is_none() {
+        return Err(usage(
+            "there is no teacher: add [teacher.model] (what is trained first) or [teacher] file (what is trained already) to cygnet.toml, or give one with --teacher FILE",
+        ));
+    }
+    let source = read(&args.project, project, quiet)?;
+    trained(&args.project, source, args.json.as_deref(), quiet)
+}
+
+/// Trains what is not trained, and says what it came to.
+fn trained(folder: &Path, source: Source, json: Option<&Path>, quiet: bool) -> Result<()> {
+    let ready = ready(&Places::of(folder), source, Say::Epochs.unless(quiet))?;
+    if let Some(path) = json {
         output::json(path, &ready.trained)?;
         if output::machine_only(Some(path)) {
             return Ok(());
@@ -392,7 +254,7 @@ pub fn train(args: &Train, quiet: bool) -> Result<()> {
         "\n{} {}\nNext: cygnet build --project {}",
         ready.onnx.display(),
         sizes::show(4 * ready.network.parameter_count() as u64),
-        args.project.display()
+        folder.display()
     )?;
     output::print(&text)
 }
@@ -403,6 +265,7 @@ pub(super) fn table(trained: &Trained) -> Result<String> {
     for (name, outcome) in [
         ("teacher", trained.teacher.as_ref()),
         ("model", Some(&trained.model)),
+        ("pruned", trained.pruned.as_ref()),
         ("in int8", trained.quantized.as_ref()),
     ] {
         if let Some(o) = outcome {

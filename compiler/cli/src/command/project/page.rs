@@ -71,6 +71,7 @@ fn stages(ready: &Ready) -> Vec<(&'static str, &Outcome)> {
     let all = [
         ("teacher", t.teacher.as_ref()),
         ("model", Some(&t.model)),
+        ("pruned model", t.pruned.as_ref()),
         ("model in 8-bit integers", t.quantized.as_ref()),
     ];
     all.into_iter()

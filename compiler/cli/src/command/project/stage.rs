@@ -10,6 +10,7 @@ use cygnet_training::data::{Samples, Split};
 use cygnet_training::fit::{Epoch, History, Settings, Teacher, Watch, fit, judge};
 use cygnet_training::model::Architecture;
 use cygnet_training::network::Network;
+use cygnet_training::prune::Prune;
 use cygnet_training::state::State;
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,8 @@ pub struct Outcome {
 pub enum Start<'a> {
     /// Random parameters.
     Architecture(Architecture),
+    /// A network, with the digest of its stage, that goes on without some of its channels.
+    Pruned(&'a Network, &'a str, &'a Prune),
     /// A network of floats, with the digest of its stage, that goes on in 8-bit integers.
     Integers(&'a Network, &'a str),
 }
@@ -111,6 +114,7 @@ impl Stage<'_> {
         let teacher = self.teacher.map(|(_, digest)| digest);
         let start = match self.start {
             Start::Architecture(architecture) => format!("{architecture:?}"),
+            Start::Pruned(_, digest, prune) => format!("{digest} {prune:?}"),
             Start::Integers(_, digest) => digest.to_owned(),
         };
         let parts = format!(
@@ -133,11 +137,34 @@ impl Stage<'_> {
 
     /// Trains, resumes, or takes what was trained.
     pub fn run(&self, samples: &Samples, split: &Split, say: Say) -> Result<(Network, Outcome)> {
+        let (network, outcome, _) = self.go_on(samples, split, say, None)?;
+        outcome
+            .map(|outcome| (network, outcome))
+            .context("internal: training paused")
+    }
+
+    /// Trains up to an epoch, or to the end if that comes first.
+    pub fn advance(&self, samples: &Samples, split: &Split, epoch: usize) -> Result<History> {
+        let (_, _, history) = self.go_on(samples, split, Say::Nothing, Some(epoch))?;
+        Ok(history)
+    }
+
+    /// Trains up to an epoch; what it came to if it is at its end then.
+    fn go_on(
+        &self,
+        samples: &Samples,
+        split: &Split,
+        say: Say,
+        until: Option<usize>,
+    ) -> Result<(Network, Option<Outcome>, History)> {
         let device = candle_core::Device::Cpu;
         let mut network = match self.start {
             Start::Architecture(architecture) => {
                 let (classes, seed) = (samples.classes.len(), self.settings.seed);
                 architecture.build(samples.input_shape(), classes, seed, &device)?
+            }
+            Start::Pruned(network, _, prune) => {
+                prune.apply(network, samples, &split.train, self.settings.seed)?
             }
             Start::Integers(network, _) => {
                 let step = split.train.len().div_ceil(CALIBRATION).max(1);
@@ -153,11 +180,14 @@ impl Stage<'_> {
             if let (Some(outcome), Some(best)) = (record.outcome, &state.best) {
                 State::restore_parameters(best, &mut network)?;
                 let outcome = Outcome {
-                    history: record.history,
+                    history: record.history.clone(),
                     up_to_date: true,
                     ..outcome
                 };
-                return Ok((network, outcome));
+                return Ok((network, Some(outcome), record.history));
+            }
+            if until.is_some_and(|epoch| record.history.epochs.len() >= epoch) {
+                return Ok((network, None, record.history));
             }
             if say != Say::Nothing {
                 eprintln!(
@@ -175,6 +205,7 @@ impl Stage<'_> {
             stage: self,
             bar: output::bar(say == Say::Nothing, 1, self.name),
             say,
+            until,
             record: Record {
                 digest,
                 history: resume.as_ref().map(|(_, h)| h.clone()).unwrap_or_default(),
@@ -192,6 +223,9 @@ impl Stage<'_> {
             &mut watch,
         )?;
         watch.bar.finish_and_clear();
+        if !self.settings.ends_after(&history) {
+            return Ok((network, None, history));
+        }
         let outcome = Outcome {
             parameters: network.parameter_count(),
             epochs: history.epochs.len(),
@@ -200,7 +234,7 @@ impl Stage<'_> {
                 Some(anomaly) => anomaly.judge(&network, samples, split)?.found.right,
                 None => judge(&network, samples, &split.test)?.accuracy(),
             },
-            history,
+            history: history.clone(),
             up_to_date: false,
         };
         watch.record.outcome = Some(outcome.clone());
@@ -220,7 +254,7 @@ impl Stage<'_> {
                 f64::from(outcome.test_accuracy) * 100.0
             );
         }
-        Ok((network, outcome))
+        Ok((network, Some(outcome), history))
     }
 }
 
@@ -237,10 +271,16 @@ struct Progress<'a> {
     stage: &'a Stage<'a>,
     bar: ProgressBar,
     say: Say,
+    /// The epoch to pause after.
+    until: Option<usize>,
     record: Record,
 }
 
 impl Watch for Progress<'_> {
+    fn until(&self) -> Option<usize> {
+        self.until
+    }
+
     fn step(&mut self, epoch: usize, step: usize, steps: usize) {
         self.bar
             .set_length((self.stage.settings.epochs * steps) as u64);
