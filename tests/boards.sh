@@ -71,6 +71,7 @@ told() {
 
 # near WHAT TOLD MEASURED PERCENT: whether two figures are so near.
 near() {
+    [ "$2" = "$3" ] && [ -n "$2" ] && return
     awk -v a="$2" -v b="$3" -v percent="$4" 'BEGIN { d = a > b ? a - b : b - a; exit !(a > 0 && 100 * d <= percent * b) }' && return
     echo "error: $1: the packager says $2, measured are $3" >&2
     return 1
@@ -212,6 +213,44 @@ same_answers() {
     went_well "$(basename "$2") as $(basename "$1")" $status "$log" || return 0
 }
 
+# told_of FIELD: what `compile --resources` said of the model.
+told_of() {
+    awk -F '[:,]' -v field="\"$1\"" '{ gsub(/ /, "") } $1 == field { print $2; exit }' target/boards/compile.json
+}
+
+# compile_with_resources MODEL ARGUMENT...
+compile_with_resources() {
+    CARGO_UNSTABLE_BUILD_STD=core CARGO=/usr/bin/cargo "$CYGNET" compile "$@" --target cortex-m4 --resources \
+        -o target/boards/compile.cygnet --json target/boards/compile.json
+}
+
+# same_resources: whether it said what `package --cpu` says.
+same_resources() {
+    local field
+    for field in ram_bytes static_bytes stack_bytes flash_bytes code_bytes; do
+        near "$field" "$(told_of $field)" "$(told cortex-m4f $field)" 0 || return 1
+    done
+}
+
+# resources MODEL ARGUMENT...: what `compile --resources` tells of a model is what its package tells, --fit keeps a budget that
+# counts the stack, and a budget that is too small is refused by exit code 3.
+resources() {
+    local log=$root/target/boards/compile.log status=0 budget=0 code=0
+    compile_with_resources "$@" >"$log" 2>&1 && package target/boards/compile.cygnet --cpu cortex-m4f >>"$log" 2>&1 &&
+        same_resources 2>>"$log" || status=$?
+    if [ $status -eq 0 ]; then
+        budget=$(($(told_of ram_bytes) - 2048))
+        compile_with_resources "$@" --fit --max-ram $budget >>"$log" 2>&1 &&
+            [ "$(told_of ram_bytes)" -le $budget ] || status=$?
+        compile_with_resources "$@" --max-ram $budget >>"$log" 2>&1 || code=$?
+        if [ $code -ne 3 ] || ! grep -q "the stack" "$log"; then status=1; fi
+    fi
+    [ $status -ne 0 ] || echo "test result: ok" >>"$log"
+    went_well "compile --resources" $status "$log" || return 0
+    printf '%-24s %-10s compile --resources as package --cpu; --fit keeps %d bytes with the stack\n' \
+        "$(basename "$1")" cortex-m4 $budget
+}
+
 # guide: FIRMWARE.md, followed.
 guide() {
     local log=$root/target/boards/guide.log status=0
@@ -225,7 +264,8 @@ c_firmware() {
     local log=$root/target/boards/c.log status=0 folder=$root/target/boards/c
     local flags=(-mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 -Os -Wall -Wextra -Werror)
     # The command line starts cargo, which builds Rust's own library too.
-    CARGO_UNSTABLE_BUILD_STD=core CARGO=/usr/bin/cargo "$CYGNET" -q package "$1" --target firmware --lang c --cpu cortex-m4f -o "$folder/model" --name model >"$log" &&
+    CARGO_UNSTABLE_BUILD_STD=core CARGO=/usr/bin/cargo "$CYGNET" -q package "$1" --target firmware --lang c --cpu cortex-m4f --cpu riscv32imc \
+        -o "$folder/model" --name model >"$log" &&
         arm-none-eabi-gcc "${flags[@]}" -c tests/board/c/start.c -o "$folder/start.o" &&
         arm-none-eabi-gcc -std=c99 -pedantic "${flags[@]}" -nostartfiles --specs=rdimon.specs --specs=nano.specs \
             -u _printf_float -Wl,--gc-sections -T tests/board/c/board.ld -I"$folder/model/src" "$folder/start.o" \
@@ -236,12 +276,38 @@ c_firmware() {
     printf '%-24s %-10s in C, by arm-none-eabi-gcc\n' "$(basename "$1" .cygnet)" cortex-m4
 }
 
-# c_interface BUNDLE: libcygnet without std, with the operators of the bundle, in C and C++ firmware.
+# layouts: the package of c_firmware as a module of Zephyr, whose firmware runs, and as a component of ESP-IDF. A processor
+# that it has no library for is refused by name.
+layouts() {
+    local log=$root/target/boards/layouts.log folder=$root/target/boards/c status=0
+    local configure=(cmake -S tests/board/c/layouts -DMODEL="$folder/model")
+    local arm=(-DCMAKE_SYSTEM_NAME=Generic -DCMAKE_C_COMPILER=arm-none-eabi-gcc -DSYSTEM=zephyr)
+    rm -rf "$folder/zephyr" "$folder/esp-idf"
+    {
+        "${configure[@]}" -B "$folder/zephyr" "${arm[@]}" -DCONFIG_CPU_CORTEX_M4=y -DCONFIG_FP_HARDABI=y &&
+            cmake --build "$folder/zephyr" &&
+            timeout 120 qemu-system-arm -M mps2-an386 -nographic -monitor none -serial none \
+                -semihosting-config enable=on,target=native -kernel "$folder/zephyr/firmware" </dev/null &&
+            "${configure[@]}" -B "$folder/esp-idf" -DSYSTEM=esp-idf && cmake --build "$folder/esp-idf"
+    } >"$log" 2>&1 || status=$?
+    rm -rf "$folder/zephyr" "$folder/esp-idf"
+    if "${configure[@]}" -B "$folder/zephyr" "${arm[@]}" -DCONFIG_CPU_CORTEX_M3=y >>"$log" 2>&1 ||
+        "${configure[@]}" -B "$folder/esp-idf" -DSYSTEM=esp-idf -DCONFIG_IDF_TARGET_ARCH_XTENSA=y >>"$log" 2>&1 ||
+        [ "$(grep -c "has no library for this processor" "$log")" -ne 2 ]; then
+        status=1
+    fi
+    went_well "layouts of build systems" $status "$log" || return 0
+    printf '%-24s %-10s as a module of Zephyr, as a component of ESP-IDF\n' model cortex-m4
+}
+
+# c_interface BUNDLE: libcygnet without std, with the operators of the bundle, in C and C++ firmware: the interpreter over
+# models in flash.
 c_interface() {
     local log=$root/target/boards/api.log folder=$root/target/boards/api arena status compiler
     local target=thumbv7em-none-eabihf
     local flags=(-mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 -Os -Wall -Wextra -Werror)
     mkdir -p "$folder"
+    unzip -p "$1" program.cyg >"$folder/program.cyg"
     arena=$(cygnet inspect "$1" --json - | awk -F '[:,]' '/"arena_bytes"/ { gsub(/ /, ""); print $2; exit }')
     CYGNET_OPERATORS=$(cygnet inspect "$1" --operators) /usr/bin/cargo rustc -q -Zbuild-std=core --profile device \
         --target $target -p cygnet-c --no-default-features --crate-type staticlib 2>"$log" || {
@@ -252,7 +318,8 @@ c_interface() {
     for compiler in "arm-none-eabi-gcc -std=gnu99 -x c" "arm-none-eabi-g++ -std=gnu++17 -fno-exceptions -fno-rtti -x c++"; do
         status=0
         # shellcheck disable=SC2086
-        $compiler "${flags[@]}" -DARENA_BYTES="$arena" -DBUNDLE="\"$1\"" -Ibindings/c/include -c tests/board/c/api.c \
+        $compiler "${flags[@]}" -DARENA_BYTES="$arena" -DBUNDLE="\"$1\"" \
+            -DPROGRAM="\"$folder/program.cyg\"" -Ibindings/c/include -c tests/board/c/api.c \
             -o "$folder/api.o" >"$log" 2>&1 &&
             arm-none-eabi-gcc "${flags[@]}" -nostartfiles --specs=rdimon.specs --specs=nano.specs -Wl,--gc-sections \
                 -T tests/board/c/board.ld "$folder/start.o" "$folder/api.o" \
@@ -265,7 +332,7 @@ c_interface() {
     done
 }
 
-need unzip qemu-system-arm qemu-system-misc gcc-arm-none-eabi libnewlib-arm-none-eabi
+need unzip cmake qemu-system-arm qemu-system-misc gcc-arm-none-eabi libnewlib-arm-none-eabi
 mkdir -p target/boards
 cc -O2 -shared -fPIC -o target/boards/icount.so tests/icount.c
 find_cygnet
@@ -273,6 +340,7 @@ toolchain
 if [ $# -eq 0 ]; then
     bundles target/boards/bundles
     guide
+    resources tests/data/mnist.onnx --quantize int8 --calibrate target/boards/pictures
     stream_firmware target/boards/wake.cygnet
     for bundle in target/boards/bundles/*_fit.cygnet; do
         whole=${bundle%_fit.cygnet}.cygnet
@@ -286,6 +354,7 @@ for bundle in "$@"; do
     case $bundle in
         */digits_int8.cygnet)
             c_firmware "$bundle"
+            layouts
             c_interface "$bundle"
             ;;
     esac

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Follows FIRMWARE.md in a fresh clone: writes the files that it shows, runs its commands in order, and looks for what it
-# promises. Usage: tests/guide.sh [--as-written]
+# promises. Usage: tests/guide.sh [--as-written | --build]
 #
 # rustup ships no standard library for the board where only package registries can be reached, and the command line takes
 # minutes to build: without --as-written, Debian's compiler with its library sources stands in for the former, and for the
-# latter the executable that CYGNET names.
+# latter the executable that CYGNET names. --build does without the latter: the clone builds its command line.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -32,15 +32,17 @@ awk '
 [ "$(grep -c 'END OF FILE"$' "$work/steps")" -eq 5 ] || { echo "error: FIRMWARE.md does not show five files" >&2; exit 1; }
 
 if [ "${1:-}" != --as-written ]; then
-    : "${CYGNET:?names the command line, or --as-written builds it}"
+    [ "${1:-}" = --build ] || : "${CYGNET:?names the command line, or --as-written builds it}"
     cargo=$(rustup which cargo)
     (
         toolchain
+        command_line=(mkdir -p target/release "&&" exec ln -sf "'${CYGNET:-}'" target/release/cygnet)
+        [ "${1:-}" != --build ] || command_line=(exec "'$cargo'" '"$@"')
         printf '#!/bin/sh\necho "rustup $*: Debian'"'"'s library sources stand in"\n' >"$work/bin/rustup"
         cat >"$work/bin/cargo" <<END
 #!/bin/sh
 case "\$*" in
-    "build --release -p cygnet") mkdir -p target/release && exec ln -sf "$CYGNET" target/release/cygnet ;;
+    "build --release -p cygnet") ${command_line[*]} ;;
     test*) exec "$cargo" "\$@" ;;
 esac
 export RUSTC=$RUSTC RUSTDOC=$RUSTDOC RUSTC_BOOTSTRAP=1 CARGO_UNSTABLE_BUILD_STD=core

@@ -445,8 +445,8 @@ pub struct Compile {
     /// Largest arena, such as 256K, or with --resources arena and stack: exit code 3 when the model needs more.
     #[arg(long, value_name = "BYTES", value_parser = super::sizes::parse)]
     pub max_ram: Option<u64>,
-    /// Run the layers where the arena peaks by bands of rows until it keeps --max-ram: what two bands need is computed twice,
-    /// and 8-bit results do not change.
+    /// Run the layers where the arena peaks by bands of rows until it keeps --max-ram, or with --resources arena and stack
+    /// keep it: what two bands need is computed twice, and 8-bit results do not change.
     #[arg(long, requires = "max_ram")]
     pub fit: bool,
     /// Largest program, such as 1M, or with --resources code, weights and tables: exit code 3 when the model needs more.

@@ -100,7 +100,18 @@ impl Case {
                 && fits(elements(conv.batch, &conv.output, conv.out_channels))
                 && (depthwise || wide_len(&conv) <= b.weights.len())
             {
-                return Self::new(&mut rng, conv, depthwise, b);
+                let mut case = Self::new(&mut rng, conv, depthwise, b);
+                if seed % 4 == 3 {
+                    // As a Clip does.
+                    let r = &mut case.p.requantize;
+                    let sum = (&mut r.sum.low, &mut r.sum.high);
+                    for (low, high) in [(&mut r.low, &mut r.high), sum] {
+                        let sixth = (*high - *low) / 6;
+                        *low += sixth;
+                        *high -= 2 * sixth;
+                    }
+                }
+                return case;
             }
         }
     }

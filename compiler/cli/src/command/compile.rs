@@ -4,7 +4,7 @@ use crate::args::{Compile, Decode, Quantize, Target};
 use crate::command::budget::Budgets;
 use crate::command::footprint::{self, Footprint};
 use crate::command::report::Quantisation;
-use crate::command::{auto, quantization, report};
+use crate::command::{auto, fitting, quantization, report};
 use crate::failure::{BudgetMissed, usage};
 use crate::media::npy;
 use crate::{calibration, feed, output, sizes};
@@ -24,7 +24,6 @@ use cygnet_format::DType;
 use cygnet_format::program::Program;
 use indicatif::ProgressBar;
 use serde::Serialize;
-use std::fmt::Write;
 use std::path::Path;
 use std::time::Instant;
 
@@ -559,14 +558,7 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
     } else {
         cygnet_compiler::compile(&onnx, &choices).map_err(|e| refused(&args.model, e))?
     };
-    let (compiled, fit) = match args.max_ram.filter(|_| args.fit) {
-        Some(budget) => match cygnet_compiler::fit(&compiled, &choices, budget) {
-            Ok(Some((compiled, fit))) => (compiled, Some(fit)),
-            Ok(None) => (compiled, None),
-            Err(error) => return Err(refused(&args.model, error)),
-        },
-        None => (compiled, None),
-    };
+    let (compiled, fit) = fitting::fitted(args, compiled, &choices, &progress)?;
     let program = Program::parse(&compiled.program.bytes)
         .map_err(|e| anyhow!("{shown}: the compiled program does not validate ({e}): this is a defect of Cygnet, please report it"))?;
     let map = memory_map(&program);
@@ -699,7 +691,7 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
     }
     if !quiet && !output::machine_only(args.json.as_deref()) {
         let mut text = summary(args, &built, map.steps.len(), elapsed);
-        text += &fit.as_ref().map_or_else(String::new, fit_text);
+        text += &fit.as_ref().map_or_else(String::new, fitting::describe);
         if let Some((_, record)) = &quantised {
             text += &quantization::describe(record, speed.as_ref());
         }
@@ -739,27 +731,7 @@ fn summary(args: &Compile, built: &BuiltBundle, steps: usize, elapsed: f64) -> S
     )
 }
 
-/// What running by bands saves and costs.
-fn fit_text(fit: &Fit) -> String {
-    let mut text = format!(
-        "  --fit: arena {} -> {} bytes for {} extra multiply-adds ({:.1} % of {})\n",
-        fit.before,
-        fit.arena_bytes,
-        fit.extra_macs(),
-        100.0 * fit.extra_macs() as f64 / fit.macs.max(1) as f64,
-        fit.macs
-    );
-    for chain in &fit.chains {
-        let _ = writeln!(
-            text,
-            "    {} layers, from {:?} to {:?}: {} bands of {} rows of the last",
-            chain.layers, chain.first, chain.last, chain.bands, chain.rows
-        );
-    }
-    text
-}
-
-fn refused(model: &Path, error: CompileError) -> anyhow::Error {
+pub(super) fn refused(model: &Path, error: CompileError) -> anyhow::Error {
     anyhow!("cannot compile {}: {error}", model.display())
 }
 

@@ -5,6 +5,7 @@ pub mod bench;
 mod budget;
 pub mod compile;
 pub mod demo;
+mod fitting;
 mod footprint;
 pub mod inspect;
 pub mod package;

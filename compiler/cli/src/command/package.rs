@@ -7,7 +7,7 @@ use crate::failure::{BudgetMissed, usage};
 use crate::{output, sizes};
 use anyhow::{Context, Result, bail};
 use cygnet_compiler::bundle::{BundleReader, MemoryMap, memory_map, sha256_hex, write_atomically};
-use cygnet_compiler::firmware::{self, CPUS, Cpu, Names};
+use cygnet_compiler::firmware::{self, CHeader, CPUS, Cpu, Names};
 use cygnet_format::Program;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -111,6 +111,9 @@ pub fn package(args: &Package, quiet: bool) -> Result<()> {
                 .map(|(path, bytes)| (format!("rust/{path}"), bytes)),
         );
         files.extend(firmware::c_files(&source, &names, &cpus));
+        let library = files.get("rust/c/src/lib.rs").map(Vec::as_slice);
+        let header = header(library.unwrap_or_default(), firmware::c_header(&names))?;
+        files.insert(format!("src/{name}.h"), header);
     }
     // What was built stays part of the package.
     let c = args.lang == Language::C;
@@ -324,6 +327,33 @@ fn library(folder: &Path, name: &str, cpu: &Cpu) -> Result<PathBuf> {
     std::fs::copy(&built, &path)
         .with_context(|| format!("cannot copy {} to {}", built.display(), path.display()))?;
     Ok(path)
+}
+
+/// The header of a library's source, by cbindgen.
+fn header(library: &[u8], frame: CHeader) -> Result<Vec<u8>> {
+    let folder = tempfile::tempdir().context("cannot create a folder for the header")?;
+    let source = folder.path().join("lib.rs");
+    std::fs::write(&source, library)
+        .with_context(|| format!("cannot write {}", source.display()))?;
+    let config = cbindgen::Config {
+        language: cbindgen::Language::C,
+        cpp_compat: true,
+        documentation_style: cbindgen::DocumentationStyle::C,
+        header: Some(frame.comment),
+        include_guard: Some(frame.guard),
+        no_includes: true,
+        sys_includes: vec!["stdint.h".into()],
+        after_includes: (!frame.macros.is_empty()).then_some(frame.macros),
+        ..Default::default()
+    };
+    let bindings = cbindgen::Builder::new()
+        .with_config(config)
+        .with_src(&source)
+        .generate()
+        .context("cannot make the header")?;
+    let mut out = Vec::new();
+    bindings.write(&mut out);
+    Ok(out)
 }
 
 fn is_name(name: &str) -> bool {

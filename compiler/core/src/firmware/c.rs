@@ -1,8 +1,7 @@
 //! The C side of a package: a header, a crate that becomes a static library, and what build systems ask for.
 
+use super::Source;
 use super::package::{Names, accessors, shape};
-use super::{Port, Source};
-use cygnet_format::DType;
 use cygnet_kernels::KernelError;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -78,30 +77,14 @@ const fn cpu(
     }
 }
 
-/// The element type in C.
-fn element(dtype: DType) -> &'static str {
-    match dtype {
-        DType::I8 => "int8_t",
-        DType::I16 => "int16_t",
-        DType::U16 => "uint16_t",
-        DType::I32 => "int32_t",
-        DType::U32 => "uint32_t",
-        DType::I64 => "int64_t",
-        DType::U64 => "uint64_t",
-        DType::F32 => "float",
-        DType::F64 => "double",
-        _ => "uint8_t",
-    }
-}
-
-/// Files by their path, those of the Rust crate in `rust` not counted.
+/// Files by their path, those of the Rust crate in `rust` not counted, nor the header: cbindgen makes it of
+/// `rust/c/src/lib.rs` with [`c_header`].
 pub fn c_files(source: &Source, names: &Names<'_>, cpus: &[Cpu]) -> BTreeMap<String, Vec<u8>> {
     let name = names.package;
     let mut files = BTreeMap::new();
     let mut add = |path: &str, text: String| {
         files.insert(path.to_owned(), text.into_bytes());
     };
-    add(&format!("src/{name}.h"), header(source, names));
     add("rust/c/.gitignore", "target/\n".into());
     for (path, text) in static_library(source, names, "..") {
         add(&format!("rust/c/{path}"), text);
@@ -160,106 +143,62 @@ fn accessor_names(source: &Source) -> [Vec<String>; 2] {
     ]
 }
 
-fn header(source: &Source, names: &Names<'_>) -> String {
-    let mut out = String::new();
-    // Writing to a string cannot fail.
-    let _ = write_header(&mut out, source, names);
-    out
+/// What the library's header has besides the declarations.
+pub struct CHeader {
+    /// The comment that begins it.
+    pub comment: String,
+    /// The macro that guards against a second inclusion.
+    pub guard: String,
+    /// Macros that are no constants of the library.
+    pub macros: String,
 }
 
-fn write_header(out: &mut String, source: &Source, names: &Names<'_>) -> std::fmt::Result {
-    let name = names.package;
-    let upper = name.to_uppercase();
-    let [inputs, outputs] = accessor_names(source);
-    writeln!(
-        out,
-        "/* `{name}`: a neural network as a library.\n *\n * Written by {} from {}, whose program has the SHA-256\n * {}.\n *\n * The library has one arena: one thread at a time may call its functions, and no interrupt may while another call runs.\n * Nothing allocates. */",
-        names.compiler, names.bundle, names.program_sha256
-    )?;
-    writeln!(
-        out,
-        "#ifndef {upper}_H\n#define {upper}_H\n\n#include <stdint.h>\n"
-    )?;
-    writeln!(
-        out,
-        "/* Bytes of working memory inside of the library, without the stack. */\n#define {upper}_ARENA_BYTES {}",
-        source.arena_bytes
-    )?;
-    writeln!(
-        out,
-        "/* Bytes of weights in read-only memory. */\n#define {upper}_WEIGHT_BYTES {}",
-        source.weights.len()
-    )?;
-    let mut lengths = |accessors: &[String], ports: &[Port]| -> std::fmt::Result {
-        for (accessor, port) in accessors.iter().zip(ports) {
-            writeln!(
-                out,
-                "/* Elements of `{}`, {}. */\n#define {upper}_{}_LEN {}",
-                port.name,
-                shape(port.dtype, &port.shape),
-                accessor.to_uppercase(),
-                port.len()
-            )?;
-        }
-        Ok(())
-    };
-    lengths(&inputs, &source.inputs)?;
-    lengths(&outputs, &source.outputs)?;
+/// What the header of a static library has besides the declarations of its source.
+pub fn c_header(names: &Names<'_>) -> CHeader {
+    let upper = names.package.to_uppercase();
+    let mut macros = String::new();
     if !names.labels.is_empty() {
-        writeln!(
-            out,
-            "/* Names of the classes. */\n#define {upper}_LABELS \\\n    {{ \\"
-        )?;
+        // Writing to a string cannot fail.
+        let _ = write!(
+            macros,
+            "/* Names of the classes. */\n#define {upper}_LABELS \\\n    {{ \\\n"
+        );
         for label in names.labels {
-            writeln!(out, "        {}, \\", c_string(label))?;
+            let _ = writeln!(macros, "        {}, \\", c_string(label));
         }
-        writeln!(out, "    }}")?;
+        macros.push_str("    }");
     }
-    writeln!(out, "\n#ifdef __cplusplus\nextern \"C\" {{\n#endif\n")?;
-    for (accessor, port) in inputs.iter().zip(&source.inputs) {
-        writeln!(
+    CHeader {
+        comment: format!(
+            "/* `{}`: a neural network as a library.\n *\n * Written by {} from {}, whose program has the SHA-256\n * {}.\n *\n * The library has one arena: one thread at a time may call its functions, and no interrupt may while another call runs.\n * Nothing allocates. */",
+            names.package, names.compiler, names.bundle, names.program_sha256
+        ),
+        guard: format!("{upper}_H"),
+        macros,
+    }
+}
+
+/// The library's constants, which the header has as macros.
+fn constants(source: &Source, name: &str) -> String {
+    let upper = name.to_uppercase();
+    let mut out = format!(
+        "\n/// Bytes of working memory inside of the library, without the stack.\npub const {upper}_ARENA_BYTES: usize = {};\n\n/// Bytes of weights in read-only memory.\npub const {upper}_WEIGHT_BYTES: usize = {};\n",
+        source.arena_bytes,
+        source.weights.len()
+    );
+    let [inputs, outputs] = accessor_names(source);
+    let ports = inputs.iter().zip(&source.inputs);
+    for (accessor, port) in ports.chain(outputs.iter().zip(&source.outputs)) {
+        let _ = write!(
             out,
-            "/* Input `{}`, {}, to fill before each run: a run may overwrite it. */\n{} *{name}_{accessor}(void);\n",
+            "\n/// Elements of `{}`, {}.\npub const {upper}_{}_LEN: usize = {};\n",
             port.name,
             shape(port.dtype, &port.shape),
-            element(port.dtype)
-        )?;
+            accessor.to_uppercase(),
+            port.len()
+        );
     }
-    for (accessor, port) in outputs.iter().zip(&source.outputs) {
-        writeln!(
-            out,
-            "/* Output `{}`, {}, after a run. */\nconst {} *{name}_{accessor}(void);\n",
-            port.name,
-            shape(port.dtype, &port.shape),
-            element(port.dtype)
-        )?;
-    }
-    writeln!(
-        out,
-        "/* Runs the model on its inputs. 0, or a code for {name}_status_text(). */\nint32_t {name}_run(void);\n"
-    )?;
-    if source.state_bytes > 0 {
-        writeln!(
-            out,
-            "/* Sets every state to its first value: before the first run, and between streams. */\nvoid {name}_reset(void);\n"
-        )?;
-    }
-    writeln!(
-        out,
-        "/* Runs the golden examples: 0 when this processor gives the compiler's answers, -1 when it does not, -2 when there are no\n * examples, or the code of a failed run. Its data are linked only when it is called. */\nint32_t {name}_self_test(void);\n"
-    )?;
-    writeln!(
-        out,
-        "/* What a code means; never NULL. */\nconst char *{name}_status_text(int32_t status);\n"
-    )?;
-    writeln!(
-        out,
-        "/* The compiler that wrote the library, such as \"cygnet 0.1.0\". */\nconst char *{name}_version(void);\n"
-    )?;
-    writeln!(
-        out,
-        "#ifdef __cplusplus\n}}\n#endif\n\n#endif /* {upper}_H */"
-    )
+    out
 }
 
 fn c_string(text: &str) -> String {
@@ -315,18 +254,22 @@ opt-level = 3
 fn library(source: &Source, names: &Names<'_>) -> String {
     let name = names.package;
     let [inputs, outputs] = accessor_names(source);
-    let mut body = String::new();
+    let mut body = constants(source, name);
     for (accessor, port) in inputs.iter().zip(&source.inputs) {
         let _ = write!(
             body,
-            "\n#[unsafe(no_mangle)]\npub extern \"C\" fn {name}_{accessor}() -> *mut {} {{\n    model().{accessor}_mut().as_mut_ptr()\n}}\n",
+            "\n/// Input `{}`, {}, to fill before each run: a run may overwrite it.\n#[unsafe(no_mangle)]\npub extern \"C\" fn {name}_{accessor}() -> *mut {} {{\n    model().{accessor}_mut().as_mut_ptr()\n}}\n",
+            port.name,
+            shape(port.dtype, &port.shape),
             port.element
         );
     }
     for (accessor, port) in outputs.iter().zip(&source.outputs) {
         let _ = write!(
             body,
-            "\n#[unsafe(no_mangle)]\npub extern \"C\" fn {name}_{accessor}() -> *const {} {{\n    model().{accessor}().as_ptr()\n}}\n",
+            "\n/// Output `{}`, {}, after a run.\n#[unsafe(no_mangle)]\npub extern \"C\" fn {name}_{accessor}() -> *const {} {{\n    model().{accessor}().as_ptr()\n}}\n",
+            port.name,
+            shape(port.dtype, &port.shape),
             port.element
         );
     }
@@ -334,7 +277,7 @@ fn library(source: &Source, names: &Names<'_>) -> String {
         (
             "Model::resume",
             format!(
-                "\n#[unsafe(no_mangle)]\npub extern \"C\" fn {name}_reset() {{\n    model().reset();\n}}\n"
+                "\n/// Sets every state to its first value: before the first run, and between streams.\n#[unsafe(no_mangle)]\npub extern \"C\" fn {name}_reset() {{\n    model().reset();\n}}\n"
             ),
         )
     } else {
@@ -350,7 +293,7 @@ fn library(source: &Source, names: &Names<'_>) -> String {
         let _ = writeln!(texts, "        {} => c{:?},", error.code(), error.text());
     }
     format!(
-        r#"//! The C interface of `{name}`, declared in `src/{name}.h`.
+        r#"//! The C interface of `{name}`, of which cbindgen made `src/{name}.h`.
 #![no_std]
 
 use core::ffi::{{CStr, c_char}};
@@ -364,6 +307,7 @@ fn model() -> Model<'static> {{
     {model}(unsafe {{ &mut *(&raw mut ARENA) }})
 }}
 {body}
+/// Runs the model on its inputs. 0, or a code for {name}_status_text().
 #[unsafe(no_mangle)]
 pub extern "C" fn {name}_run() -> i32 {{
     match model().run() {{
@@ -372,11 +316,14 @@ pub extern "C" fn {name}_run() -> i32 {{
     }}
 }}
 {reset}
+/// Runs the golden examples: 0 when this processor gives the compiler's answers, -1 when it does not, -2 when there are no
+/// examples, or the code of a failed run. Its data are linked only when it is called.
 #[unsafe(no_mangle)]
 pub extern "C" fn {name}_self_test() -> i32 {{
     {test}
 }}
 
+/// What a code means; never NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn {name}_status_text(status: i32) -> *const c_char {{
     let text: &CStr = match status {{
@@ -388,6 +335,7 @@ pub extern "C" fn {name}_status_text(status: i32) -> *const c_char {{
     text.as_ptr()
 }}
 
+/// The compiler that wrote the library, such as "cygnet 0.1.0".
 #[unsafe(no_mangle)]
 pub extern "C" fn {name}_version() -> *const c_char {{
     c"{compiler}".as_ptr()
@@ -426,6 +374,9 @@ cmake_minimum_required(VERSION 3.13)
 
 if(ESP_PLATFORM)
   idf_component_register(INCLUDE_DIRS "src")
+  if(CONFIG_IDF_TARGET_ARCH_XTENSA OR NOT EXISTS "${{CMAKE_CURRENT_LIST_DIR}}/src/riscv32imc/lib{name}.a")
+    message(FATAL_ERROR "{name} has no library for this processor; chips with RISC-V take one by --cpu riscv32imc")
+  endif()
   add_prebuilt_library({name} "src/riscv32imc/lib{name}.a")
   target_link_libraries(${{COMPONENT_LIB}} INTERFACE {name})
   return()
@@ -488,8 +439,8 @@ zephyr_link_libraries(${{CMAKE_CURRENT_LIST_DIR}}/../src/${{{name}_folder}}/lib{
 
 fn arduino(name: &str, names: &Names<'_>) -> String {
     format!(
-        "name={name}\nversion=0.0.0\nauthor=cygnet\nmaintainer=cygnet\nsentence=A neural network as a library.\nparagraph=Written by {} from {}.\ncategory=Data Processing\nurl=\narchitectures=*\nincludes={name}.h\nprecompiled=true\nldflags=-l{name}\n",
-        names.compiler, names.bundle
+        "name={name}\nversion=0.0.0\nauthor=cygnet\nmaintainer=cygnet\nsentence=A neural network as a library.\nparagraph=Written by {} from {}.\ncategory=Data Processing\nurl=urn:sha256:{}\narchitectures=*\nincludes={name}.h\nprecompiled=true\nldflags=-l{name}\n",
+        names.compiler, names.bundle, names.program_sha256
     )
 }
 

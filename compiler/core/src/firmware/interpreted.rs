@@ -1,7 +1,7 @@
 //! The other way: the interpreter over a program in flash, for models that are updated in the field.
 
-use super::kind;
 use super::package::{Names, shape};
+use super::{in_comment, kind};
 use cygnet_format::Program;
 use cygnet_format::program::Operands;
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,7 +62,7 @@ fn library(program: &Program<'_>, names: &Names<'_>) -> String {
                 None => format!("{}, of a free shape", t.dtype.name()),
             };
             // Writing to a string cannot fail.
-            let _ = writeln!(ports, "//! - {role} {i}: {text} `{}`", t.name);
+            let _ = writeln!(ports, "//! - {role} {i}: {text} `{}`", in_comment(t.name));
         }
     };
     describe("input", program.inputs());

@@ -9,7 +9,7 @@ mod literal;
 mod package;
 mod step;
 
-pub use c::{CPUS, Cpu, c_files, entry_points, static_library};
+pub use c::{CHeader, CPUS, Cpu, c_files, c_header, entry_points, static_library};
 pub use interpreted::interpreted_files;
 pub use package::{Names, crate_files, identifier};
 
@@ -133,6 +133,20 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+/// A name of the model as comments in Rust and C may hold it: models are untrusted, and a line break or the end of a comment
+/// would make code of what follows.
+fn in_comment(name: &str) -> String {
+    let line: String = name
+        .chars()
+        .map(|c| match c {
+            '\u{2028}' | '\u{2029}' => ' ',
+            c if c.is_control() => ' ',
+            c => c,
+        })
+        .collect();
+    line.replace("*/", "* /").replace("/*", "/ *")
+}
 
 /// An element type in Rust; kernels of 8-bit integers take their bytes.
 fn rust_type(dtype: DType, bytes: bool) -> Result<&'static str, String> {
@@ -339,7 +353,7 @@ pub fn source(program: &Program<'_>) -> Result<Source, Problems> {
             Ok(Some(written)) => steps.push(Step {
                 index,
                 operator: info.code.name(),
-                node: info.name.to_owned(),
+                node: in_comment(info.name),
                 ..written
             }),
             Err(reason) => problems.push(Problem {
@@ -362,7 +376,7 @@ pub fn source(program: &Program<'_>) -> Result<Source, Problems> {
         };
         let offset = t.arena_offset();
         Ok(Port {
-            name: t.name.to_owned(),
+            name: in_comment(t.name),
             dtype: t.dtype,
             element: rust_type(t.dtype, false).map_err(|reason| whole(&reason))?,
             shape: kind.shape.to_vec(),
@@ -405,4 +419,17 @@ pub fn source(program: &Program<'_>) -> Result<Source, Problems> {
         state_init,
         state_moves,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_comment;
+
+    #[test]
+    fn names_stay_in_their_comments() {
+        assert_eq!(in_comment("conv/Relu:0"), "conv/Relu:0");
+        assert_eq!(in_comment("a\npub fn b() {}"), "a pub fn b() {}");
+        assert_eq!(in_comment("*/ int x; /*\r\u{2028}"), "* / int x; / *  ");
+        assert!(!in_comment("**//").contains("*/"));
+    }
 }

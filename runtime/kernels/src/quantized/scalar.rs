@@ -45,6 +45,7 @@ impl Sum {
 }
 
 /// An output row of a task: its image, its first input coordinates along depth and height, and where it lies.
+#[derive(Clone, Copy)]
 pub(super) struct Line {
     image: *const u8,
     z: i32,

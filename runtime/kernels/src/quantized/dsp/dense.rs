@@ -13,18 +13,19 @@ use core::mem::MaybeUninit;
 /// Values of a window that are widened at once: those of 3 x 3 taps of 32 channels. Whole groups.
 const CHUNK: usize = 288;
 
+/// The same where windows are longer: those of 64 channels.
+const LONG: usize = 576;
+
 /// Bytes of a window that are gathered at once. Whole groups.
 const GATHERED: usize = 96;
 
 /// Columns whose sums are kept where windows are longer.
 const COLUMNS: usize = 32;
 
-/// Runs shorter than this are gathered, several to a window.
-const SHORT: usize = 16;
+/// Widened windows.
+type Words = [MaybeUninit<u32>];
 
-type Words = [MaybeUninit<u32>; CHUNK / GROUP * WORDS];
-
-type Bytes = [[MaybeUninit<u8>; GATHERED]; PIXELS];
+type Bytes = [[u8; GATHERED]; PIXELS];
 
 /// Writes the loop that widens groups: 12 instructions for 12 values.
 macro_rules! widening {
@@ -82,14 +83,81 @@ unsafe fn widen_run<const SIGNED: bool>(x: [*const u8; PIXELS], n: usize, to: *m
     }
 }
 
+/// Writes the loop over kernel rows that widens `n` groups of each.
+macro_rules! widening_rows {
+    ($extend:literal, $x:ident, $to:ident, $n:ident, $rows:ident, $step:ident) => {
+        asm!(
+            "push {{r6, r7}}",
+            "mov r6, r4",
+            "mov r7, r5",
+            "3:",
+            "mov r12, r7",
+            "2:",
+            "ldr r9, [r0], #4",
+            "ldr r10, [r1], #4",
+            "ldr r11, [r2], #4",
+            concat!($extend, " r4, r9"),
+            concat!($extend, " r5, r10"),
+            concat!($extend, " r8, r11"),
+            concat!($extend, " r9, r9, ror #8"),
+            concat!($extend, " r10, r10, ror #8"),
+            concat!($extend, " r11, r11, ror #8"),
+            "stm r3!, {{r4, r5, r8, r9, r10, r11}}",
+            "subs r12, #1",
+            "bne 2b",
+            "add r0, r0, r6",
+            "add r1, r1, r6",
+            "add r2, r2, r6",
+            "subs lr, #1",
+            "bne 3b",
+            "pop {{r6, r7}}",
+            inout("r0") $x[0] => _, inout("r1") $x[1] => _, inout("r2") $x[2] => _, inout("r3") $to => _,
+            inout("r4") $step.wrapping_sub($n * GROUP) => _, inout("r5") $n => _, inout("lr") $rows => _,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _, out("r12") _,
+        )
+    };
+}
+
+/// Widens `n` groups of each pixel in `rows` kernel rows, which are `step` bytes apart.
+///
+/// # Safety
+/// There are groups and rows; `x` are valid for them, `to` for their words.
+#[inline(never)]
+unsafe fn widen_rows<const SIGNED: bool>(
+    x: [*const u8; PIXELS],
+    n: usize,
+    rows: usize,
+    step: usize,
+    to: *mut u32,
+) {
+    // SAFETY: the caller's contract. The loops write the words, and change registers and flags.
+    unsafe {
+        if SIGNED {
+            widening_rows!("sxtb16", x, to, n, rows, step);
+        } else {
+            widening_rows!("uxtb16", x, to, n, rows, step);
+        }
+    }
+}
+
+/// A pixel of the output.
+#[derive(Clone, Copy)]
+struct Pixel {
+    line: Line,
+    x: usize,
+    /// The first tap of the window, where all of it is inside of the input and each run bytes side by side; or null.
+    first: *const u8,
+}
+
 /// The pixels of a tile.
-struct Pixels<'a> {
-    line: &'a Line,
-    x: [usize; PIXELS],
+struct Pixels {
+    tile: [Pixel; PIXELS],
     /// The first input channel of the group.
     channel: usize,
-    /// Whether all runs are inside of their rows, and bytes side by side.
-    inside: bool,
+    /// Whether runs that are inside of their rows are bytes side by side.
+    contiguous: bool,
+    /// Behind the input.
+    end: *const u8,
 }
 
 impl Task {
@@ -100,7 +168,7 @@ impl Task {
     #[inline(never)]
     unsafe fn widen_window<const SIGNED: bool>(
         &self,
-        pixels: &Pixels<'_>,
+        pixels: &Pixels,
         words: &mut Words,
         bytes: &mut Bytes,
     ) {
@@ -109,15 +177,24 @@ impl Task {
         let (run, packed) = (p.kernel[2] * (p.in_channels / p.groups), p.packed_row());
         // SAFETY: the caller's contract.
         unsafe {
-            if rows * packed <= GATHERED && rows > 1 && (run < SHORT || !pixels.inside) {
-                let window = rows * packed;
-                for (to, x) in bytes.iter_mut().zip(pixels.x) {
-                    // What lies between the runs meets weights of zero.
-                    let to = &mut to[..window];
-                    to.fill(MaybeUninit::new(0));
-                    self.window(pixels.line, x, pixels.channel, to.assume_init_mut());
+            let from = pixels.tile.map(|pixel| pixel.first);
+            if from.iter().all(|x| !x.is_null()) {
+                let step = p.dilation[1] * p.input[2] * p.in_channels;
+                let from = from.map(|x| x.wrapping_add(pixels.channel));
+                // What is read behind a run to fill its last group meets weights of zero.
+                if from[PIXELS - 1].wrapping_add((rows - 1) * step + packed) <= pixels.end {
+                    let to = words.as_mut_ptr().cast();
+                    widen_rows::<SIGNED>(from, packed / GROUP, rows, step, to);
+                    return;
                 }
-                let from = bytes.each_ref().map(|b| b.as_ptr().cast());
+            }
+            if rows * packed <= GATHERED && rows > 1 {
+                let window = rows * packed;
+                for (to, pixel) in bytes.iter_mut().zip(&pixels.tile) {
+                    // What lies between the runs meets weights of zero.
+                    self.window(&pixel.line, pixel.x, pixels.channel, &mut to[..window]);
+                }
+                let from = bytes.each_ref().map(|b| b.as_ptr());
                 widen_run::<SIGNED>(from, window, words.as_mut_ptr().cast());
                 return;
             }
@@ -135,33 +212,41 @@ impl Task {
     #[inline(never)]
     unsafe fn widen_row<const SIGNED: bool>(
         &self,
-        pixels: &Pixels<'_>,
+        pixels: &Pixels,
         k: usize,
         part: core::ops::Range<usize>,
         to: &mut [MaybeUninit<u32>],
         bytes: &mut Bytes,
     ) {
         let p = &self.p.conv;
-        let row = self.input_row(pixels.line, k / p.kernel[1], k % p.kernel[1]);
-        let row = row.map(|row| row.wrapping_add(pixels.channel));
+        let (kz, ky) = (k / p.kernel[1], k % p.kernel[1]);
         let to = to.as_mut_ptr().cast::<u32>();
-        // SAFETY: the caller's contract.
-        unsafe {
-            if let (true, Some(row)) = (pixels.inside, row) {
-                let at = |x| row.add(self.column(x) as usize * p.in_channels + part.start);
-                widen_run::<SIGNED>(pixels.x.map(at), part.len(), to);
-                return;
-            }
-            for from in part.clone().step_by(GATHERED) {
-                let n = (part.end - from).min(GATHERED);
-                for (bytes, x) in bytes.iter_mut().zip(pixels.x) {
-                    let bytes = &mut bytes[..n];
-                    bytes.fill(MaybeUninit::new(0));
-                    self.gather(row, x, from, bytes.assume_init_mut());
+        let rows = pixels.tile.each_ref().map(|pixel| {
+            let row = self.input_row(&pixel.line, kz, ky)?;
+            Some(row.wrapping_add(pixels.channel))
+        });
+        for from in part.clone().step_by(GATHERED) {
+            let n = (part.end - from).min(GATHERED);
+            let mut sources = [core::ptr::null(); PIXELS];
+            for (i, (source, bytes)) in sources.iter_mut().zip(&mut *bytes).enumerate() {
+                let x = pixels.tile[i].x;
+                // SAFETY: the caller's contract.
+                unsafe {
+                    *source = match rows[i] {
+                        Some(row) if pixels.contiguous && self.inside(x) => {
+                            row.add(self.column(x) as usize * p.in_channels + from)
+                        }
+                        row => {
+                            self.gather(row, x, from, &mut bytes[..n]);
+                            bytes.as_ptr()
+                        }
+                    };
                 }
-                let from_bytes = bytes.each_ref().map(|b| b.as_ptr().cast());
+            }
+            // SAFETY: the caller's contract.
+            unsafe {
                 let to = to.add((from - part.start) / GROUP * WORDS);
-                widen_run::<SIGNED>(from_bytes, n, to);
+                widen_run::<SIGNED>(sources, n, to);
             }
         }
     }
@@ -282,7 +367,9 @@ impl<'a> Outputs<'a> {
             window: p.kernel[0] * p.kernel[1] * p.packed_row(),
             #[cfg(arm_vfp)]
             // SAFETY: the caller's contract.
-            columns: unsafe { super::finish::Bytes::new(t) }.map(Columns::new),
+            columns: unsafe { super::finish::Bytes::new(t) }
+                .filter(|_| WIDTH != PANEL || t.w.addr().is_multiple_of(4))
+                .map(Columns::new),
         }
     }
 }
@@ -307,7 +394,7 @@ pub(super) unsafe fn flat<const SIGNED: bool>(t: &Task) {
         t.x.wrapping_add(t.rows.0 * p.output[2] * p.in_channels),
         (t.rows.1 - t.rows.0) * p.output[2],
     );
-    let mut words: Words = [MaybeUninit::uninit(); CHUNK / GROUP * WORDS];
+    let mut words = [MaybeUninit::uninit(); CHUNK / GROUP * WORDS];
     // SAFETY: offsets stay inside the extents that `check` proved.
     unsafe {
         let mut outputs = Outputs::new::<SIGNED>(t);
@@ -320,6 +407,11 @@ pub(super) unsafe fn flat<const SIGNED: bool>(t: &Task) {
     }
 }
 
+/// Whether a convolution's windows are widened at once in the smaller room.
+pub(in crate::quantized) const fn is_short(p: &Conv) -> bool {
+    p.kernel[0] * p.kernel[1] * p.packed_row() <= CHUNK
+}
+
 /// # Safety
 /// `t` passed [`super::super::QuantizedConv::check`], and its bytes are as `SIGNED` says.
 pub(super) unsafe fn run<const SIGNED: bool>(t: &Task) {
@@ -327,45 +419,91 @@ pub(super) unsafe fn run<const SIGNED: bool>(t: &Task) {
     unsafe {
         if is_flat(&t.p.conv) {
             flat::<SIGNED>(t);
+        } else if is_short(&t.p.conv) {
+            short::<SIGNED>(t);
         } else {
-            windows::<SIGNED>(t);
+            let mut words = [MaybeUninit::uninit(); LONG / GROUP * WORDS];
+            windows::<SIGNED>(t, &mut words);
         }
     }
 }
 
 /// # Safety
+/// As for [`run`], and `t` [`is_short`].
+#[inline(never)]
+pub(super) unsafe fn short<const SIGNED: bool>(t: &Task) {
+    let mut words = [MaybeUninit::uninit(); CHUNK / GROUP * WORDS];
+    // SAFETY: the caller's contract.
+    unsafe { windows::<SIGNED>(t, &mut words) }
+}
+
+/// # Safety
 /// As for [`run`].
 #[inline(never)]
-unsafe fn windows<const SIGNED: bool>(t: &Task) {
+unsafe fn windows<const SIGNED: bool>(t: &Task, words: &mut Words) {
     let t = &t.flat();
     let p = &t.p.conv;
     let ig = p.in_channels / p.groups;
     let contiguous = p.kernel[2] == 1 || (p.dilation[2] == 1 && p.groups == 1);
+    let room = words.len() / WORDS * GROUP;
     // SAFETY: the caller's contract.
     let mut outputs = unsafe { Outputs::new::<SIGNED>(t) };
-    let mut words: Words = [MaybeUninit::uninit(); CHUNK / GROUP * WORDS];
-    let mut bytes: Bytes = [[MaybeUninit::uninit(); GATHERED]; PIXELS];
-    for row in t.rows.0..t.rows.1 {
-        let line = &t.line(row);
-        for first in (0..p.output[2]).step_by(PIXELS) {
-            let x = tile(first, p.output[2]);
-            let at = x.map(|x| line.at + x * p.out_channels);
-            let inside = contiguous && x.iter().all(|&x| t.inside(x));
-            for group in 0..p.groups {
-                let pixels = Pixels {
-                    line,
-                    x,
-                    channel: group * ig,
-                    inside,
-                };
-                // SAFETY: offsets stay inside the extents that `check` proved.
-                unsafe {
-                    if outputs.window <= CHUNK {
-                        t.widen_window::<SIGNED>(&pixels, &mut words, &mut bytes);
-                        outputs.all(group, at, &words);
-                    } else {
-                        parts::<SIGNED>(&outputs, group, &pixels, at, &mut words, &mut bytes);
+    let mut bytes: Bytes = [[0; GATHERED]; PIXELS];
+    let end = (t.x).wrapping_add(p.batch * p.input.iter().product::<usize>() * p.in_channels);
+    if p.output[2] == 0 || t.rows.0 >= t.rows.1 {
+        return;
+    }
+    // A row, and the first of its input rows where all are rows of the input.
+    let start = |row: usize| {
+        let line = t.line(row);
+        let last = t.input_row(&line, 0, p.kernel[1] - 1);
+        let whole = contiguous && p.kernel[0] == 1 && last.is_some();
+        (line, t.input_row(&line, 0, 0).filter(|_| whole))
+    };
+    let (mut row, mut x) = (t.rows.0, 0);
+    let (mut line, mut first) = start(row);
+    let mut more = true;
+    // Tiles go on in the next row.
+    while more {
+        let tile: [Pixel; PIXELS] = core::array::from_fn(|_| {
+            let pixel = Pixel {
+                line,
+                x,
+                first: match first {
+                    Some(first) if t.inside(x) => {
+                        first.wrapping_add(t.column(x) as usize * p.in_channels)
                     }
+                    _ => core::ptr::null(),
+                },
+            };
+            // Where there are too few, the last is computed again.
+            x += 1;
+            if x == p.output[2] {
+                (row, x) = (row + 1, 0);
+                if row < t.rows.1 {
+                    (line, first) = start(row);
+                } else {
+                    (row, x) = (row - 1, p.output[2] - 1);
+                    more = false;
+                }
+            }
+            pixel
+        });
+        let at = tile.map(|pixel| pixel.line.at + pixel.x * p.out_channels);
+        for group in 0..p.groups {
+            let pixels = Pixels {
+                tile,
+                channel: group * ig,
+                contiguous,
+                end,
+            };
+            // SAFETY: offsets stay inside the extents that `check` proved.
+            unsafe {
+                if outputs.window <= room {
+                    t.widen_window::<SIGNED>(&pixels, words, &mut bytes);
+                    outputs.all(group, at, words);
+                } else {
+                    parts::<SIGNED>(&outputs, group, &pixels, at, words, &mut bytes);
                 }
             }
         }
@@ -380,7 +518,7 @@ unsafe fn windows<const SIGNED: bool>(t: &Task) {
 unsafe fn parts<const SIGNED: bool>(
     o: &Outputs<'_>,
     group: usize,
-    pixels: &Pixels<'_>,
+    pixels: &Pixels,
     at: [usize; PIXELS],
     words: &mut Words,
     bytes: &mut Bytes,
@@ -388,6 +526,7 @@ unsafe fn parts<const SIGNED: bool>(
     let p = &o.t.p.conv;
     let (rows, packed) = (p.kernel[0] * p.kernel[1], p.packed_row());
     let run = p.kernel[2] * (p.in_channels / p.groups);
+    let room = words.len() / WORDS * GROUP;
     for panel in (0..o.og).step_by(COLUMNS) {
         let end = (panel + COLUMNS).min(o.og);
         let pairs = (panel..end).step_by(2);
@@ -398,8 +537,8 @@ unsafe fn parts<const SIGNED: bool>(
                 *sums = o.start(group, column);
             }
             for k in 0..rows {
-                for from in (0..run).step_by(CHUNK) {
-                    let n = (run - from).min(CHUNK);
+                for from in (0..run).step_by(room) {
+                    let n = (run - from).min(room);
                     let part = from..from + n;
                     o.t.widen_row::<SIGNED>(pixels, k, part, words, bytes);
                     let skip = (k * packed + from) * WIDTH;

@@ -4,20 +4,24 @@
 //! a value take the plain way, as those with residuals and processors without the unit do.
 use super::super::Task;
 
-/// Whether no product with an integer of 32 bits is infinite.
-fn moderate(factor: f32) -> bool {
+/// Whether no product of the factors with an integer of 32 bits is infinite.
+fn moderate(factors: &[f32]) -> bool {
     const LIMIT: u32 = 1e28f32.to_bits();
-    factor.to_bits() << 1 < LIMIT << 1
+    // Factors below 2 lack this bit, and are nearly all that there are: it takes less than to compare each.
+    const TWO: u32 = 2f32.to_bits();
+    factors.iter().fold(0, |all, f| all | f.to_bits()) & TWO == 0
+        || factors.iter().all(|f| f.to_bits() << 1 < LIMIT << 1)
 }
 
-/// What the loops in assembly requantise with: VCVTR, a saturating addition of `zero`, SSAT to eight bits, and then, where
-/// there are any, the bounds.
+/// What the loops in assembly requantise with.
 #[derive(Clone, Copy)]
-pub(super) struct Bytes {
-    /// Less 128 where results are unsigned.
-    pub zero: i32,
-    /// Least and greatest signed byte, and what is XORed to them: each four times. None for all signed bytes.
-    pub bounds: Option<[u32; 3]>,
+pub(super) enum Bytes {
+    /// Rounded values below 0 become the zero point, and those that are too large the greatest byte, as behind a Relu: VCVTR,
+    /// USAT to eight bits, the saturating addition of the bytes `zero`, and an exclusive or.
+    Rectified { zero: u32, flip: u32 },
+    /// VCVTR, a saturating addition of `zero`, SSAT to eight bits, and where there are `bounds`, the least and the greatest
+    /// signed byte, each four times, and an exclusive or.
+    Bounded { zero: i32, bounds: Option<[u32; 3]> },
 }
 
 impl Bytes {
@@ -29,7 +33,7 @@ impl Bytes {
         let (r, c) = (&t.p.requantize, t.p.conv.out_channels);
         // SAFETY: the caller's contract.
         let factors = unsafe { core::slice::from_raw_parts(t.multiplier, c) };
-        if !t.residual.is_null() || !factors.iter().all(|&f| moderate(f)) {
+        if !t.residual.is_null() || !moderate(factors) {
             return None;
         }
         let bias = match (r.low, r.high) {
@@ -37,12 +41,17 @@ impl Bytes {
             (0.., ..=255) => 128,
             _ => return None,
         };
-        let every = |byte: i32| u32::from((byte - bias) as u8) * 0x0101_0101;
-        let all = (r.low, r.high) == (-128, 127);
-        let flip = if bias == 0 { 0 } else { 0x8080_8080 };
-        Some(Self {
+        let every = |byte: i32| u32::from(byte as u8) * 0x0101_0101;
+        if r.low == r.zero && r.high == 127 + bias {
+            return Some(Self::Rectified {
+                zero: every(r.zero + 128 - bias),
+                flip: every(128 - bias),
+            });
+        }
+        Some(Self::Bounded {
             zero: r.zero - bias,
-            bounds: (!all).then_some([every(r.low), every(r.high), flip]),
+            bounds: ((r.low, r.high) != (-128, 127))
+                .then(|| [every(r.low - bias), every(r.high - bias), every(bias)]),
         })
     }
 }

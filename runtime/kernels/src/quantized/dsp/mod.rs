@@ -105,6 +105,21 @@ pub(super) unsafe fn flat(t: &Task) {
     }
 }
 
+pub(super) use dense::is_short;
+
+/// # Safety
+/// `t` passed [`super::QuantizedConv::check`] for a convolution that [`is_short`].
+pub(super) unsafe fn short(t: &Task) {
+    // SAFETY: the same contract.
+    unsafe {
+        if t.p.is_signed() {
+            dense::short::<true>(t);
+        } else {
+            dense::short::<false>(t);
+        }
+    }
+}
+
 pub(super) use depthwise::is_listed;
 
 /// # Safety

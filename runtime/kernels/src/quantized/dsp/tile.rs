@@ -20,6 +20,11 @@ macro_rules! wide_group {
         concat!(
             "ldr r6, [r2, #4]\n",
             "ldr r0, [r2], {step}\n",
+            wide_group!(loaded)
+        )
+    };
+    (loaded) => {
+        concat!(
             "ldr r7, [r1], #4\n",
             "sxtb16 r12, r0\n",
             "sxtb16 lr, r6\n",
@@ -41,6 +46,14 @@ macro_rules! wide_group {
             "smlad r10, r7, r12, r10\n",
             "smlad r11, r7, lr, r11",
         )
+    };
+}
+
+/// The same of weights at a multiple of four: 21 instructions.
+#[cfg(all(arm_vfp, not(feature = "narrow")))]
+macro_rules! group {
+    () => {
+        concat!("ldrd r0, r6, [r2], {step}\n", wide_group!(loaded))
     };
 }
 
@@ -68,16 +81,10 @@ macro_rules! narrow_group {
 }
 
 /// A group of 8-bit convolutions.
-#[cfg(feature = "narrow")]
+#[cfg(all(arm_vfp, feature = "narrow"))]
 macro_rules! group {
     () => {
         narrow_group!()
-    };
-}
-#[cfg(not(feature = "narrow"))]
-macro_rules! group {
-    () => {
-        wide_group!()
     };
 }
 
@@ -92,6 +99,38 @@ macro_rules! groups {
             "cmp r3, #0\n",
             "beq 4f\n",
             "3:\n",
+            $group,
+            "\n",
+            $group,
+            "\nsubs r3, #1\n",
+            "bne 3b\n",
+            "4:",
+        )
+    };
+}
+
+/// The same, four groups at a time.
+#[cfg(arm_vfp)]
+macro_rules! fours {
+    ($group:expr) => {
+        concat!(
+            "lsrs r3, r3, #1\n",
+            "bcc 2f\n",
+            $group,
+            "\n2:\n",
+            "lsrs r3, r3, #1\n",
+            "bcc 2f\n",
+            $group,
+            "\n",
+            $group,
+            // No group changes flags.
+            "\n2:\n",
+            "beq 4f\n",
+            "3:\n",
+            $group,
+            "\n",
+            $group,
+            "\n",
             $group,
             "\n",
             $group,
@@ -146,23 +185,30 @@ pub(super) use wide as products;
 #[repr(C)]
 pub(super) struct Columns {
     pub x: *const u32,
-    /// Of the first pair.
+    /// Of the first pair; in panels of sixteen columns at a multiple of four.
     pub w: *const i8,
     /// Groups.
     pub n: usize,
     pub starts: *const i32,
     pub factors: *const f32,
     pub pairs: usize,
-    zero: i32,
+    zero: u32,
     /// The first output of each pixel.
     pub y: [*mut u8; PIXELS],
-    bounded: u32,
+    /// Of [`Bytes::Bounded`].
     bounds: [u32; 3],
+    /// 1 with bounds, behind [`Bytes::Rectified`] what gives its exclusive or when it is shifted left by seven bits, or 0.
+    way: u32,
 }
 
 #[cfg(arm_vfp)]
 impl Columns {
     pub(super) fn new(bytes: Bytes) -> Self {
+        let (zero, bounds, way) = match bytes {
+            // Neither 0 nor 1, even where the shift leaves 0.
+            Bytes::Rectified { zero, flip } => (zero, None, flip >> 7 | 1 << 25),
+            Bytes::Bounded { zero, bounds } => (zero as u32, bounds, bounds.is_some().into()),
+        };
         Self {
             x: core::ptr::null(),
             w: core::ptr::null(),
@@ -170,10 +216,10 @@ impl Columns {
             starts: core::ptr::null(),
             factors: core::ptr::null(),
             pairs: 0,
-            zero: bytes.zero,
+            zero,
             y: [core::ptr::null_mut(); PIXELS],
-            bounded: bytes.bounds.is_some().into(),
-            bounds: bytes.bounds.unwrap_or_default(),
+            bounds: bounds.unwrap_or_default(),
+            way,
         }
     }
 
@@ -196,7 +242,7 @@ impl Columns {
                 "mov r9, r5",
                 "mov r10, r4",
                 "mov r11, r5",
-                groups!(group!()),
+                fours!(group!()),
                 "ldr r0, [sp]",
                 // The weights of the next pair: right behind in panels of two.
                 ".if {wide}",
@@ -234,6 +280,33 @@ impl Columns {
                 "vmov r4, r5, s0, s1",
                 "vmov r8, r9, s2, s3",
                 "vmov r10, r11, s4, s5",
+                "ldr r0, [r1, #32]",
+                "cmp r0, #1",
+                "bls 5f",
+                "usat r4, #8, r4",
+                "usat r5, #8, r5",
+                "usat r8, #8, r8",
+                "usat r9, #8, r9",
+                "usat r10, #8, r10",
+                "usat r11, #8, r11",
+                "bfi r4, r5, #8, #8",
+                "bfi r8, r9, #8, #8",
+                "bfi r10, r11, #8, #8",
+                "uqadd8 r4, r4, r3",
+                "uqadd8 r8, r8, r3",
+                "uqadd8 r10, r10, r3",
+                "eor r4, r4, r0, lsl #7",
+                "eor r8, r8, r0, lsl #7",
+                "eor r10, r10, r0, lsl #7",
+                "6:",
+                "strh r4, [r6], #2",
+                "strh r8, [r7], #2",
+                "strh r10, [r12], #2",
+                "subs r2, #1",
+                "stm r1, {{r2, r3, r6, r7, r12}}",
+                "bne 1b",
+                "b 7f",
+                "5:",
                 "qadd r4, r4, r3",
                 "qadd r5, r5, r3",
                 "qadd r8, r8, r3",
@@ -249,32 +322,26 @@ impl Columns {
                 "bfi r4, r5, #8, #8",
                 "bfi r8, r9, #8, #8",
                 "bfi r10, r11, #8, #8",
-                "ldr r5, [r0, #40]",
-                "cbz r5, 5f",
-                "ldrd r5, r9, [r0, #44]",
-                "ldr r11, [r0, #52]",
-                "ssub8 lr, r4, r5",
+                "bne 6b",
+                "add r5, r1, #20",
+                "ldm r5, {{r0, r5, r9}}",
+                "ssub8 lr, r4, r0",
+                "sel r4, r4, r0",
+                "ssub8 lr, r8, r0",
+                "sel r8, r8, r0",
+                "ssub8 lr, r10, r0",
+                "sel r10, r10, r0",
+                "ssub8 lr, r5, r4",
                 "sel r4, r4, r5",
-                "ssub8 lr, r8, r5",
+                "ssub8 lr, r5, r8",
                 "sel r8, r8, r5",
-                "ssub8 lr, r10, r5",
+                "ssub8 lr, r5, r10",
                 "sel r10, r10, r5",
-                "ssub8 lr, r9, r4",
-                "sel r4, r4, r9",
-                "ssub8 lr, r9, r8",
-                "sel r8, r8, r9",
-                "ssub8 lr, r9, r10",
-                "sel r10, r10, r9",
-                "eor r4, r4, r11",
-                "eor r8, r8, r11",
-                "eor r10, r10, r11",
-                "5:",
-                "strh r4, [r6], #2",
-                "strh r8, [r7], #2",
-                "strh r10, [r12], #2",
-                "subs r2, #1",
-                "stm r1, {{r2, r3, r6, r7, r12}}",
-                "bne 1b",
+                "eor r4, r4, r9",
+                "eor r8, r8, r9",
+                "eor r10, r10, r9",
+                "b 6b",
+                "7:",
                 "pop {{r0, r6, r7}}",
                 in("r0") self,
                 out("r1") _, out("r2") _, out("r3") _, out("r4") _, out("r5") _, out("r8") _, out("r9") _,
