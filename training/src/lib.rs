@@ -7,6 +7,7 @@ pub mod anomaly;
 mod average;
 pub mod data;
 mod error;
+pub mod events;
 pub mod export;
 pub mod fit;
 pub mod front;
@@ -21,6 +22,7 @@ pub mod random;
 pub mod schedule;
 pub mod search;
 pub mod state;
+pub mod transfer;
 pub mod trial;
 
 pub use error::TrainingError;

@@ -11,10 +11,21 @@ use cygnet_training::random::Random;
 
 type Result<T> = std::result::Result<T, TrainingError>;
 
-const ALL: [(Architecture, [usize; 3]); 6] = [
+const ALL: [(Architecture, [usize; 3]); 8] = [
     (Architecture::MobilenetV1 { width: 0.25 }, [32, 32, 3]),
     (Architecture::MobilenetV2 { width: 0.35 }, [32, 32, 3]),
     (Architecture::DsCnn { channels: 32 }, [49, 10, 1]),
+    (
+        Architecture::MobilenetV3Small {
+            width: 0.5,
+            dropout: 0.0,
+        },
+        [33, 33, 3],
+    ),
+    (
+        Architecture::EfficientnetLite0 { dropout: 0.0 },
+        [33, 32, 3],
+    ),
     (
         Architecture::Resnet {
             stages: 3,
@@ -205,7 +216,7 @@ fn a_pruned_network_compiles_to_less() -> Result<()> {
 
 #[test]
 fn a_share_that_cannot_be_is_refused() -> Result<()> {
-    let network = trained(ALL[4].0, ALL[4].1)?;
+    let network = trained(ALL[6].0, ALL[6].1)?;
     let settings = prune(0.001, Importance::Norm);
     let message = settings
         .apply(&network, &no_samples(), &[], 1)

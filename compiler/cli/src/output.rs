@@ -7,6 +7,11 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
+/// Says what does not end the command.
+pub fn note(text: &str) {
+    eprintln!("note: {text}");
+}
+
 /// A spinner on stderr; silent unless stderr is a terminal.
 pub fn spinner(quiet: bool, text: &str) -> ProgressBar {
     let bar = ProgressBar::new_spinner();

@@ -268,6 +268,70 @@ fn pruned_then_trained_in_integers() {
     assert_eq!(redone["bundle_sha256"], built["bundle_sha256"]);
 }
 
+/// A model begins with what another has learnt of other classes; layers that are frozen stay as they are.
+#[test]
+fn learning_goes_on_from_another_project() {
+    let first = tempfile::tempdir().unwrap();
+    pictures(first.path());
+    std::fs::write(first.path().join("cygnet.toml"), TOML).unwrap();
+    json(first.path(), "train --json -");
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path();
+    pictures(project);
+    std::fs::copy(
+        first.path().join("runs/model/state.safetensors"),
+        project.join("other.safetensors"),
+    )
+    .unwrap();
+    let begin = TOML.find("[teacher.model]").unwrap();
+    let end = TOML.find("[train]").unwrap();
+    let text = format!(
+        "{}[transfer]\nfile = 'other.safetensors'\nfreeze = ['stem', '*wise*']\n{}",
+        &TOML[..begin],
+        TOML[end..].replace("epochs = 12", "epochs = 2")
+    );
+    std::fs::write(project.join("cygnet.toml"), &text).unwrap();
+    let output = cygnet(project, "train --json trained.json");
+    let (out, err) = said(&output);
+    assert!(output.status.success(), "{out}{err}");
+    assert!(
+        err.contains("10 layers begin as in other.safetensors; 9 do not learn"),
+        "{err}"
+    );
+    let text = std::fs::read(project.join("trained.json")).unwrap();
+    let trained: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    // Two epochs of the last layer are enough, for the others know the task.
+    assert!(
+        trained["model"]["test_accuracy"].as_f64().unwrap() > 0.9,
+        "{trained}"
+    );
+    let state =
+        |path: &Path| candle_core::safetensors::load(path, &candle_core::Device::Cpu).unwrap();
+    let (a, b) = (
+        state(&project.join("other.safetensors")),
+        state(&project.join("runs/model/state.safetensors")),
+    );
+    let values = |of: &std::collections::HashMap<String, candle_core::Tensor>, name: &str| {
+        of[name].flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    for name in ["stem.weight", "depthwise0.affine", "pointwise3.running"] {
+        let name = format!("best/{name}");
+        assert_eq!(values(&a, &name), values(&b, &name), "{name}");
+    }
+    assert_ne!(
+        values(&a, "best/classifier.weight"),
+        values(&b, "best/classifier.weight")
+    );
+
+    std::fs::write(project.join("other.safetensors"), "nothing").unwrap();
+    let wrong = cygnet(project, "train");
+    assert!(
+        said(&wrong).1.contains("[transfer] file"),
+        "{}",
+        said(&wrong).1
+    );
+}
+
 /// What one teaches whom, by name.
 #[test]
 fn distillation_needs_a_teacher() {

@@ -46,9 +46,9 @@ epochs = 5
 batch = 64
 rate = 0.006
 [sweep]
-trials = 6
-generation = 3
-startup = 3
+trials = 8
+generation = 4
+startup = 4
 first_epochs = 1
 reduction = 2
 [sweep.limits]
@@ -93,7 +93,7 @@ fn the_best_keeps_the_budget_and_builds() {
     let folder = folder.path();
     let found = json(folder, "sweep --jobs 2 --json -");
     let trials = found["trials"].as_array().unwrap();
-    assert_eq!(trials.len(), 6);
+    assert_eq!(trials.len(), 8);
     let count = |status: &str| trials.iter().filter(|t| t["status"] == status).count();
     let flash = |t: &Value| t["footprint"]["program_bytes"].as_u64().unwrap();
     for t in trials {
@@ -178,7 +178,7 @@ fn the_best_keeps_the_budget_and_builds() {
 #[test]
 fn a_microcontroller_is_timed_by_its_instructions() {
     let text = TOML
-        .replace("trials = 6", "trials = 4")
+        .replace("trials = 8", "trials = 4")
         .replace("'24K'", "'1M'")
         .replace("epochs = 5", "epochs = 1")
         .replace("accuracy = 0.3", "max_latency_ms = 12\nclock_mhz = 80")
@@ -226,7 +226,7 @@ fn mistakes_are_told_before_anything_is_trained() {
         (
             &TOML
                 .replace("'24K'", "'100'")
-                .replace("trials = 6", "trials = 2"),
+                .replace("trials = 8", "trials = 2"),
             3,
             "none of 2 trials keeps all of [sweep.limits]",
         ),

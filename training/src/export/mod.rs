@@ -156,6 +156,15 @@ fn int(name: &str, i: i64) -> AttributeProto {
     }
 }
 
+fn float(name: &str, f: f32) -> AttributeProto {
+    AttributeProto {
+        name: name.to_owned(),
+        r#type: AttributeType::Float as i32,
+        f,
+        ..AttributeProto::default()
+    }
+}
+
 fn ints(name: &str, values: &[usize]) -> AttributeProto {
     AttributeProto {
         name: name.to_owned(),
@@ -282,11 +291,11 @@ impl Writer {
             Kind::Dense => 1,
             Kind::Depthwise => shape[0],
         };
-        let [py, px] = geometry.padding;
+        let ([py, px], [my, mx]) = (geometry.padding, geometry.more);
         let attributes = [
             ints("kernel_shape", &shape[2..]),
             ints("strides", &geometry.stride),
-            ints("pads", &[py, px, py, px]),
+            ints("pads", &[py, px, py + my, px + mx]),
             int("group", groups as i64),
         ];
         self.node("Conv", name, &inputs, &attributes)
@@ -300,6 +309,12 @@ impl Writer {
                 let hi = self.constant(&format!("{name}.hi"), &[], &[hi]);
                 self.node("Clip", &format!("{name}.clip"), &[&x, &lo, &hi], &[])
             }
+            Activation::HardSigmoid(alpha, beta) => self.node(
+                "HardSigmoid",
+                &format!("{name}.sigmoid"),
+                &[&x],
+                &[float("alpha", alpha), float("beta", beta)],
+            ),
             Activation::HardSwish => self.node("HardSwish", &format!("{name}.swish"), &[&x], &[]),
             _ => self.node("Relu", &format!("{name}.relu"), &[&x], &[]),
         }
@@ -383,6 +398,15 @@ impl Writer {
             Layer::Add => {
                 let y = self.node("Add", name, &[&inputs[0], &inputs[1]], &[]);
                 Ok(self.rounded(name, y, point))
+            }
+            Layer::Gate => {
+                let shape = [1, node.shape[2] as i64, 1, 1];
+                let bytes = shape.iter().flat_map(|n| n.to_le_bytes()).collect();
+                let kind = tensor_proto::DataType::Int64;
+                let shape = self.bytes(&format!("{name}.shape"), kind, &[4], bytes);
+                let by = format!("{name}.factors");
+                let by = self.node("Reshape", &by, &[&inputs[1], &shape], &[]);
+                Ok(self.node("Mul", name, &[&inputs[0], &by], &[]))
             }
             Layer::MeanPixels => {
                 let pooled = format!("{name}.pool");

@@ -4,7 +4,7 @@ mod mobilenet;
 mod small;
 
 pub use mlp::{autoencoder, mlp};
-pub use mobilenet::{mobilenet_v1, mobilenet_v2};
+pub use mobilenet::{efficientnet_lite0, mobilenet_v1, mobilenet_v2, mobilenet_v3_small};
 pub use small::{ds_cnn, resnet, tiny};
 
 use crate::error::TrainingError;
@@ -32,6 +32,21 @@ pub enum Architecture {
     MobilenetV2 {
         /// Factor of the channels.
         width: f32,
+    },
+    /// [`mobilenet_v3_small`].
+    MobilenetV3Small {
+        /// Factor of the channels.
+        width: f32,
+        /// Share of the last features that dropout zeroes while training.
+        #[serde(default)]
+        dropout: f32,
+    },
+    /// [`efficientnet_lite0`].
+    #[serde(rename = "efficientnet-lite0")]
+    EfficientnetLite0 {
+        /// Share of the last features that dropout zeroes while training.
+        #[serde(default)]
+        dropout: f32,
     },
     /// [`ds_cnn`].
     DsCnn {
@@ -84,8 +99,16 @@ impl Architecture {
             let wrong = !(1..=MOST_UNITS).contains(&value);
             wrong.then(|| format!("{name} = {value}: it lies between 1 and {MOST_UNITS}"))
         };
+        let share = |name: &str, value: f32| {
+            let wrong = !(0.0..1.0).contains(&value);
+            wrong.then(|| format!("{name} = {value}: it lies between 0 and 1"))
+        };
         match *self {
             Self::MobilenetV1 { width } | Self::MobilenetV2 { width } => positive("width", width),
+            Self::MobilenetV3Small { width, dropout } => {
+                positive("width", width).or(share("dropout", dropout))
+            }
+            Self::EfficientnetLite0 { dropout } => share("dropout", dropout),
             Self::DsCnn { channels } | Self::Tiny { channels } => some("channels", channels),
             Self::Resnet {
                 stages,
@@ -97,8 +120,7 @@ impl Architecture {
                 .or(some("blocks", blocks)),
             Self::Mlp {
                 hidden, dropout, ..
-            } => some("hidden", hidden).or((!(0.0..1.0).contains(&dropout))
-                .then(|| format!("dropout = {dropout}: it lies between 0 and 1"))),
+            } => some("hidden", hidden).or(share("dropout", dropout)),
             Self::Autoencoder {
                 hidden, bottleneck, ..
             } => some("hidden", hidden).or(some("bottleneck", bottleneck)),
@@ -121,6 +143,10 @@ impl Architecture {
         match *self {
             Self::MobilenetV1 { width } => mobilenet_v1(&mut b, x, width, classes)?,
             Self::MobilenetV2 { width } => mobilenet_v2(&mut b, x, width, classes)?,
+            Self::MobilenetV3Small { width, dropout } => {
+                mobilenet_v3_small(&mut b, x, (width, dropout), classes)?
+            }
+            Self::EfficientnetLite0 { dropout } => efficientnet_lite0(&mut b, x, dropout, classes)?,
             Self::DsCnn { channels } => ds_cnn(&mut b, x, channels, classes)?,
             Self::Resnet {
                 stages,

@@ -15,6 +15,7 @@ pub fn ds_cnn(b: &mut Builder, x: Value, channels: usize, classes: usize) -> Res
         kind: Kind::Dense,
         stride: [2, 2],
         padding: [5, 2],
+        more: [0; 2],
     };
     let mut x = b.block("stem", x, channels, [10, 4], stem, RELU)?;
     for i in 0..4 {
@@ -85,6 +86,7 @@ pub fn resnet(
                     kind: Kind::Dense,
                     stride: [2; 2],
                     padding: [0; 2],
+                    more: [0; 2],
                 };
                 x = b.block(
                     &format!("short{name}"),

@@ -22,6 +22,9 @@ impl Value {
     }
 }
 
+/// As MobileNetV3 has it.
+pub const HARD_SIGMOID: Activation = Activation::HardSigmoid(1.0 / 6.0, 0.5);
+
 /// Builds a [`Network`]; parameters begin as seeded random numbers.
 pub struct Builder {
     network: Network,
@@ -80,6 +83,17 @@ impl Builder {
 
     fn shape(&self, x: Value) -> &[usize] {
         &self.nodes[x.0].shape
+    }
+
+    /// Height and width of an image.
+    ///
+    /// # Errors
+    /// Values that are no images.
+    pub fn size(&self, x: Value) -> Result<[usize; 2]> {
+        match *self.shape(x) {
+            [h, w, _] => Ok([h, w]),
+            ref other => bail!("{other:?} is no image"),
+        }
     }
 
     /// Channels of a value.
@@ -147,7 +161,7 @@ impl Builder {
     /// A dense layer on the last dimension.
     ///
     /// # Errors
-    /// Names that exist, activations other than `None` and `Relu`.
+    /// Names that exist, activations other than `None`, `Relu`, `HardSwish` and `HardSigmoid`.
     pub fn linear(
         &mut self,
         name: &str,
@@ -155,8 +169,13 @@ impl Builder {
         outputs: usize,
         activation: Activation,
     ) -> Result<Value> {
-        if !matches!(activation, Activation::None | Activation::Relu) {
-            bail!("a dense layer takes the activations None and Relu, not {activation:?}");
+        if !matches!(
+            activation,
+            Activation::None | Activation::Relu | Activation::HardSwish | HARD_SIGMOID
+        ) {
+            bail!(
+                "a dense layer takes the activations None, Relu, HardSwish and HardSigmoid, not {activation:?}"
+            );
         }
         let inputs = self.channels(x);
         let mut shape = self.shape(x).to_vec();
@@ -184,6 +203,20 @@ impl Builder {
         }
         let shape = self.shape(a).to_vec();
         self.push(name, Layer::Add, &[a, b], shape)
+    }
+
+    /// An image times a number for each of its channels, `[channels]`.
+    ///
+    /// # Errors
+    /// Values that are no image and its channels.
+    pub fn gate(&mut self, name: &str, x: Value, factors: Value) -> Result<Value> {
+        let (image, by) = (self.shape(x).to_vec(), self.shape(factors));
+        if image.len() != 3 || by != &image[2..] {
+            bail!(
+                "{name} multiplies {image:?} by {by:?}: it takes an image and a number a channel"
+            );
+        }
+        self.push(name, Layer::Gate, &[x, factors], image)
     }
 
     /// The mean of all pixels: `[height, width, channels]` to `[channels]`.

@@ -94,6 +94,7 @@ impl Run<'_> {
                 activate(&y, *activation)
             }
             Layer::Add => inputs[0] + inputs[1],
+            Layer::Gate => inputs[0].broadcast_mul(&inputs[1].unsqueeze(1)?.unsqueeze(1)?),
             Layer::MeanPixels => inputs[0].mean((1, 2)),
             Layer::Flatten => inputs[0].flatten_from(1),
             Layer::Dropout { share } => match &mut self.random {
@@ -120,6 +121,9 @@ fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
         Activation::None => Ok(x.clone()),
         Activation::Relu => x.relu(),
         Activation::Clip(lo, hi) => x.clamp(lo, hi),
+        Activation::HardSigmoid(alpha, beta) => x
+            .affine(f64::from(alpha), f64::from(beta))?
+            .clamp(0f32, 1f32),
         Activation::HardSwish => x * ((x / 6.0)? + 0.5)?.clamp(0f32, 1f32)?,
         other => bail!("layers do not take the activation {other:?}"),
     }

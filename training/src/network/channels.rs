@@ -72,7 +72,7 @@ impl Network {
                     fixed.push(matches!(node.layer, Layer::Input));
                 }
             }
-            if let (Layer::Add, [a, b]) = (&node.layer, &node.inputs[..]) {
+            if let (Layer::Add | Layer::Gate, [a, b]) = (&node.layer, &node.inputs[..]) {
                 let (a, b) = (a.index(), b.index());
                 let (x, y) = (of[a], of[b]);
                 if repeat[a] != repeat[b] {

@@ -8,7 +8,7 @@ mod quantized;
 #[cfg(test)]
 mod tests;
 
-pub use build::{Builder, Value};
+pub use build::{Builder, HARD_SIGMOID, Value};
 pub use channels::{Channels, Cost};
 pub use pass::{Gradients, Pass};
 pub use quantized::{Point, RoundedWeights};
@@ -44,14 +44,16 @@ pub enum Layer {
         /// Applied last.
         activation: Activation,
     },
-    /// A product with `NAME.weight` `[in, out]`, plus `NAME.bias`, of the last dimension, then the activation (`None` or
-    /// `Relu`).
+    /// A product with `NAME.weight` `[in, out]`, plus `NAME.bias`, of the last dimension, then the activation (`None`, `Relu`,
+    /// `HardSwish` or `HardSigmoid`).
     Linear {
         /// Applied last.
         activation: Activation,
     },
     /// The sum of two values.
     Add,
+    /// An image times a number for each of its channels, the second input (squeeze and excitation: Hu, Shen and Sun, 2018).
+    Gate,
     /// The mean of all pixels.
     MeanPixels,
     /// All dimensions but the batch as one.

@@ -321,7 +321,8 @@ impl Tape {
     fn last_uses(&self) -> Vec<usize> {
         let mut last = vec![0; self.nodes.len()];
         for (n, node) in self.nodes.iter().enumerate() {
-            let weighs = node.layer.has_weights();
+            // What a gradient takes its input for.
+            let weighs = node.layer.has_weights() || matches!(node.layer, Layer::Gate);
             for v in &node.inputs {
                 let kept = self.learns[n] && weighs || last[v.index()] == usize::MAX;
                 last[v.index()] = if kept { usize::MAX } else { n };
@@ -413,12 +414,35 @@ impl Tape {
                         *y = (*y + b).max(floor);
                     }
                 }
-                Ok((Arc::new(y), Saved::Nothing))
+                let Some(curve) = curve(*activation) else {
+                    return Ok((Arc::new(y), Saved::Nothing));
+                };
+                let mut slopes = Vec::with_capacity(y.len());
+                for y in &mut y {
+                    let (value, slope) = curve(*y);
+                    *y = value;
+                    slopes.push(slope);
+                }
+                Ok((Arc::new(y), Saved::Factors(slopes)))
             }
             Layer::Add => {
                 let mut y = memory.take(input(0)?.len());
                 y.copy_from_slice(input(0)?);
                 accumulate(&mut y, input(1)?);
+                Ok((Arc::new(y), Saved::Nothing))
+            }
+            Layer::Gate => {
+                let [_, pixels, c] = self.pixels(node);
+                let mut y = memory.take(input(0)?.len());
+                y.copy_from_slice(input(0)?);
+                let images = y.chunks_exact_mut((pixels * c).max(1));
+                for (image, factors) in images.zip(input(1)?.chunks_exact(c)) {
+                    for pixel in image.chunks_exact_mut(c) {
+                        for (y, f) in pixel.iter_mut().zip(factors) {
+                            *y *= f;
+                        }
+                    }
+                }
                 Ok((Arc::new(y), Saved::Nothing))
             }
             Layer::MeanPixels => {
@@ -530,6 +554,11 @@ impl Tape {
                         }
                     }
                 }
+                if let Saved::Factors(slopes) = &self.saved[n] {
+                    for (dy, slope) in dy.iter_mut().zip(slopes) {
+                        *dy *= slope;
+                    }
+                }
                 let weight = self.parameter(node, "weight")?.clone();
                 with_floats(&weight, |w| {
                     self.product_back(n, dy, w, 1.0, gradients, memory)
@@ -544,6 +573,39 @@ impl Tape {
                 }
                 if self.learns[b] {
                     arrive(&mut gradients[b], dy, memory);
+                }
+            }
+            Layer::Gate => {
+                let [x, by] = [from(0), from(1)];
+                let [batch, pixels, c] = self.pixels(node);
+                let image = (pixels * c).max(1);
+                let mut factors_gradient = memory.take(batch * c);
+                factors_gradient.fill(0.0);
+                let pairs = dy
+                    .chunks_exact(image)
+                    .zip(self.value(x)?.chunks_exact(image));
+                for (sums, (dy, x)) in factors_gradient.chunks_exact_mut(c).zip(pairs) {
+                    for (dy, x) in dy.chunks_exact(c).zip(x.chunks_exact(c)) {
+                        for ((s, dy), x) in sums.iter_mut().zip(dy).zip(x) {
+                            *s += dy * x;
+                        }
+                    }
+                }
+                for (dy, factors) in dy
+                    .chunks_exact_mut(image)
+                    .zip(self.value(by)?.chunks_exact(c))
+                {
+                    for dy in dy.chunks_exact_mut(c) {
+                        for (dy, f) in dy.iter_mut().zip(factors) {
+                            *dy *= f;
+                        }
+                    }
+                }
+                for (to, gradient) in [(x, dy), (by, factors_gradient)] {
+                    match self.learns[to] {
+                        true => arrive(&mut gradients[to], gradient, memory),
+                        false => memory.give(gradient),
+                    }
                 }
             }
             Layer::MeanPixels => {
@@ -611,6 +673,23 @@ impl Tape {
                 .insert(format!("{}.{kind}", node.name), tensor);
         }
         Ok(())
+    }
+}
+
+/// A value and its derivative of an activation that a dense layer does behind its product.
+fn curve(activation: Activation) -> Option<fn(f32) -> (f32, f32)> {
+    match activation {
+        Activation::HardSigmoid(..) => Some(|z| {
+            let y = (z / 6.0 + 0.5).clamp(0.0, 1.0);
+            let inside = z > -3.0 && z < 3.0;
+            (y, if inside { 1.0 / 6.0 } else { 0.0 })
+        }),
+        Activation::HardSwish => Some(|z| match z {
+            _ if z <= -3.0 => (0.0, 0.0),
+            _ if z >= 3.0 => (z, 1.0),
+            _ => (z * (z / 6.0 + 0.5), z / 3.0 + 0.5),
+        }),
+        _ => None,
     }
 }
 

@@ -285,6 +285,12 @@ impl Network {
     /// # Errors
     /// Activations that integers do not have, and inputs of another shape.
     pub fn quantized(&self, x: &Tensor) -> Result<Self> {
+        if let Some(gate) = self.nodes.iter().find(|n| matches!(n.layer, Layer::Gate)) {
+            bail!(
+                "{} multiplies two values, which training in integers does not know: take [quantize_aware] out, [build] quantize = \"int8\" calibrates them",
+                gate.name
+            );
+        }
         let mut network = self.folded()?;
         let all: Vec<_> = (0..network.nodes.len()).map(super::Value).collect();
         let values = network.evaluate_with(x, &all)?;
@@ -377,7 +383,7 @@ impl Tape {
                     y.iter_mut().for_each(|y| *y *= multiplier);
                 }
             }
-            Layer::Block { .. } => bail!("{} is not folded", node.name),
+            Layer::Block { .. } | Layer::Gate => bail!("{} is not in integers", node.name),
             Layer::Convolution { activation, .. } | Layer::Linear { activation } => {
                 bounds = to.bounds_of(activation, &node.name)?;
                 let p = self.shape_of(n, geometry(&node.layer))?;

@@ -28,6 +28,10 @@ fn every_layer(width: usize) -> Result<Network> {
         Activation::None,
     )?;
     let x = b.add("add", x, y)?;
+    let s = b.mean_pixels("squeeze", x)?;
+    let s = b.linear("reduce", s, 6, Activation::Relu)?;
+    let s = b.linear("excite", s, 12, HARD_SIGMOID)?;
+    let x = b.gate("gate", x, s)?;
     let x = b.block(
         "down",
         x,
@@ -48,6 +52,7 @@ fn every_layer(width: usize) -> Result<Network> {
     let z = b.flatten("flat", x)?;
     let z = b.linear("hidden", z, 20, Activation::Relu)?;
     let x = b.add("both", y, z)?;
+    let x = b.linear("swish", x, 20, Activation::HardSwish)?;
     let x = b.dropout("dropout", x, 0.25)?;
     b.linear("classifier", x, 5, Activation::None)?;
     b.finish()
@@ -219,6 +224,7 @@ fn mistakes_are_named() -> Result<()> {
             kind: Kind::Dense,
             stride: [1; 2],
             padding: [0; 2],
+            more: [0; 2],
         },
         Activation::None,
     );

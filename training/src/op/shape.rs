@@ -18,8 +18,10 @@ pub struct Geometry {
     pub kind: Kind,
     /// Steps of height and width.
     pub stride: [usize; 2],
-    /// Zeros around height and width, as many at the end as at the beginning.
+    /// Zeros before height and width,
     pub padding: [usize; 2],
+    /// and how many more there are behind them.
+    pub more: [usize; 2],
 }
 
 impl Geometry {
@@ -28,6 +30,7 @@ impl Geometry {
         kind: Kind::Dense,
         stride: [1; 2],
         padding: [0; 2],
+        more: [0; 2],
     };
 
     /// A convolution whose padding keeps the size at unit stride.
@@ -36,6 +39,22 @@ impl Geometry {
             kind,
             stride: [stride; 2],
             padding: [kernel[0] / 2, kernel[1] / 2],
+            more: [0; 2],
+        }
+    }
+
+    /// A convolution of an image of that size padded as TensorFlow's SAME: every stride begins inside of the image, and where
+    /// the zeros are odd, the end has one more.
+    pub fn tensorflow(kind: Kind, kernel: [usize; 2], stride: usize, size: [usize; 2]) -> Self {
+        let all = [0, 1].map(|d| {
+            let reach = (size[d].div_ceil(stride).max(1) - 1) * stride + kernel[d];
+            reach.saturating_sub(size[d])
+        });
+        Self {
+            kind,
+            stride: [stride; 2],
+            padding: all.map(|n| n / 2),
+            more: all.map(|n| n % 2),
         }
     }
 
@@ -54,7 +73,7 @@ impl Geometry {
         };
         let mut p = Conv::new_2d(batch, [h, width], channels, out, kernel);
         for d in 0..2 {
-            let padded = p.input[d + 1] + 2 * self.padding[d];
+            let padded = p.input[d + 1] + 2 * self.padding[d] + self.more[d];
             if kernel[d] > padded {
                 bail!("a window of {kernel:?} is larger than the padded input {x:?}");
             }
@@ -75,6 +94,9 @@ impl Geometry {
             bail!("this device needs the same stride and padding in height and width");
         }
         let x = x.permute((0, 3, 1, 2))?.contiguous()?;
+        let x = x
+            .pad_with_zeros(2, 0, self.more[0])?
+            .pad_with_zeros(3, 0, self.more[1])?;
         let w = match self.kind {
             Kind::Dense => w.permute((3, 2, 0, 1))?.contiguous()?,
             Kind::Depthwise => w.permute((2, 0, 1))?.unsqueeze(1)?.contiguous()?,

@@ -11,13 +11,14 @@ use crate::front::Features;
 use crate::model::Architecture;
 use crate::prune::Prune;
 use crate::search::{Sweep, set};
+use crate::transfer::Transfer;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// The file that describes a project.
 pub const FILE: &str = "cygnet.toml";
 /// The settings that are files or folders, relative to that of the project.
-pub const PATHS: [&str; 10] = [
+pub const PATHS: [&str; 11] = [
     "data.pictures",
     "data.annotations",
     "data.arrays",
@@ -27,6 +28,7 @@ pub const PATHS: [&str; 10] = [
     "data.labels",
     "data.background",
     "teacher.file",
+    "transfer.file",
     "test.examples.file",
 ];
 
@@ -44,6 +46,8 @@ pub struct Project {
     pub anomaly: Option<Anomaly>,
     /// What it is.
     pub model: Architecture,
+    /// What it begins with, and what of it does not learn.
+    pub transfer: Option<Transfer>,
     /// How it is trained.
     #[serde(default)]
     pub train: Settings,
@@ -58,6 +62,9 @@ pub struct Project {
     pub build: Build,
     /// What `cygnet test` asks of the bundle.
     pub test: Option<Tests>,
+    /// Where else training is told of.
+    #[serde(default)]
+    pub track: Track,
     /// What `cygnet sweep` varies.
     pub sweep: Option<Sweep>,
 }
@@ -157,6 +164,33 @@ impl Default for Build {
             quantize: "int8".into(),
             target: "host".into(),
         }
+    }
+}
+
+/// Where else a training is told of while it goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Track {
+    /// Whether event files for TensorBoard go to the folders of the stages.
+    pub tensorboard: bool,
+    /// An MLflow server, as `http://127.0.0.1:5000`.
+    pub mlflow: Option<String>,
+    /// The experiment there, if not the project's name.
+    pub experiment: Option<String>,
+}
+
+impl Track {
+    /// Whether anybody is told.
+    pub const fn is_empty(&self) -> bool {
+        !self.tensorboard && self.mlflow.is_none()
+    }
+
+    /// What is wrong with it, if anything.
+    fn mistake(&self) -> Option<String> {
+        let server = self.mlflow.as_ref()?;
+        (!server.starts_with("http://")).then(|| {
+            format!("mlflow = {server:?}: it is an address that begins with http:// (for https, a proxy on this machine)")
+        })
     }
 }
 
@@ -321,6 +355,9 @@ impl Project {
         }
         if let Some(mistake) = self.teacher.as_ref().and_then(|t| t.train.mistake()) {
             return wrong(format!("[teacher.train] {mistake}"));
+        }
+        if let Some(mistake) = self.track.mistake() {
+            return wrong(format!("[track] {mistake}"));
         }
         if let Some(prune) = &self.prune {
             let train = prune.settings(&self.train);

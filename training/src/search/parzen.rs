@@ -4,18 +4,26 @@ use super::space::{Parameter, Range};
 use crate::random::Random;
 
 /// One of so many trials is among the better ones.
-const BETTER: usize = 5;
-/// No more trials are among them.
+const BETTER: usize = 10;
+/// No fewer trials are among them,
+const FEWEST_BETTER: usize = 2;
+/// and no more.
 const MOST_BETTER: usize = 25;
+/// The least width of a distribution is the range's over this and the number of trials.
+const NARROW: f64 = 2.0;
 /// Values that are drawn, of which the best is taken.
 const DRAWN: usize = 24;
 
 /// Coordinates of the next trial, where those of earlier ones are given, best first. What nothing is known of is drawn at
 /// random.
 pub fn propose(parameters: &[Parameter], ranked: &[Vec<f64>], random: &mut Random) -> Vec<f64> {
-    let better = ranked.len().div_ceil(BETTER).min(MOST_BETTER);
+    let better = ranked
+        .len()
+        .div_ceil(BETTER)
+        .clamp(FEWEST_BETTER, MOST_BETTER);
+    let better = better.min(ranked.len());
     let one = |(k, p): (usize, &Parameter)| {
-        if ranked.len() < 2 {
+        if ranked.len() <= FEWEST_BETTER {
             return p.range.draw(random);
         }
         let of = |trials: &[Vec<f64>]| -> Vec<f64> { trials.iter().map(|t| t[k]).collect() };
@@ -59,12 +67,19 @@ impl Density {
         let (low, high) = bounds;
         let width = high - low;
         seen.sort_by(f64::total_cmp);
-        // As wide as the way to the farther neighbour, within reason.
-        let least = width / (seen.len() as f64 + 1.0).min(100.0);
+        // As wide as the way to the farther neighbour, within reason: the bounds are no neighbours of what has others, for
+        // what is good at an end would be spread over half of the range.
+        let least = width / (NARROW * (seen.len() as f64 + 1.0)).min(100.0);
+        let alone = seen.len() == 1;
         let mut parts = vec![(low + width / 2.0, width)];
         for (i, &at) in seen.iter().enumerate() {
-            let before = if i == 0 { low } else { seen[i - 1] };
-            let behind = seen.get(i + 1).copied().unwrap_or(high);
+            let before = match i {
+                0 if alone => low,
+                0 => at,
+                _ => seen[i - 1],
+            };
+            let behind = seen.get(i + 1).copied();
+            let behind = behind.unwrap_or(if alone { high } else { at });
             let deviation = (at - before).max(behind - at).clamp(least, width);
             parts.push((at, deviation));
         }
@@ -109,7 +124,7 @@ impl Density {
             Self::Normals { parts, .. } => {
                 let one = |(mean, deviation, inside): &(f64, f64, f64)| {
                     let z = (at - mean) / deviation;
-                    (-0.5 * z * z).exp() / (deviation * inside)
+                    (-0.5 * z * z).exp() / (deviation * inside * std::f64::consts::TAU.sqrt())
                 };
                 parts.iter().map(one).sum::<f64>() / parts.len() as f64
             }

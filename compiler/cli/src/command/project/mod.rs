@@ -10,6 +10,7 @@ mod stage;
 mod stages;
 mod teacher;
 mod test;
+mod track;
 
 pub use build::{Built, build, bundle, make};
 pub use judge::{array, right};

@@ -1,6 +1,7 @@
 //! One network's training: done once, resumed where it was interrupted.
 
 use super::page;
+use super::track::Tracker;
 use crate::output;
 use anyhow::{Context, Result};
 use cygnet_compiler::bundle::{sha256_hex, write_atomically};
@@ -10,8 +11,10 @@ use cygnet_training::data::{Samples, Split};
 use cygnet_training::fit::{Epoch, History, Settings, Teacher, Watch, fit, judge};
 use cygnet_training::model::Architecture;
 use cygnet_training::network::Network;
+use cygnet_training::project::Track;
 use cygnet_training::prune::Prune;
-use cygnet_training::state::State;
+use cygnet_training::state::{Parameters, State};
+use cygnet_training::transfer::{Taken, Transfer};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -39,10 +42,53 @@ pub struct Outcome {
 pub enum Start<'a> {
     /// Random parameters.
     Architecture(Architecture),
+    /// What another network has learnt.
+    Transfer(Architecture, &'a Begun),
     /// A network, with the digest of its stage, that goes on without some of its channels.
     Pruned(&'a Network, &'a str, &'a Prune),
     /// A network of floats, with the digest of its stage, that goes on in 8-bit integers.
     Integers(&'a Network, &'a str),
+}
+
+/// What a network begins with.
+pub struct Begun {
+    pub transfer: Transfer,
+    /// Parameters of the file.
+    pub found: Parameters,
+    /// Digest of the file and of what does not learn.
+    pub digest: String,
+}
+
+impl Begun {
+    /// Reads it, relative to a project's folder.
+    pub fn read(transfer: &Transfer, folder: &Path) -> Result<Self> {
+        let found = transfer.read(folder)?;
+        let file = transfer
+            .file
+            .as_ref()
+            .map(|f| std::fs::read(folder.join(f)));
+        let file = file.transpose()?.unwrap_or_default();
+        let digest = format!("{} {:?}", sha256_hex(&file), transfer.freeze);
+        Ok(Self {
+            transfer: transfer.clone(),
+            found,
+            digest,
+        })
+    }
+
+    fn describe(&self, taken: &Taken) -> String {
+        let mut text = match &self.transfer.file {
+            Some(file) => format!("{} layers begin as in {}", taken.layers, file.display()),
+            None => "every layer begins anew".into(),
+        };
+        if self.transfer.file.is_some() && !taken.anew.is_empty() {
+            text += &format!(", anew {}", taken.anew.join(", "));
+        }
+        if taken.frozen > 0 {
+            text += &format!("; {} do not learn", taken.frozen);
+        }
+        text
+    }
 }
 
 /// Samples that ranges are taken from.
@@ -78,6 +124,8 @@ pub struct Stage<'a> {
     pub data: &'a str,
     /// How anomalies are told, if that is what is learnt.
     pub anomaly: Option<&'a Anomaly>,
+    /// Where else it is told of, with the project's name.
+    pub track: Option<(&'a Track, &'a str)>,
 }
 
 /// What lies beside a state.
@@ -114,6 +162,7 @@ impl Stage<'_> {
         let teacher = self.teacher.map(|(_, digest)| digest);
         let start = match self.start {
             Start::Architecture(architecture) => format!("{architecture:?}"),
+            Start::Transfer(architecture, begun) => format!("{architecture:?} {}", begun.digest),
             Start::Pruned(_, digest, prune) => format!("{digest} {prune:?}"),
             Start::Integers(_, digest) => digest.to_owned(),
         };
@@ -163,6 +212,16 @@ impl Stage<'_> {
                 let (classes, seed) = (samples.classes.len(), self.settings.seed);
                 architecture.build(samples.input_shape(), classes, seed, &device)?
             }
+            Start::Transfer(architecture, begun) => {
+                let (classes, seed) = (samples.classes.len(), self.settings.seed);
+                let mut network =
+                    architecture.build(samples.input_shape(), classes, seed, &device)?;
+                let taken = begun.transfer.apply(&mut network, &begun.found)?;
+                if say != Say::Nothing {
+                    eprintln!("{}: {}", self.name, begun.describe(&taken));
+                }
+                network
+            }
             Start::Pruned(network, _, prune) => {
                 prune.apply(network, samples, &split.train, self.settings.seed)?
             }
@@ -201,7 +260,19 @@ impl Stage<'_> {
         }
         std::fs::create_dir_all(&self.folder)
             .with_context(|| format!("cannot make {}", self.folder.display()))?;
+        let goes_on = resume.is_some();
+        let tracker = self.track.filter(|(track, _)| !track.is_empty());
+        let tracker = tracker.map(|(track, project)| {
+            Tracker::begin(
+                track,
+                (project, self.name),
+                &self.folder,
+                self.settings,
+                goes_on,
+            )
+        });
         let mut watch = Progress {
+            tracker: tracker.transpose()?,
             stage: self,
             bar: output::bar(say == Say::Nothing, 1, self.name),
             say,
@@ -238,6 +309,9 @@ impl Stage<'_> {
             up_to_date: false,
         };
         watch.record.outcome = Some(outcome.clone());
+        if let Some(tracker) = &watch.tracker {
+            tracker.end(outcome.epochs, outcome.test_accuracy);
+        }
         write(&self.record(), &watch.record)?;
         for (file, svg) in page::curves(self.name, &outcome.history)? {
             let path = self.folder.join(file);
@@ -271,6 +345,7 @@ struct Progress<'a> {
     stage: &'a Stage<'a>,
     bar: ProgressBar,
     say: Say,
+    tracker: Option<Tracker>,
     /// The epoch to pause after.
     until: Option<usize>,
     record: Record,
@@ -292,6 +367,9 @@ impl Watch for Progress<'_> {
         // The state first: a record without its state is not believed.
         state.save(&self.stage.state())?;
         write(&self.stage.record(), &self.record)?;
+        if let Some(tracker) = &mut self.tracker {
+            tracker.epoch(epoch, self.stage.anomaly.is_none())?;
+        }
         if self.say == Say::Epochs {
             let right = match self.stage.anomaly {
                 Some(_) => String::new(),

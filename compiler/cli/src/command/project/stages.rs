@@ -1,7 +1,7 @@
 //! The networks of a project, one after the other: a teacher, the model, the model in integers.
 
 use super::Source;
-use super::stage::{self, Outcome, Say, Stage, Start};
+use super::stage::{self, Begun, Outcome, Say, Stage, Start};
 use super::teacher;
 use anyhow::{Context, Result};
 use cygnet_compiler::bundle::write_atomically;
@@ -10,7 +10,7 @@ use cygnet_training::export::{self, Answer};
 use cygnet_training::fit::Teacher;
 use cygnet_training::front::Front;
 use cygnet_training::network::Network;
-use cygnet_training::project::Project;
+use cygnet_training::project::{Project, Track};
 use serde::Serialize;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -141,6 +141,7 @@ fn taught(places: &Places, source: &Source, data: &str, say: Say) -> Result<Opti
             teacher: None,
             data,
             anomaly: None,
+            track: track(places, &source.project),
         };
         let digest = stage.digest();
         if let Some(folder) = &places.teachers {
@@ -176,22 +177,41 @@ fn taught(places: &Places, source: &Source, data: &str, say: Say) -> Result<Opti
     Ok(found)
 }
 
+/// What a project's model begins with, if that is not nothing.
+fn begun(places: &Places, project: &Project) -> Result<Option<Begun>> {
+    let transfer = project.transfer.as_ref();
+    transfer
+        .map(|t| Begun::read(t, &places.project))
+        .transpose()
+}
+
 /// The stage of a project's model.
 fn model<'a>(
     places: &Places,
     project: &'a Project,
     data: &'a str,
     teacher: Option<&'a Taught>,
+    begun: Option<&'a Begun>,
 ) -> Stage<'a> {
     Stage {
         folder: places.runs.join("model"),
         name: "model",
-        start: Start::Architecture(project.model),
+        start: match begun {
+            None => Start::Architecture(project.model),
+            Some(begun) => Start::Transfer(project.model, begun),
+        },
         settings: &project.train,
         teacher: teacher.map(Taught::told),
         data,
         anomaly: project.anomaly.as_ref(),
+        track: track(places, project),
     }
+}
+
+/// Where else a project is told of; the trials of a sweep are not.
+fn track<'a>(places: &Places, project: &'a Project) -> Option<(&'a Track, &'a str)> {
+    let alone = places.teachers.is_none();
+    alone.then_some((&project.track, project.name.as_str()))
 }
 
 /// Trains a project's model for its first epochs, and keeps its state; the share of validation samples that the best state
@@ -199,7 +219,14 @@ fn model<'a>(
 pub fn advance(places: &Places, source: &Source, epochs: usize) -> Result<f32> {
     let data = stage::digest_of(&source.samples, &source.split);
     let teacher = taught(places, source, &data, Say::Nothing)?;
-    let stage = model(places, &source.project, &data, teacher.as_ref());
+    let begun = begun(places, &source.project)?;
+    let stage = model(
+        places,
+        &source.project,
+        &data,
+        teacher.as_ref(),
+        begun.as_ref(),
+    );
     let history = stage.advance(&source.samples, &source.split, epochs)?;
     Ok(history.best().map_or(0.0, |e| e.validation_accuracy))
 }
@@ -229,7 +256,8 @@ pub fn ready(places: &Places, source: Source, say: Say) -> Result<Ready> {
         samples,
         split,
     } = source;
-    let stage = model(places, &project, &data, teacher.as_ref());
+    let begun = begun(places, &project)?;
+    let stage = model(places, &project, &data, teacher.as_ref(), begun.as_ref());
     let (mut network, model) = stage.run(&samples, &split, say)?;
     let mut digest = stage.digest();
     let (name, front) = (&project.name, &samples.front);

@@ -140,8 +140,10 @@ impl Site {
             }
         };
         drop(all);
-        // Tests are asked of the bundle once it is built.
-        table.remove("test");
+        // Neither changes what a trial comes to.
+        for section in ["test", "track"] {
+            table.remove(section);
+        }
         let data = project::digest_of(&samples, &split);
         let content = format!(
             "{} {} {data}",
