@@ -25,6 +25,8 @@ bundles() {
     cp tests/data/digit_?.png target/boards/pictures
     cygnet -q compile tests/data/digits.onnx -o "$folder/digits_int8.cygnet" --target cortex-m4 \
         --quantize int8 --calibrate target/boards/pictures
+    cygnet -q compile tests/data/digits.onnx -o "$folder/digits_int8x16.cygnet" --target cortex-m4 \
+        --quantize int8x16 --calibrate target/boards/pictures
     # In less than half of its arena.
     local mnist=(tests/data/mnist.onnx --target cortex-m4 --quantize int8 --calibrate target/boards/pictures)
     cygnet -q compile "${mnist[@]}" -o target/boards/mnist.cygnet

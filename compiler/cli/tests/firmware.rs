@@ -107,6 +107,17 @@ fn a_package_is_a_crate_whose_golden_examples_agree() {
     assert!(out.status.success(), "{}", text(&out.stderr));
     assert!(std::fs::metadata(&extra).unwrap().len() < before / 2);
     golden_examples_agree(&output);
+
+    // With activations of 16 bits.
+    let bundle = digits(
+        folder.path(),
+        &["--quantize", "int8x16", "--calibrate", &pictures],
+    );
+    let out = package(&bundle, &output, &[]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let library = std::fs::read_to_string(Path::new(&output).join("src/lib.rs")).unwrap();
+    assert!(library.contains("KERNELS.int16_depthwise"), "{library}");
+    golden_examples_agree(&output);
 }
 
 #[test]

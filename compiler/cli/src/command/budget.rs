@@ -9,6 +9,8 @@ use cygnet_format::Program;
 pub struct Budgets<'a> {
     pub max_ram: Option<u64>,
     pub max_flash: Option<u64>,
+    /// The arena before `--fit` lowered it.
+    pub before: Option<u64>,
     pub program: &'a Program<'a>,
     pub map: &'a MemoryMap,
 }
@@ -32,6 +34,12 @@ impl Budgets<'_> {
         let what = match stack {
             None => format!("the arena needs {arena} bytes"),
             Some(stack) => format!("the arena needs {arena} bytes and the stack {stack}"),
+        };
+        let what = match self.before {
+            None => what,
+            Some(before) => {
+                format!("{what} (without --fit {before} bytes; bands cannot lower it further)")
+            }
         };
         let remedies = remedies_for_ram(self.program, self.map, budget, stack.unwrap_or(0));
         Some(format!(

@@ -625,6 +625,7 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
     let budgets = Budgets {
         max_ram: args.max_ram,
         max_flash: args.max_flash,
+        before: fit.as_ref().map(|f| f.before),
         program: &program,
         map: &map,
     };

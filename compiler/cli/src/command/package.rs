@@ -168,6 +168,7 @@ fn budgets<'a>(args: &Package, program: &'a Program<'a>, map: &'a MemoryMap) -> 
     Budgets {
         max_ram: args.max_ram,
         max_flash: args.max_flash,
+        before: None,
         program,
         map,
     }

@@ -76,15 +76,19 @@ pub fn remedies_for_ram(
     remedies
 }
 
-/// The peak when floats at each step took `bits`.
+/// The peak when floats at each step took `bits`. Inputs and outputs stay as they are: quantising converts them.
 fn with_bits(program: &Program<'_>, map: &MemoryMap, live: &[Vec<TensorId>], bits: u64) -> u64 {
+    let outside = |id: TensorId| {
+        let mut ports = program.inputs().iter().chain(program.outputs().iter());
+        ports.any(|port| port == Some(id))
+    };
     let at = |(step, live): (usize, &Vec<TensorId>)| {
         let (mut now, mut then) = (0u64, 0u64);
         for &id in live {
             let t = program.tensor(id);
             now += t.bytes_bound;
             then += match t.dtype {
-                DType::F32 => t.bytes_bound * bits / 32,
+                DType::F32 if !outside(id) => t.bytes_bound * bits / 32,
                 _ => t.bytes_bound,
             };
         }

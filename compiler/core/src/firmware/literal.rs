@@ -1,5 +1,6 @@
 //! Kernel parameters as Rust expressions.
 
+use cygnet_kernels::int16::Int16Conv;
 use cygnet_kernels::quantize::{Layout, Target, Term};
 use cygnet_kernels::quantized::{QuantizedConv, Sum};
 use cygnet_kernels::{Activation, Conv, Gemm, Pool};
@@ -66,6 +67,14 @@ pub fn quantized_conv(p: &QuantizedConv, residual: bool, indent: &str) -> String
         ("requantize", structure("Requantize", &requantize, &inner)),
     ];
     structure("QuantizedConv", &fields, indent)
+}
+
+pub fn int16_conv(p: &Int16Conv, indent: &str) -> String {
+    let fields = [
+        ("conv", conv(&p.conv, &format!("{indent}    "))),
+        ("bounds", format!("{:?}", p.bounds)),
+    ];
+    structure("Int16Conv", &fields, indent)
 }
 
 fn sum(s: &Sum, indent: &str) -> String {

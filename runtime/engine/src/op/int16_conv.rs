@@ -2,9 +2,9 @@
 
 use super::quantization::clamped;
 use super::quantized_conv::{disagree, part, shape};
-use crate::{Cx, RunError};
+use crate::{Cx, RunError, Shape, TensorType};
 use core::ops::Range;
-use cygnet_format::op;
+use cygnet_format::{DType, op};
 use cygnet_kernels::int16::{Int16Conv, Operands};
 use cygnet_kernels::{KernelError, Kernels};
 
@@ -16,6 +16,39 @@ pub(crate) fn run(op: &op::Int16Conv, cx: &mut Cx<'_>) -> Result<(), RunError> {
     convolve(op, cx, false)
 }
 
+/// The kernel's parameters, for operands `x, weights, bias, multiplier`.
+pub(super) fn prepare(
+    op: &op::Int16Conv,
+    depthwise: bool,
+    [x, w, bias, multiplier]: [TensorType; 4],
+    y: TensorType,
+) -> Result<Int16Conv, RunError> {
+    let types = [x.dtype, w.dtype, bias.dtype, multiplier.dtype, y.dtype];
+    if types != [DType::I16, DType::I8, DType::I32, DType::F32, DType::I16] {
+        return Err(RunError::dtype("operands of a 16-bit convolution"));
+    }
+    let shapes = [&x.shape, &w.shape, &bias.shape, &multiplier.shape];
+    parameters(op, depthwise, shapes, (y.dtype, &y.shape))
+}
+
+fn parameters(
+    op: &op::Int16Conv,
+    depthwise: bool,
+    [x, w, bias, multiplier]: [&Shape; 4],
+    (dtype, y): (DType, &Shape),
+) -> Result<Int16Conv, RunError> {
+    let axes = [&op.kernel, &op.strides, &op.dilations, &op.pads];
+    let group = (!depthwise).then_some(op.group);
+    let conv = shape(axes, group, x, w, y)?;
+    if **bias != [conv.out_channels] || **multiplier != [conv.out_channels] {
+        return Err(disagree());
+    }
+    Ok(Int16Conv {
+        conv,
+        bounds: clamped(dtype, op.low, op.high)?,
+    })
+}
+
 /// Runs either operator; a depthwise one takes its groups from the channels.
 pub(super) fn convolve(
     op: &op::Int16Conv,
@@ -24,16 +57,8 @@ pub(super) fn convolve(
 ) -> Result<(), RunError> {
     let (x, w, bias, multiplier) = (cx.input(0)?, cx.input(1)?, cx.input(2)?, cx.input(3)?);
     let y = cx.output(0)?;
-    let axes = [&op.kernel, &op.strides, &op.dilations, &op.pads];
-    let group = (!depthwise).then_some(op.group);
-    let conv = shape(axes, group, &x.shape, &w.shape, &y.shape)?;
-    if *bias.shape != [conv.out_channels] || *multiplier.shape != [conv.out_channels] {
-        return Err(disagree());
-    }
-    let p = Int16Conv {
-        conv,
-        bounds: clamped(y.dtype, op.low, op.high)?,
-    };
+    let shapes = [&x.shape, &w.shape, &bias.shape, &multiplier.shape];
+    let p = parameters(op, depthwise, shapes, (y.dtype, &y.shape))?;
     let operands = Operands {
         x: x.as_slice::<i16>()?,
         weights: w.as_slice::<i8>()?,

@@ -5,7 +5,12 @@ use crate::{Cx, RunError};
 use cygnet_format::op;
 
 pub(crate) fn run(op: &op::Int16Depthwise, cx: &mut Cx<'_>) -> Result<(), RunError> {
-    let dense = op::Int16Conv {
+    convolve(&dense(op), cx, true)
+}
+
+/// The attributes in common.
+pub(super) fn dense(op: &op::Int16Depthwise) -> op::Int16Conv {
+    op::Int16Conv {
         kernel: op.kernel,
         strides: op.strides,
         dilations: op.dilations,
@@ -13,6 +18,5 @@ pub(crate) fn run(op: &op::Int16Depthwise, cx: &mut Cx<'_>) -> Result<(), RunErr
         group: 0,
         low: op.low,
         high: op.high,
-    };
-    convolve(&dense, cx, true)
+    }
 }

@@ -5,6 +5,7 @@
 
 use crate::{RunError, TensorType};
 use cygnet_format::{MAX_RANK, op};
+use cygnet_kernels::int16::Int16Conv;
 use cygnet_kernels::quantize::{Layout, Target, Term};
 use cygnet_kernels::quantized::QuantizedConv;
 use cygnet_kernels::{Conv, Gemm, Pool};
@@ -58,6 +59,50 @@ pub fn quantized_add(
     y: TensorType,
 ) -> Result<([Term; 2], Target, bool), RunError> {
     super::quantized_add::prepare(op, operands, y)
+}
+
+/// Of `int16_conv`, for operands `x, weights, bias, multiplier`.
+///
+/// # Errors
+/// As a run of the step.
+pub fn int16_conv(
+    op: &op::Int16Conv,
+    operands: [TensorType; 4],
+    y: TensorType,
+) -> Result<Int16Conv, RunError> {
+    super::int16_conv::prepare(op, false, operands, y)
+}
+
+/// Of `int16_depthwise`, for operands `x, weights, bias, multiplier`.
+///
+/// # Errors
+/// As a run of the step.
+pub fn int16_depthwise(
+    op: &op::Int16Depthwise,
+    operands: [TensorType; 4],
+    y: TensorType,
+) -> Result<Int16Conv, RunError> {
+    super::int16_conv::prepare(&super::int16_depthwise::dense(op), true, operands, y)
+}
+
+/// Of `int16_pool`: the window, and the least and greatest result.
+///
+/// # Errors
+/// As a run of the step.
+pub fn int16_pool(
+    op: &op::Int16Pool,
+    x: TensorType,
+    y: TensorType,
+) -> Result<(Pool, (i32, i32)), RunError> {
+    super::int16_pool::parameters(op, &x.shape, (y.dtype, &y.shape))
+}
+
+/// Of `int16_add`: the least and greatest result.
+///
+/// # Errors
+/// As a run of the step.
+pub fn int16_add(op: &op::Int16Add, y: TensorType) -> Result<(i32, i32), RunError> {
+    super::quantization::clamped(y.dtype, op.low, op.high)
 }
 
 /// Of `slice` that starts at constants: the first element that is copied, and the distances of elements along each axis.

@@ -130,6 +130,11 @@ impl<L: Layer> Fixed<L> {
             return unsafe { super::dsp::short(&task) };
         }
         #[cfg(arm_dsp)]
+        if const { !L::DEPTHWISE } {
+            // SAFETY: checked when compiled; the target has the instructions.
+            return unsafe { super::dsp::long(&task) };
+        }
+        #[cfg(arm_dsp)]
         if const { L::DEPTHWISE && super::dsp::is_listed(&L::P.conv) } {
             // SAFETY: checked when compiled; the target has the instructions.
             return unsafe { super::dsp::listed(&task) };

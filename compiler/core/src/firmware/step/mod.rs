@@ -1,6 +1,7 @@
 //! One step as statements: the kernel's parameters, its operands, the call.
 
 mod float;
+mod int16;
 mod movement;
 mod quantized;
 
@@ -59,6 +60,18 @@ pub(super) fn step<'a>(
             let p = prepare::quantized_depthwise(op, operands, residual, y).map_err(wrong)?;
             w.quantized_conv(&p, true)?;
         }
+        Op::Int16Conv(op) => {
+            let (operands, y) = w.int16_operands()?;
+            let p = prepare::int16_conv(op, operands, y).map_err(wrong)?;
+            w.int16_conv(&p, "int16_conv")?;
+        }
+        Op::Int16Depthwise(op) => {
+            let (operands, y) = w.int16_operands()?;
+            let p = prepare::int16_depthwise(op, operands, y).map_err(wrong)?;
+            w.int16_conv(&p, "int16_depthwise")?;
+        }
+        Op::Int16Add(op) => w.int16_add(op)?,
+        Op::Int16Pool(op) => w.int16_pool(op)?,
         Op::QuantizedAveragePool(op) => w.quantized_average_pool(op)?,
         Op::QuantizeLinear(op) => w.quantize_linear(op)?,
         Op::DequantizeLinear(op) => w.dequantize_linear(op)?,

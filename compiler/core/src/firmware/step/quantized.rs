@@ -108,6 +108,7 @@ impl<'a> Writer<'a, '_> {
         let (signed, low, high) = match y.kind.dtype {
             DType::I8 => (true, -128, 127),
             DType::U8 => (false, 0, 255),
+            DType::I16 => return self.scaled_words("quantize_i16"),
             other => {
                 return Err(format!(
                     "quantisation to {} has no source form",
@@ -137,6 +138,7 @@ impl<'a> Writer<'a, '_> {
         let signed = match x.kind.dtype {
             DType::I8 => true,
             DType::U8 => false,
+            DType::I16 => return self.scaled_words("dequantize_i16"),
             other => {
                 return Err(format!(
                     "dequantisation of {} has no source form",

@@ -422,8 +422,7 @@ pub(super) unsafe fn run<const SIGNED: bool>(t: &Task) {
         } else if is_short(&t.p.conv) {
             short::<SIGNED>(t);
         } else {
-            let mut words = [MaybeUninit::uninit(); LONG / GROUP * WORDS];
-            windows::<SIGNED>(t, &mut words);
+            long::<SIGNED>(t);
         }
     }
 }
@@ -433,6 +432,15 @@ pub(super) unsafe fn run<const SIGNED: bool>(t: &Task) {
 #[inline(never)]
 pub(super) unsafe fn short<const SIGNED: bool>(t: &Task) {
     let mut words = [MaybeUninit::uninit(); CHUNK / GROUP * WORDS];
+    // SAFETY: the caller's contract.
+    unsafe { windows::<SIGNED>(t, &mut words) }
+}
+
+/// # Safety
+/// As for [`run`].
+#[inline(never)]
+pub(super) unsafe fn long<const SIGNED: bool>(t: &Task) {
+    let mut words = [MaybeUninit::uninit(); LONG / GROUP * WORDS];
     // SAFETY: the caller's contract.
     unsafe { windows::<SIGNED>(t, &mut words) }
 }

@@ -120,6 +120,19 @@ pub(super) unsafe fn short(t: &Task) {
     }
 }
 
+/// # Safety
+/// `t` passed [`super::QuantizedConv::check`] for a convolution whose windows are longer.
+pub(super) unsafe fn long(t: &Task) {
+    // SAFETY: the same contract.
+    unsafe {
+        if t.p.is_signed() {
+            dense::long::<true>(t);
+        } else {
+            dense::long::<false>(t);
+        }
+    }
+}
+
 pub(super) use depthwise::is_listed;
 
 /// # Safety
