@@ -332,6 +332,76 @@ fn learning_goes_on_from_another_project() {
     );
 }
 
+/// A recurrent network hears frame by frame, and knows at the end what it would of the whole.
+#[test]
+fn a_recurrent_network_becomes_a_stream() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path();
+    sounds(project);
+    let text = "name = 'words'
+[data]
+sounds = 'data'
+rate = 8000
+seconds = 0.5
+group = '{group}_*'
+[features]
+kind = 'mfcc'
+window = 0.04
+hop = 0.02
+bands = 20
+coefficients = 10
+low = 100
+high = 3800
+[model]
+architecture = 'gru'
+units = 12
+[train]
+epochs = 25
+batch = 16
+rate = 0.02
+[build]
+quantize = 'none'
+";
+    std::fs::write(project.join("cygnet.toml"), text).unwrap();
+    let whole = json(project, "build --json -");
+    assert!(whole["bundle_accuracy"].as_f64().unwrap() > 0.75, "{whole}");
+    std::fs::write(
+        project.join("cygnet.toml"),
+        format!("{text}stream = true\n"),
+    )
+    .unwrap();
+    let stream = json(project, "build --json -");
+    assert_eq!(stream["model"]["up_to_date"], true);
+    assert_eq!(stream["bundle_accuracy"], whole["bundle_accuracy"]);
+    assert!(
+        stream["arena_bytes"].as_u64() < whole["arena_bytes"].as_u64(),
+        "{stream}"
+    );
+    let inspected = said(&cygnet(project, "inspect build/words.cygnet")).0;
+    assert!(inspected.contains("state"), "{inspected}");
+    let file = std::fs::read_dir(project.join("data/rise"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    let line = format!(
+        "run build/words.cygnet --input {} --stream --hop 160",
+        file.path().display()
+    );
+    let run = said(&cygnet(project, &line));
+    assert!(
+        run.0.lines().count() > 20 && run.0.contains("rise"),
+        "{}{}",
+        run.0,
+        run.1
+    );
+
+    let refused = format!("{}stream = true\n", text.replace("'none'", "'int8'"));
+    std::fs::write(project.join("cygnet.toml"), refused).unwrap();
+    let wrong = said(&cygnet(project, "build")).1;
+    assert!(wrong.contains("with stream = true"), "{wrong}");
+}
+
 /// What one teaches whom, by name.
 #[test]
 fn distillation_needs_a_teacher() {

@@ -62,11 +62,41 @@ pub fn input(samples: &Samples, i: usize) -> (Vec<usize>, Vec<f32>) {
     }
 }
 
+/// Names of the state of a stream and of what it becomes.
+pub const STATE: (&str, &str) = ("state", "next");
+
 /// The same with a front end and any answer.
 ///
 /// # Errors
 /// None in a network that was built.
 pub fn with_front(network: &Network, front: &Front, name: &str, answer: Answer) -> Result<Vec<u8>> {
+    written(network, front, name, answer, false)
+}
+
+/// A network whose first layer is recurrent, on one frame of sound at a time: [`STATE`] goes from run to run, and after the
+/// last frame the answer is that of [`with_front`] to the whole.
+///
+/// # Errors
+/// Networks that begin otherwise, samples that are no sounds.
+pub fn stream(network: &Network, front: &Front, name: &str) -> Result<Vec<u8>> {
+    let recurrent = |n: &Node| matches!(n.layer, Layer::Gru);
+    let count = network.nodes.iter().filter(|n| recurrent(n)).count();
+    let (Front::Spectrum(spectrum), Some(true), 1) =
+        (front, network.nodes.get(1).map(recurrent), count)
+    else {
+        bail!("a stream is of sound, and its network begins with its one recurrent layer");
+    };
+    let front = Front::Spectrum(spectrum.of_a_frame());
+    written(network, &front, name, Answer::Probabilities, true)
+}
+
+fn written(
+    network: &Network,
+    front: &Front,
+    name: &str,
+    answer: Answer,
+    stream: bool,
+) -> Result<Vec<u8>> {
     let folded;
     let network = match network.points {
         Some(_) => network,
@@ -81,6 +111,7 @@ pub fn with_front(network: &Network, front: &Front, name: &str, answer: Answer) 
             ..GraphProto::default()
         },
         units: None,
+        stream,
     };
     let mut values: Vec<String> = Vec::new();
     for node in network.nodes.iter() {
@@ -115,7 +146,7 @@ pub fn with_front(network: &Network, front: &Front, name: &str, answer: Answer) 
     }
     let mut shape = vec![1];
     shape.extend_from_slice(network.output_shape());
-    graph.graph.output.push(value_info(&output, &shape));
+    graph.graph.output.insert(0, value_info(&output, &shape));
     Ok(graph.model())
 }
 
@@ -123,6 +154,8 @@ struct Writer {
     graph: GraphProto,
     /// What a front end makes, before it is shaped as an image.
     units: Option<String>,
+    /// Whether recurrent layers take one step from a state that they are given.
+    stream: bool,
 }
 
 fn value_info(name: &str, shape: &[usize]) -> ValueInfoProto {
@@ -398,6 +431,65 @@ impl Writer {
             Layer::Add => {
                 let y = self.node("Add", name, &[&inputs[0], &inputs[1]], &[]);
                 Ok(self.rounded(name, y, point))
+            }
+            Layer::Gru => {
+                let read = inputs[0].clone();
+                let from = &network.nodes[node.inputs[0].index()].shape;
+                let (inputs, units) = (from[1] * from[2], node.shape[0]);
+                let steps = if self.stream { 1 } else { from[0] };
+                let whole = |values: &[usize]| -> Vec<u8> {
+                    values
+                        .iter()
+                        .flat_map(|n| (*n as i64).to_le_bytes())
+                        .collect()
+                };
+                let kind = tensor_proto::DataType::Int64;
+                // Channels last, as the network was trained: a step, a batch of one, its features.
+                let order = ints("perm", &[0, 2, 3, 1]);
+                let x = format!("{name}.last");
+                let x = self.node("Transpose", &x, &[&read], &[order]);
+                let bytes = whole(&[steps, 1, inputs]);
+                let shape = self.bytes(&format!("{name}.rows"), kind, &[3], bytes);
+                let x = self.node("Reshape", &format!("{name}.steps"), &[&x, &shape], &[]);
+                let turned = |kind: &str| -> Result<Vec<f32>> {
+                    parameter(kind)?.t()?.contiguous()?.flatten_all()?.to_vec1()
+                };
+                let w = self.constant(
+                    &format!("{name}.weight"),
+                    &[1, 3 * units, inputs],
+                    &turned("weight")?,
+                );
+                let r = self.constant(
+                    &format!("{name}.recurrent"),
+                    &[1, 3 * units, units],
+                    &turned("recurrent")?,
+                );
+                let mut bias = parameter("bias")?.to_vec1::<f32>()?;
+                bias.extend(parameter("recurrent_bias")?.to_vec1::<f32>()?);
+                let b = self.constant(&format!("{name}.bias"), &[1, 6 * units], &bias);
+                let attributes = [
+                    int("hidden_size", units as i64),
+                    int("linear_before_reset", 1),
+                ];
+                let mut operands = vec![x, w, r, b];
+                let mut last = format!("{name}.state");
+                if self.stream {
+                    let shape = [1, 1, units];
+                    self.graph.input.push(value_info(STATE.0, &shape));
+                    self.graph.output.push(value_info(STATE.1, &shape));
+                    operands.extend([String::new(), STATE.0.to_owned()]);
+                    last = STATE.1.to_owned();
+                }
+                self.graph.node.push(NodeProto {
+                    op_type: "GRU".to_owned(),
+                    name: name.clone(),
+                    input: operands,
+                    output: vec![String::new(), last.clone()],
+                    attribute: attributes.to_vec(),
+                    ..NodeProto::default()
+                });
+                let shape = self.bytes(&format!("{name}.shape"), kind, &[2], whole(&[1, units]));
+                Ok(self.node("Reshape", name, &[&last, &shape], &[]))
             }
             Layer::Gate => {
                 let shape = [1, node.shape[2] as i64, 1, 1];

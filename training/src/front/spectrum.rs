@@ -175,6 +175,20 @@ impl Spectrum {
         })
     }
 
+    /// The same of a single frame: what a stream is made of.
+    pub fn of_a_frame(&self) -> Self {
+        Self {
+            length: self.frame,
+            frames: 1,
+            ..self.clone()
+        }
+    }
+
+    /// The places of the frames in a sound.
+    pub fn places(&self) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
+        (0..self.frames).map(|t| t * self.step..t * self.step + self.frame)
+    }
+
     /// Frames of a sound.
     pub const fn frames(&self) -> usize {
         self.frames

@@ -5,7 +5,7 @@ mod small;
 
 pub use mlp::{autoencoder, mlp};
 pub use mobilenet::{efficientnet_lite0, mobilenet_v1, mobilenet_v2, mobilenet_v3_small};
-pub use small::{ds_cnn, resnet, tiny};
+pub use small::{ds_cnn, gru, resnet, tiny};
 
 use crate::error::TrainingError;
 use crate::network::{Builder, Network};
@@ -52,6 +52,11 @@ pub enum Architecture {
     DsCnn {
         /// Channels of every layer.
         channels: usize,
+    },
+    /// [`gru`].
+    Gru {
+        /// Numbers of the state.
+        units: usize,
     },
     /// [`resnet`].
     Resnet {
@@ -110,6 +115,7 @@ impl Architecture {
             }
             Self::EfficientnetLite0 { dropout } => share("dropout", dropout),
             Self::DsCnn { channels } | Self::Tiny { channels } => some("channels", channels),
+            Self::Gru { units } => some("units", units),
             Self::Resnet {
                 stages,
                 blocks,
@@ -148,6 +154,7 @@ impl Architecture {
             }
             Self::EfficientnetLite0 { dropout } => efficientnet_lite0(&mut b, x, dropout, classes)?,
             Self::DsCnn { channels } => ds_cnn(&mut b, x, channels, classes)?,
+            Self::Gru { units } => gru(&mut b, x, units, classes)?,
             Self::Resnet {
                 stages,
                 blocks,

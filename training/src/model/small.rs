@@ -52,6 +52,15 @@ fn separable(
     )
 }
 
+/// A recurrent network for words in sound: a gated recurrent unit reads frame after frame, its last state decides.
+///
+/// # Errors
+/// Names that exist.
+pub fn gru(b: &mut Builder, x: Value, units: usize, classes: usize) -> Result<Value> {
+    let x = b.gru("gru", x, units)?;
+    b.linear("classifier", x, classes, Activation::None)
+}
+
 /// A ResNet (He et al., 2016) for small images: `blocks` residual blocks in each of the stages `16, 32, 64, ...` times
 /// `width`; one block in three stages is the ResNet-8 of MLPerf Tiny.
 ///

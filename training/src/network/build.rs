@@ -193,6 +193,31 @@ impl Builder {
         Ok(value)
     }
 
+    /// A gated recurrent unit over the rows `[width, channels]` of an image, `[units]`.
+    ///
+    /// # Errors
+    /// Values that are no images.
+    pub fn gru(&mut self, name: &str, x: Value, units: usize) -> Result<Value> {
+        let &[_, width, channels] = self.shape(x) else {
+            bail!(
+                "{name} goes through the rows of an image, not {:?}",
+                self.shape(x)
+            );
+        };
+        let inputs = width * channels;
+        let value = self.push(name, Layer::Gru, &[x], vec![units])?;
+        self.weights(name, &[inputs, 3 * units], inputs, 1.0)?;
+        let deviation = (1.0 / units.max(1) as f32).sqrt();
+        let recurrent = (0..units * 3 * units)
+            .map(|_| self.random.normal() * deviation)
+            .collect();
+        self.parameter(format!("{name}.recurrent"), &[units, 3 * units], recurrent)?;
+        for kind in ["bias", "recurrent_bias"] {
+            self.parameter(format!("{name}.{kind}"), &[3 * units], vec![0.0; 3 * units])?;
+        }
+        Ok(value)
+    }
+
     /// The sum of two values of one shape.
     ///
     /// # Errors

@@ -94,6 +94,27 @@ impl Run<'_> {
                 activate(&y, *activation)
             }
             Layer::Add => inputs[0] + inputs[1],
+            Layer::Gru => {
+                let parameter = |kind: &str| network.parameter(&format!("{name}.{kind}"));
+                let (recurrent, width) = (parameter("recurrent")?, node.shape[0]);
+                let x = inputs[0].flatten_from(2)?;
+                let mut state = Tensor::zeros((x.dim(0)?, width), x.dtype(), x.device())?;
+                for t in 0..x.dim(1)? {
+                    let row = x.narrow(1, t, 1)?.squeeze(1)?.contiguous()?;
+                    let own = row
+                        .matmul(parameter("weight")?)?
+                        .broadcast_add(parameter("bias")?)?;
+                    let back = state.matmul(recurrent)?;
+                    let back = back.broadcast_add(parameter("recurrent_bias")?)?;
+                    let part = |of: &Tensor, gate: usize| of.narrow(1, gate * width, width);
+                    let sigmoid = |of: Tensor| (of.neg()?.exp()? + 1.0)?.recip();
+                    let z = sigmoid((part(&own, 0)? + part(&back, 0)?)?)?;
+                    let r = sigmoid((part(&own, 1)? + part(&back, 1)?)?)?;
+                    let n = (part(&own, 2)? + (r * part(&back, 2)?)?)?.tanh()?;
+                    state = (&n + (z * (state - &n)?)?)?;
+                }
+                Ok(state)
+            }
             Layer::Gate => inputs[0].broadcast_mul(&inputs[1].unsqueeze(1)?.unsqueeze(1)?),
             Layer::MeanPixels => inputs[0].mean((1, 2)),
             Layer::Flatten => inputs[0].flatten_from(1),

@@ -53,7 +53,7 @@ impl Network {
             let last = node.shape.last().copied().unwrap_or(1);
             let from = node.inputs.first().map(|v| v.index());
             let makes = match &node.layer {
-                Layer::Input | Layer::Linear { .. } => true,
+                Layer::Input | Layer::Linear { .. } | Layer::Gru => true,
                 Layer::Block { geometry, .. } | Layer::Convolution { geometry, .. } => {
                     geometry.kind == Kind::Dense
                 }
@@ -71,6 +71,11 @@ impl Network {
                     sizes.push(last);
                     fixed.push(matches!(node.layer, Layer::Input));
                 }
+            }
+            if let (Layer::Gru, Some(from)) = (&node.layer, from) {
+                // Its columns belong to gates: it stays as it is.
+                fixed[of[from]] = true;
+                fixed[of[of.len() - 1]] = true;
             }
             if let (Layer::Add | Layer::Gate, [a, b]) = (&node.layer, &node.inputs[..]) {
                 let (a, b) = (a.index(), b.index());
@@ -108,6 +113,13 @@ impl Network {
                 continue;
             }
             let weight = self.parameter(&format!("{}.weight", node.name))?.dims();
+            if let (Layer::Gru, [inputs, columns]) = (&node.layer, weight) {
+                let weights = (columns * (inputs + count(n) as usize)) as u64;
+                let steps = self.nodes[node.inputs[0].index()].shape[0];
+                cost.weights += weights;
+                cost.macs += weights * steps as u64;
+                continue;
+            }
             let from = count(node.inputs[0].index());
             let weights = match weight {
                 [h, w, _, _] => (h * w) as u64 * from * count(n),
@@ -150,6 +162,17 @@ impl Network {
                 *last = places.len();
             }
             let name = &node.name;
+            if let Layer::Gru = node.layer {
+                let prefix = format!("{name}.");
+                let own = self
+                    .parameters
+                    .iter()
+                    .filter(|(n, _)| n.starts_with(&prefix));
+                for (name, var) in own {
+                    parameters.insert(name.clone(), Var::from_tensor(&var.as_tensor().copy()?)?);
+                }
+                continue;
+            }
             for kind in ["weight", "affine", "bias"] {
                 let name = format!("{name}.{kind}");
                 let Some(var) = self.parameters.get(&name) else {

@@ -3,6 +3,7 @@
 mod build;
 mod by_candle;
 mod channels;
+mod gru;
 mod pass;
 mod quantized;
 #[cfg(test)]
@@ -52,6 +53,9 @@ pub enum Layer {
     },
     /// The sum of two values.
     Add,
+    /// A gated recurrent unit over the rows of an image; its value is the last state. Parameters `NAME.weight` `[inputs, 3
+    /// units]`, `NAME.recurrent` `[units, 3 units]`, `NAME.bias`, `NAME.recurrent_bias`; gates in the order update, reset, candidate.
+    Gru,
     /// An image times a number for each of its channels, the second input (squeeze and excitation: Hu, Shen and Sun, 2018).
     Gate,
     /// The mean of all pixels.
@@ -70,7 +74,7 @@ impl Layer {
     pub const fn has_weights(&self) -> bool {
         matches!(
             self,
-            Self::Block { .. } | Self::Convolution { .. } | Self::Linear { .. }
+            Self::Block { .. } | Self::Convolution { .. } | Self::Linear { .. } | Self::Gru
         )
     }
 }

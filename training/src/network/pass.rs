@@ -3,6 +3,7 @@
 //! On the CPU the whole network is one operator to candle: it keeps its values in memory of its own from step to step,
 //! and gives each gradient to the one layer that takes it. Losses over its outputs are candle's.
 use super::by_candle::{Run, dropout};
+use super::gru;
 use super::quantized::geometry;
 use super::{EPSILON, Layer, Network, Node, Point, RoundedWeights, Value};
 use crate::op::work::{accumulate, by_pixels};
@@ -59,6 +60,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) enum Saved {
     Nothing,
     Block(Box<block::Saved>),
+    Gru(Box<gru::Saved>),
     /// Factors of dropout.
     Factors(Vec<f32>),
     /// Which integers end where their bounds are, and the weights that made them.
@@ -431,6 +433,21 @@ impl Tape {
                 accumulate(&mut y, input(1)?);
                 Ok((Arc::new(y), Saved::Nothing))
             }
+            Layer::Gru => {
+                let part = |kind: &str| floats(self.parameter(node, kind)?);
+                let parameters = gru::Parameters {
+                    weight: part("weight")?,
+                    recurrent: part("recurrent")?,
+                    bias: part("bias")?,
+                    recurrent_bias: part("recurrent_bias")?,
+                };
+                let (y, saved) = gru::forward(self.steps(node), input(0)?, parameters, memory)?;
+                let saved = match self.learns[n] {
+                    true => Saved::Gru(Box::new(saved)),
+                    false => Saved::Nothing,
+                };
+                Ok((Arc::new(y), saved))
+            }
             Layer::Gate => {
                 let [_, pixels, c] = self.pixels(node);
                 let mut y = memory.take(input(0)?.len());
@@ -461,6 +478,17 @@ impl Tape {
                 }
                 None => Ok((Arc::clone(input(0)?), Saved::Nothing)),
             },
+        }
+    }
+
+    /// Sizes of a recurrent layer.
+    fn steps(&self, node: &Node) -> gru::Sizes {
+        let input = &self.nodes[node.inputs[0].index()].shape;
+        gru::Sizes {
+            batch: self.batch,
+            steps: input[0],
+            inputs: input[1] * input[2],
+            units: node.shape[0],
         }
     }
 
@@ -573,6 +601,26 @@ impl Tape {
                 }
                 if self.learns[b] {
                     arrive(&mut gradients[b], dy, memory);
+                }
+            }
+            Layer::Gru => {
+                let Saved::Gru(saved) = std::mem::replace(&mut self.saved[n], Saved::Nothing)
+                else {
+                    bail!("{} kept nothing for its gradient", node.name);
+                };
+                let (sizes, want) = (self.steps(node), self.learns[from(0)]);
+                let x = self.value(from(0))?;
+                let g = gru::gradient(sizes, x, *saved, &dy, want, memory)?;
+                memory.give(dy);
+                if let Some(dx) = g.x {
+                    arrive(&mut gradients[from(0)], dx, memory);
+                }
+                if !self.frozen[n] {
+                    let p = g.parameters;
+                    self.learnt(node, "weight", Some(p.weight))?;
+                    self.learnt(node, "recurrent", Some(p.recurrent))?;
+                    self.learnt(node, "bias", Some(p.bias))?;
+                    self.learnt(node, "recurrent_bias", Some(p.recurrent_bias))?;
                 }
             }
             Layer::Gate => {

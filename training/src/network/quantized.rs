@@ -265,6 +265,12 @@ impl Network {
                         )?;
                     }
                 }
+                Layer::Gru => {
+                    for kind in ["weight", "recurrent", "bias", "recurrent_bias"] {
+                        let shape = of(kind)?.dims().to_vec();
+                        keep(format!("{name}.{kind}"), &shape, floats(of(kind)?)?)?;
+                    }
+                }
                 _ => {}
             }
         }
@@ -285,10 +291,11 @@ impl Network {
     /// # Errors
     /// Activations that integers do not have, and inputs of another shape.
     pub fn quantized(&self, x: &Tensor) -> Result<Self> {
-        if let Some(gate) = self.nodes.iter().find(|n| matches!(n.layer, Layer::Gate)) {
+        let other = |n: &&Node| matches!(n.layer, Layer::Gate | Layer::Gru);
+        if let Some(other) = self.nodes.iter().find(other) {
             bail!(
-                "{} multiplies two values, which training in integers does not know: take [quantize_aware] out, [build] quantize = \"int8\" calibrates them",
-                gate.name
+                "{} is no sum of products, which alone training in integers knows: take [quantize_aware] out, [build] quantize = \"int8\" calibrates them",
+                other.name
             );
         }
         let mut network = self.folded()?;
@@ -383,7 +390,9 @@ impl Tape {
                     y.iter_mut().for_each(|y| *y *= multiplier);
                 }
             }
-            Layer::Block { .. } | Layer::Gate => bail!("{} is not in integers", node.name),
+            Layer::Block { .. } | Layer::Gate | Layer::Gru => {
+                bail!("{} is not in integers", node.name)
+            }
             Layer::Convolution { activation, .. } | Layer::Linear { activation } => {
                 bounds = to.bounds_of(activation, &node.name)?;
                 let p = self.shape_of(n, geometry(&node.layer))?;

@@ -28,6 +28,7 @@ fn every_layer(width: usize) -> Result<Network> {
         Activation::None,
     )?;
     let x = b.add("add", x, y)?;
+    let deep = x;
     let s = b.mean_pixels("squeeze", x)?;
     let s = b.linear("reduce", s, 6, Activation::Relu)?;
     let s = b.linear("excite", s, 12, HARD_SIGMOID)?;
@@ -52,6 +53,8 @@ fn every_layer(width: usize) -> Result<Network> {
     let z = b.flatten("flat", x)?;
     let z = b.linear("hidden", z, 20, Activation::Relu)?;
     let x = b.add("both", y, z)?;
+    let g = b.gru("gru", deep, 20)?;
+    let x = b.add("remembered", x, g)?;
     let x = b.linear("swish", x, 20, Activation::HardSwish)?;
     let x = b.dropout("dropout", x, 0.25)?;
     b.linear("classifier", x, 5, Activation::None)?;

@@ -156,6 +156,8 @@ pub struct Build {
     pub quantize: String,
     /// As `cygnet compile --target`.
     pub target: String,
+    /// Whether the bundle takes a frame of sound at a time and keeps its state.
+    pub stream: bool,
 }
 
 impl Default for Build {
@@ -163,6 +165,7 @@ impl Default for Build {
         Self {
             quantize: "int8".into(),
             target: "host".into(),
+            stream: false,
         }
     }
 }
@@ -358,6 +361,25 @@ impl Project {
         }
         if let Some(mistake) = self.track.mistake() {
             return wrong(format!("[track] {mistake}"));
+        }
+        if self.build.stream {
+            if self.features.is_none() || !matches!(self.model, Architecture::Gru { .. }) {
+                return wrong(
+                    "[build] stream = true is for sounds with [features] and [model] architecture = \"gru\"".into(),
+                );
+            }
+            if matches!(self.build.quantize.as_str(), "int8" | "int8x16" | "auto") {
+                return wrong(format!(
+                    "[build] quantize = {:?} takes ranges from whole samples: with stream = true it is none, fp16 or int8-weights",
+                    self.build.quantize
+                ));
+            }
+            if self.test.as_ref().is_some_and(|t| !t.examples.is_empty()) {
+                return wrong(
+                    "[[test.examples]] are whole sounds: leave them out with [build] stream = true"
+                        .into(),
+                );
+            }
         }
         if let Some(prune) = &self.prune {
             let train = prune.settings(&self.train);

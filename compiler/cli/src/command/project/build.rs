@@ -231,13 +231,22 @@ fn floats(ready: &Ready) -> Result<Vec<Measured>> {
     for stage in &ready.stages {
         let onnx = std::fs::read(&stage.onnx)
             .with_context(|| format!("cannot read {}", stage.onnx.display()))?;
-        let program = cygnet_compiler::compile(&onnx, &CompileOptions::default())?.program;
+        let mut options = CompileOptions::default();
+        if stage.stream {
+            let (state, next) = export::STATE;
+            options
+                .import
+                .states
+                .push((state.to_owned(), next.to_owned()));
+        }
+        let program = cygnet_compiler::compile(&onnx, &options)?.program;
         let described = Described {
             name: stage.name,
             precision: "float",
             parameters: stage.parameters,
             program_bytes: program.bytes.len() as u64,
             arena_bytes: program.arena_bytes,
+            stream: stage.stream,
         };
         let mut runner = Runner::from_bytes(&program.bytes, &RunnerOptions::default())?;
         all.push(measure(ready, &mut runner, &described)?);
@@ -274,6 +283,10 @@ pub fn bundle(
         if samples.front != Front::Plain {
             line.extend(["--keep-float".to_owned(), format!("{}*", export::FRONT)]);
         }
+    }
+    if project.build.stream {
+        let (state, next) = export::STATE;
+        line.extend(["--state".to_owned(), format!("{state}:{next}")]);
     }
     if let Some(rate) = project.data.rate {
         line.extend(["--sample-rate".to_owned(), rate.to_string()]);
@@ -328,6 +341,7 @@ fn compiled(
         parameters: ready.trained.floats().parameters,
         program_bytes: reader.entry("program.cyg")?.len() as u64,
         arena_bytes,
+        stream: ready.project.build.stream,
     };
     let mut runner = Runner::open(bundle, &RunnerOptions::default())?;
     let measured = measure(ready, &mut runner, &described)?;

@@ -8,8 +8,10 @@ use cygnet_compiler::verify::Runner;
 use cygnet_training::anomaly::Found;
 use cygnet_training::data::{Samples, Task};
 use cygnet_training::export;
+use cygnet_training::front::Front;
 use serde::{Deserialize, Serialize};
-use std::time::Instant;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 /// A network as a program, on the test samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,12 +46,42 @@ pub struct Described<'a> {
     pub parameters: usize,
     pub program_bytes: u64,
     pub arena_bytes: u64,
+    /// Whether it takes a frame at a time.
+    pub stream: bool,
 }
 
 /// A sample as the exported model takes it.
 pub fn array(samples: &Samples, i: usize) -> Array {
     let (shape, values) = export::input(samples, i);
     Array::from_f32(&shape, &values)
+}
+
+/// Sample `i` as a bundle takes it: as it is, or of a stream frame by frame.
+pub fn arrays(samples: &Samples, i: usize, stream: bool) -> Vec<Array> {
+    match (&samples.front, stream) {
+        (Front::Spectrum(spectrum), true) => {
+            let (_, values) = export::input(samples, i);
+            let frame = |place: Range<usize>| Array::from_f32(&[1, place.len()], &values[place]);
+            spectrum.places().map(frame).collect()
+        }
+        _ => vec![array(samples, i)],
+    }
+}
+
+/// The last answer to some arrays, from an empty state; `each` is told how long every run took.
+fn answer(
+    runner: &mut Runner,
+    arrays: &[Array],
+    mut each: impl FnMut(Duration),
+) -> Result<Vec<f32>> {
+    runner.reset();
+    for array in arrays {
+        runner.set_input(0, array)?;
+        let begin = Instant::now();
+        runner.run()?;
+        each(begin.elapsed());
+    }
+    Ok(runner.output(0)?.to_f32())
 }
 
 /// What a build tells of anomalies.
@@ -76,12 +108,9 @@ pub fn measure(ready: &Ready, runner: &mut Runner, of: &Described<'_>) -> Result
     let mut confusion = vec![vec![0; classes]; classes];
     let (mut wrong, mut times) = (Vec::new(), Vec::new());
     for &i in &ready.split.test {
-        runner.set_input(0, &array(&ready.samples, i))?;
-        let begin = Instant::now();
-        runner.run()?;
-        times.push(begin.elapsed().as_secs_f64() * 1e3);
+        let given = arrays(&ready.samples, i, of.stream);
+        let output = answer(runner, &given, |took| times.push(took.as_secs_f64() * 1e3))?;
         let label = ready.samples.labels[i] as usize;
-        let output = runner.output(0)?.to_f32();
         if let Task::Reconstruction(normal) = ready.samples.task {
             let score = output.first().copied().unwrap_or_default();
             // Scores are in units of the threshold.
@@ -117,12 +146,16 @@ pub fn measure(ready: &Ready, runner: &mut Runner, of: &Described<'_>) -> Result
 }
 
 /// The share of samples whose class a program gets right.
-pub fn right(samples: &Samples, numbers: &[usize], runner: &mut Runner) -> Result<f64> {
+pub fn right(
+    samples: &Samples,
+    numbers: &[usize],
+    stream: bool,
+    runner: &mut Runner,
+) -> Result<f64> {
     let mut right = 0;
     for &i in numbers {
-        runner.set_input(0, &array(samples, i))?;
-        runner.run()?;
-        let best = decode::top(&runner.output(0)?.to_f32(), 1, None);
+        let output = answer(runner, &arrays(samples, i, stream), |_| ())?;
+        let best = decode::top(&output, 1, None);
         right += usize::from(best.first().map(|b| b.index) == Some(samples.labels[i] as usize));
     }
     Ok(right as f64 / numbers.len().max(1) as f64)

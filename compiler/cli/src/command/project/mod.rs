@@ -13,7 +13,7 @@ mod test;
 mod track;
 
 pub use build::{Built, build, bundle, make};
-pub use judge::{array, right};
+pub use judge::{array, arrays, right};
 pub use stage::{Say, digest_of};
 pub use stages::{Places, Ready, Trained, advance, ready, untrained};
 pub use test::test;

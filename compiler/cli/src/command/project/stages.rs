@@ -36,6 +36,8 @@ pub struct Floats {
     pub onnx: PathBuf,
     /// Numbers that were learnt.
     pub parameters: usize,
+    /// Whether it takes a frame at a time.
+    pub stream: bool,
 }
 
 /// A project with its data and its trained network.
@@ -159,6 +161,7 @@ fn taught(places: &Places, source: &Source, data: &str, say: Say) -> Result<Opti
             as_classes,
             &source.project.name,
             outcome.up_to_date,
+            false,
         )?;
         Some(Taught::Network {
             digest,
@@ -166,6 +169,7 @@ fn taught(places: &Places, source: &Source, data: &str, say: Say) -> Result<Opti
                 name: stage.name,
                 onnx,
                 parameters: outcome.parameters,
+                stream: false,
             },
             network,
             outcome,
@@ -242,7 +246,10 @@ pub fn untrained(source: &Source, path: &Path) -> Result<usize> {
         .model
         .build(shape, classes, project.train.seed, &device)?;
     let (name, answer) = (&project.name, Answer::Probabilities);
-    let onnx = export::with_front(&network, &samples.front, name, answer)?;
+    let onnx = match project.build.stream {
+        true => export::stream(&network, &samples.front, name)?,
+        false => export::with_front(&network, &samples.front, name, answer)?,
+    };
     write_atomically(path, &onnx).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(network.parameter_count())
 }
@@ -260,7 +267,7 @@ pub fn ready(places: &Places, source: Source, say: Say) -> Result<Ready> {
     let stage = model(places, &project, &data, teacher.as_ref(), begun.as_ref());
     let (mut network, model) = stage.run(&samples, &split, say)?;
     let mut digest = stage.digest();
-    let (name, front) = (&project.name, &samples.front);
+    let (name, front, stream) = (&project.name, &samples.front, project.build.stream);
     let answer = |network: &Network| -> Result<Answer> {
         Ok(match &project.anomaly {
             None => Answer::Probabilities,
@@ -271,13 +278,21 @@ pub fn ready(places: &Places, source: Source, say: Say) -> Result<Ready> {
     };
     let write = |stage: &Stage<'_>, network: &Network, up_to_date: bool| {
         let answer = answer(network)?;
-        export(&stage.folder, network, (front, answer), name, up_to_date)
+        export(
+            &stage.folder,
+            network,
+            (front, answer),
+            name,
+            up_to_date,
+            stream,
+        )
     };
     let mut onnx = write(&stage, &network, model.up_to_date)?;
     let mut stages = vec![Floats {
         name: stage.name,
         onnx: onnx.clone(),
         parameters: model.parameters,
+        stream,
     }];
     let (mut pruned, mut quantized) = (None, None);
     if let Some(prune) = &project.prune {
@@ -294,6 +309,7 @@ pub fn ready(places: &Places, source: Source, say: Say) -> Result<Ready> {
             name: stage.name,
             onnx: onnx.clone(),
             parameters: outcome.parameters,
+            stream,
         });
         digest = stage.digest();
         network = smaller;
@@ -346,10 +362,14 @@ fn export(
     (front, answer): (&Front, Answer),
     name: &str,
     up_to_date: bool,
+    stream: bool,
 ) -> Result<PathBuf> {
-    let path = folder.join("model.onnx");
+    let path = folder.join(if stream { "stream.onnx" } else { "model.onnx" });
     if !up_to_date || !path.exists() {
-        let onnx = export::with_front(network, front, name, answer)?;
+        let onnx = match stream {
+            true => export::stream(network, front, name)?,
+            false => export::with_front(network, front, name, answer)?,
+        };
         write_atomically(&path, &onnx)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }

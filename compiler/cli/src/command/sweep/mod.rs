@@ -198,7 +198,7 @@ fn search(site: &Site, workers: &Workers, silent: bool) -> Result<Found> {
                 sweep.objective,
             )
         });
-        let ranked: Vec<Vec<f64>> = order
+        let mut ranked: Vec<Vec<f64>> = order
             .iter()
             .map(|&i| trials[i].coordinates.clone())
             .collect();
@@ -207,6 +207,11 @@ fn search(site: &Site, workers: &Workers, silent: bool) -> Result<Found> {
             let Some((values, coordinates)) = fresh(site, &parameters, &ranked, &trials) else {
                 break;
             };
+            // What is not known yet counts as bad, so that a generation does not try one place four times (the constant liar
+            // of Ginsbourger, Le Riche and Carraro, 2010).
+            if learns {
+                ranked.push(coordinates.clone());
+            }
             trials.push(Trial {
                 number: trials.len() + 1,
                 record: Record {

@@ -238,10 +238,11 @@ impl Site {
             ready.trained.floats().parameters,
         )?;
         let (samples, split) = (&ready.samples, &ready.split);
+        let stream = ready.project.build.stream;
         record.bundle = Some(Bundle {
             takes,
-            validation_accuracy: project::right(samples, &split.validation, &mut runner)?,
-            test_accuracy: project::right(samples, &split.test, &mut runner)?,
+            validation_accuracy: project::right(samples, &split.validation, stream, &mut runner)?,
+            test_accuracy: project::right(samples, &split.test, stream, &mut runner)?,
             epochs: ready.trained.model.epochs,
         });
         Ok(())
@@ -269,12 +270,15 @@ impl Site {
         &self,
         bundle: &Path,
         runner: &mut Runner,
-        (_, samples, split): (&Project, &Samples, &Split),
+        (project, samples, split): (&Project, &Samples, &Split),
         parameters: usize,
     ) -> Result<Footprint> {
         let mut reader = BundleReader::open(bundle)?;
+        let stream = project.build.stream;
         let timed = split.validation.iter().take(TIMED);
-        let timed: Vec<_> = timed.map(|&i| project::array(samples, i)).collect();
+        let timed: Vec<_> = timed
+            .flat_map(|&i| project::arrays(samples, i, stream))
+            .collect();
         let latency = self.clock.map(|c| c.milliseconds(runner, &timed));
         Ok(Footprint {
             parameters,
