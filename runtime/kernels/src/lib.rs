@@ -39,6 +39,7 @@ mod math;
 pub mod movement;
 mod norm;
 pub mod peak;
+pub mod picture;
 pub mod pool;
 pub mod quantize;
 pub mod quantized;
