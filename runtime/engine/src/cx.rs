@@ -8,6 +8,7 @@ use crate::shape::Shape;
 use crate::tensor::{Tensor, TensorMut};
 use core::cell::Cell;
 use core::mem::size_of;
+use core::sync::atomic::{AtomicBool, Ordering};
 use cygnet_format::expr::UNBOUND;
 use cygnet_format::program::{StepInfo, TensorInfo};
 use cygnet_format::{
@@ -23,6 +24,7 @@ pub(crate) struct Env<'a> {
     pub kernels: &'a Kernels,
     pub parallel: Option<&'a dyn Parallel>,
     pub steps_left: Cell<u64>,
+    pub cancel: Option<&'a AtomicBool>,
     pub observer: Option<&'a dyn Observe>,
 }
 
@@ -234,7 +236,7 @@ impl<'a> Env<'a> {
         Ok(())
     }
 
-    /// Counts steps and runs of bodies, which may have no steps, against the limit.
+    /// Counts steps and runs of bodies, which may have no steps, against the limit, and ends a cancelled run.
     fn count_step(&self) -> Result<(), RunError> {
         let left = self
             .steps_left
@@ -242,7 +244,10 @@ impl<'a> Env<'a> {
             .checked_sub(1)
             .ok_or(RunErrorKind::StepLimit)?;
         self.steps_left.set(left);
-        Ok(())
+        match self.cancel {
+            Some(cancel) if cancel.load(Ordering::Relaxed) => Err(RunErrorKind::Cancelled.into()),
+            _ => Ok(()),
+        }
     }
 
     fn run_step(&self, index: u32) -> Result<(), RunError> {

@@ -45,6 +45,7 @@ kinds! {
     19 Kernel "a kernel refused its arguments",
     20 Misaligned "bytes are not aligned for their element type",
     21 LeftOut "this build of the runtime leaves out an operator that the program needs",
+    22 Cancelled "the run was cancelled",
 }
 
 /// An error of a session or of a run: what, in which step, and detail in words.

@@ -58,7 +58,7 @@ pub use shape::Shape;
 pub use tensor::{Tensor, TensorMut, TensorType};
 
 #[cfg(feature = "std")]
-pub use model::{Model, Options, OwnedSession};
+pub use model::{Cancellation, Model, Options, OwnedSession};
 #[cfg(feature = "std")]
 pub use pool::Pool;
 

@@ -11,6 +11,7 @@ use crate::tensor::{Tensor, TensorMut};
 use alloc::sync::Arc;
 use core::fmt;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering};
 use cygnet_format::Program;
 use cygnet_format::program::layout::ALIGN;
 use cygnet_kernels::Features;
@@ -215,11 +216,23 @@ impl Options {
     }
 }
 
+/// Ends the run of a session that is under way, before its next step. When none is, nothing happens.
+#[derive(Clone, Debug)]
+pub struct Cancellation(Arc<AtomicBool>);
+
+impl Cancellation {
+    /// Ends the run, which fails with [`RunErrorKind::Cancelled`](crate::RunErrorKind::Cancelled).
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A session with its own arena, allocated once.
 pub struct OwnedSession {
     // Borrows from the fields below, which do not move their contents; declared first, dropped first.
     session: Session<'static>,
     _arena: Aligned,
+    cancel: Arc<AtomicBool>,
     pool: Option<Arc<Pool>>,
     model: Arc<Model>,
 }
@@ -260,25 +273,34 @@ impl OwnedSession {
             )
         };
         let mut arena = Aligned::zeroed(model.program.arena_bytes()).ok_or_else(memory)?;
-        // SAFETY: the arena, the program and the pool live on the heap (or in a map) and outlive `session`, which is
-        // dropped first; nothing else touches the arena. The extended lifetimes do not leave this type.
-        let (bytes, parallel): (&'static mut [u8], Option<&'static dyn crate::Parallel>) = unsafe {
+        let cancel = Arc::new(AtomicBool::new(false));
+        type Parts = (
+            &'static mut [u8],
+            Option<&'static dyn crate::Parallel>,
+            &'static AtomicBool,
+        );
+        // SAFETY: the arena, the program, the flag and the pool live on the heap (or in a map) and outlive `session`, which
+        // is dropped first; nothing else touches the arena. The extended lifetimes do not leave this type.
+        let (bytes, parallel, flag): Parts = unsafe {
             let bytes = &mut *core::ptr::from_mut(arena.bytes_mut());
             (
                 bytes,
                 pool.as_deref()
                     .map(|p| &*core::ptr::from_ref::<Pool>(p) as _),
+                &*Arc::as_ptr(&cancel),
             )
         };
         let config = Config {
             features: options.features,
             parallel,
             step_limit: options.step_limit,
+            cancel: Some(flag),
         };
         let session = Session::new(&model.program, bytes, config)?;
         Ok(OwnedSession {
             session,
             _arena: arena,
+            cancel,
             pool,
             model,
         })
@@ -365,11 +387,17 @@ impl OwnedSession {
         self.session.reset_state();
     }
 
+    /// What another thread ends a run of this session with.
+    pub fn cancellation(&self) -> Cancellation {
+        Cancellation(self.cancel.clone())
+    }
+
     /// See [`Session::run`].
     ///
     /// # Errors
     /// As there.
     pub fn run(&mut self) -> Result<(), RunError> {
+        self.cancel.store(false, Ordering::Relaxed);
         self.session.run()
     }
 
@@ -381,6 +409,7 @@ impl OwnedSession {
         &mut self,
         observe: &mut dyn FnMut(&StepReport<'_>, &[Tensor<'_>]),
     ) -> Result<(), RunError> {
+        self.cancel.store(false, Ordering::Relaxed);
         self.session.run_observed(observe)
     }
 }

@@ -8,6 +8,7 @@ use crate::tensor::{Tensor, TensorMut};
 use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::marker::PhantomData;
+use core::sync::atomic::AtomicBool;
 use cygnet_format::expr::UNBOUND;
 use cygnet_format::program::layout::ALIGN;
 use cygnet_format::program::{SymbolKind, TensorId};
@@ -23,6 +24,8 @@ pub struct Config<'a> {
     pub parallel: Option<&'a dyn Parallel>,
     /// Most steps of one run, those of repeated bodies counted each time.
     pub step_limit: u64,
+    /// Set by another thread or an interrupt to end a run before its next step, with [`RunErrorKind::Cancelled`].
+    pub cancel: Option<&'a AtomicBool>,
 }
 
 impl Default for Config<'_> {
@@ -31,6 +34,7 @@ impl Default for Config<'_> {
             features: Features::ALL,
             parallel: None,
             step_limit: u64::MAX,
+            cancel: None,
         }
     }
 }
@@ -83,6 +87,7 @@ pub struct Session<'a> {
     kernels: Kernels,
     parallel: Option<&'a dyn Parallel>,
     step_limit: u64,
+    cancel: Option<&'a AtomicBool>,
     arena: PhantomData<&'a mut [u8]>,
 }
 
@@ -126,6 +131,7 @@ impl<'a> Session<'a> {
             kernels: Kernels::for_features(config.features),
             parallel: config.parallel,
             step_limit: config.step_limit,
+            cancel: config.cancel,
             arena: PhantomData,
         };
         let values = session.values();
@@ -334,6 +340,7 @@ impl<'a> Session<'a> {
             kernels: &self.kernels,
             parallel: self.parallel,
             steps_left: Cell::new(self.step_limit),
+            cancel: self.cancel,
             observer,
         };
         env.values().clear_runtime();

@@ -145,6 +145,31 @@ fn endless_loops_meet_their_limits() {
 }
 
 #[test]
+fn cancelled_runs_end_before_their_next_step() {
+    let cancel = std::sync::atomic::AtomicBool::new(true);
+    let config = Config {
+        cancel: Some(&cancel),
+        ..Config::default()
+    };
+    with_session(&mut counting_loop(Some(2)), config, |s| {
+        s.input_mut(0).unwrap().as_mut_slice::<f32>().unwrap()[0] = 2.0;
+        assert_eq!(s.run().unwrap_err().kind, RunErrorKind::Cancelled);
+        cancel.store(false, std::sync::atomic::Ordering::Relaxed);
+        s.run().unwrap();
+        // From within a run: after the first step that is observed.
+        let mut seen = 0;
+        let ended = s.run_observed(&mut |_, _| {
+            seen += 1;
+            cancel.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert_eq!(
+            (ended.unwrap_err().kind, seen),
+            (RunErrorKind::Cancelled, 1)
+        );
+    });
+}
+
+#[test]
 fn scan_slices_and_stacks() {
     let mut net = Net::new();
     let x = net.fixed(DType::F32, &[2, 3]);

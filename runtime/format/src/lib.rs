@@ -14,6 +14,7 @@ pub mod dtype;
 pub mod expr;
 pub mod golden;
 pub mod op;
+pub mod pipeline;
 pub mod program;
 #[cfg(any(feature = "alloc", test))]
 pub mod write;
