@@ -3,7 +3,7 @@
 //! axis-aligned.
 
 /// A region of text in pixels of the original picture.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TextBox {
     /// Left edge.
     pub x0: f32,

@@ -2,38 +2,36 @@
 //! repeats merged, blanks dropped. Class 0 is the blank.
 
 use super::top;
-use anyhow::{Result, bail};
-
-/// A line of text.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct Text {
-    /// The characters.
-    pub text: String,
-    /// Mean score of the characters kept, 0 when there are none.
-    pub confidence: f32,
-}
+use crate::answer::Text;
+use crate::error::{Error, ErrorKind};
 
 /// Decodes scores `[steps, classes]` with a vocabulary of `classes - 1` entries; one entry less means that the last
 /// class is the space.
-pub fn ctc(scores: &[f32], classes: usize, vocabulary: &[String]) -> Result<Text> {
+///
+/// # Errors
+/// When the vocabulary does not fit the classes, or a step has no number.
+pub fn ctc(scores: &[f32], classes: usize, vocabulary: &[String]) -> Result<Text, Error> {
     if classes == 0 || !(1..=2).contains(&classes.saturating_sub(vocabulary.len())) {
-        bail!(
-            "the output has {classes} classes, the vocabulary has {} entries: it needs {} (or one less, without the space)",
-            vocabulary.len(),
-            classes.saturating_sub(1)
-        );
+        return Err(Error::new(
+            ErrorKind::Pipeline,
+            format!(
+                "the output has {classes} classes, the vocabulary has {} entries: it needs {} (or one less, without the space)",
+                vocabulary.len(),
+                classes.saturating_sub(1)
+            ),
+        ));
     }
     let (mut text, mut sum, mut kept, mut last) = (String::new(), 0f32, 0, 0);
     for step in scores.chunks_exact(classes) {
-        let Some(best) = top(step, 1, None).into_iter().next() else {
-            bail!("the output is not a number");
+        let Some(&best) = top(step, 1).first() else {
+            return Err(Error::new(ErrorKind::Run, "the output is not a number"));
         };
-        if best.index != 0 && best.index != last {
-            text.push_str(vocabulary.get(best.index - 1).map_or(" ", |s| s));
-            sum += best.score;
+        if best != 0 && best != last {
+            text.push_str(vocabulary.get(best - 1).map_or(" ", |s| s));
+            sum += step[best];
             kept += 1;
         }
-        last = best.index;
+        last = best;
     }
     let confidence = if kept > 0 { sum / kept as f32 } else { 0.0 };
     Ok(Text { text, confidence })
