@@ -157,6 +157,9 @@ const COMPILE_HELP: &str = "Examples:
       A model whose shapes are known needs nothing else.
   cygnet compile keywords.tflite -o keywords.cygnet
       A TFLite model, of floats or quantised.
+  cygnet compile mobilenet.onnx -o model.cygnet --pipeline imagenet --labels labels.txt
+      Pictures are cropped and normalised as ImageNet's are, and the answer is the five best classes: in `run`, and in
+      applications.
   cygnet compile rec.onnx -o rec.cygnet --input x=1,3,48,width --dim width=32..1280 --decode ctc
       A free width: memory is planned for 1280, every width between the bounds runs.
   cygnet compile vad.onnx -o vad.cygnet --input input=1,512 --const sr=16000 --state state:stateN
@@ -338,6 +341,16 @@ pub enum Decode {
     Ctc,
     /// Boxes around text, from a probability map.
     Db,
+    /// Boxes around things: [1, 4 + classes, boxes] of centre, size and scores.
+    Yolo8,
+    /// Boxes around things: [1, boxes, 5 + classes] of centre, size, objectness and scores.
+    Yolo5,
+    /// Boxes around things: edges, classes, scores and count in four outputs, as TFLite's detection models have.
+    Ssd,
+    /// The class of every pixel.
+    Mask,
+    /// A vector for comparisons, scaled to length 1.
+    Embedding,
     /// Summaries only.
     None,
 }
@@ -347,11 +360,17 @@ pub enum Decode {
 #[command(next_help_heading = "Pictures and sounds")]
 pub struct Media {
     /// Stretch pictures to the input's size (the default).
-    #[arg(long, conflicts_with_all = ["letterbox", "crop"])]
+    #[arg(long, conflicts_with_all = ["letterbox", "centre", "crop"])]
     pub resize: bool,
     /// Keep the proportions of pictures and pad right and below.
-    #[arg(long, conflicts_with = "crop")]
+    #[arg(long, conflicts_with_all = ["centre", "crop"])]
     pub letterbox: bool,
+    /// Keep the proportions of pictures and pad on both sides.
+    #[arg(long, conflicts_with = "crop")]
+    pub centre: bool,
+    /// Value of padding, 0 to 255 [default: 0].
+    #[arg(long, value_name = "V")]
+    pub fill: Option<u8>,
     /// Keep the proportions of pictures and cut the middle out.
     #[arg(long)]
     pub crop: bool,
@@ -378,6 +397,24 @@ pub struct Media {
     /// Samples a second that the model wants; sounds are resampled.
     #[arg(long, value_name = "HZ")]
     pub sample_rate: Option<u32>,
+}
+
+/// What the bundle says of its answers.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Answers")]
+pub struct AnswerFlags {
+    /// What makes probabilities of scores, with `--decode top`; `auto` is a softmax where the model has none.
+    #[arg(long, value_parser = ["none", "softmax", "sigmoid", "auto"])]
+    pub activation: Option<String>,
+    /// Scores below are left out of answers [default: 0.25 for boxes].
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    pub threshold: Option<f32>,
+    /// Of two boxes of a class that overlap by more than this share of their union, the better one stays [default: 0.45].
+    #[arg(long, value_name = "X")]
+    pub overlap: Option<f32>,
+    /// Most classes of an answer [default: all].
+    #[arg(long, value_name = "N")]
+    pub answers: Option<u32>,
 }
 
 /// Arguments of `compile`.
@@ -468,9 +505,15 @@ pub struct Compile {
     /// Vocabulary for text, one entry a line [default: the model's metadata `character`].
     #[arg(long, value_name = "FILE")]
     pub vocab: Option<PathBuf>,
-    /// How `run` reads the outputs by default.
+    /// How pictures and sounds become the input and the output an answer, in a word: imagenet, ocr-ctc, ocr-boxes, yolo, kws,
+    /// embedding; or a .toml file with a table [pipeline] whose keys are flags (fit, mean, std, decode …). Flags overrule it.
+    #[arg(long, value_name = "NAME|FILE.toml")]
+    pub pipeline: Option<String>,
+    /// How the outputs become an answer, in `run` and in applications.
     #[arg(long, value_enum)]
     pub decode: Option<Decode>,
+    #[command(flatten)]
+    pub answer: AnswerFlags,
     /// Write the bundle although it disagrees with the oracle on a golden example.
     #[arg(long)]
     pub allow_mismatch: bool,

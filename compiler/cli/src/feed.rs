@@ -2,10 +2,10 @@
 
 use crate::args::Media;
 use crate::failure::usage;
-use crate::media::picture::{self, Extent, Recipe};
+use crate::media::picture::{self, Extent};
 use crate::media::{npy, sound};
 use anyhow::{Context, Result, bail};
-use cygnet_compiler::bundle::{Array, Manifest, Preprocess, Tensor};
+use cygnet_compiler::bundle::{Array, Manifest, Preprocess, Tensor, picture_input};
 use cygnet_format::DType;
 use std::path::{Path, PathBuf};
 
@@ -27,11 +27,13 @@ pub fn wish(media: &Media, recorded: Option<&Preprocess>) -> Preprocess {
     let fit = [
         (media.resize, "stretch"),
         (media.letterbox, "letterbox"),
+        (media.centre, "centre"),
         (media.crop, "crop"),
     ];
     if let Some((_, name)) = fit.iter().find(|(given, _)| *given) {
         wish.fit = Some((*name).to_owned());
     }
+    wish.fill = media.fill.or(wish.fill);
     wish.scale = media.scale.or(wish.scale);
     if !media.mean.is_empty() {
         wish.mean = media.mean.clone();
@@ -213,7 +215,8 @@ pub fn read_one(
         "png" | "jpg" | "jpeg" | "webp" | "bmp" => {
             let picture = picture::read(path)?;
             let max: Vec<usize> = limits.iter().map(|l| l.1).collect();
-            let recipe = Recipe::settle(wish, &max)
+            let recipe = picture_input(wish, &max, dtype.is_integer())
+                .map_err(anyhow::Error::msg)
                 .with_context(|| format!("cannot feed {text} to input `{}`", tensor.name))?;
             let rank = limits.len();
             let (h, w) = if recipe.channels_last && rank >= 3 {
@@ -238,23 +241,12 @@ pub fn read_one(
             if height == 0 || width == 0 {
                 bail!("input `{}` has no pixels to fill", tensor.name);
             }
-            let mut array = picture::to_tensor(&picture, height, width, &recipe);
+            let mut array = picture::to_tensor(&picture, height, width, &recipe)?;
             match rank {
                 2 => array.shape = vec![height, width],
                 3 if limits[0].1 == 1 && !recipe.channels_last => {}
                 4 => array.shape.insert(0, 1),
                 _ => {}
-            }
-            // Integer inputs take pixels as they are.
-            if dtype.is_integer() {
-                let raw = Preprocess {
-                    scale: Some(wish.scale.unwrap_or(1.0)),
-                    ..wish.clone()
-                };
-                let recipe = Recipe::settle(&raw, &max)?;
-                let shape = array.shape.clone();
-                array = picture::to_tensor(&picture, height, width, &recipe);
-                array.shape = shape;
             }
             Ok(Feed::Picture(
                 check(array.cast(dtype), tensor, manifest, text)?,

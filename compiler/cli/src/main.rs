@@ -11,6 +11,7 @@ mod machine;
 mod media;
 mod output;
 mod page;
+mod pipeline;
 mod resources;
 mod sizes;
 mod validation;
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
     let quiet = cli.quiet;
     let result = match cli.command {
         Command::Demo(a) => command::demo::demo(&a, quiet),
-        Command::Compile(a) => command::compile::compile(&a, quiet),
+        Command::Compile(a) => command::compile::compile(a, quiet),
         Command::Run(a) => command::run::run(&a, quiet),
         Command::Verify(a) => command::verify::verify(&a, quiet),
         Command::Bench(a) => command::bench::bench(&a, quiet),

@@ -1,17 +1,9 @@
 //! WAV files as mono samples, at the rate that is wanted.
 use crate::error::TrainingError;
-use std::f64::consts::PI;
 use std::path::Path;
 
 /// Rates that are read.
 const RATES: std::ops::RangeInclusive<u32> = 1_000..=768_000;
-/// Zero crossings of the interpolating sinc on each side.
-const CROSSINGS: f64 = 16.0;
-/// Share of the band that passes: the window's slope takes the rest.
-const PASS: f64 = 0.94;
-/// Most weights that are kept for reuse.
-const TABLE: usize = 1 << 20;
-
 /// Samples in -1..=1 and their rate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sound {
@@ -64,71 +56,21 @@ pub(super) fn decode(path: &Path) -> Result<Sound, String> {
     })
 }
 
-/// Changes the rate by a sinc under a Hann window, which lets the band pass that both rates have.
+/// Changes the rate, as devices do before they run a model.
 pub fn resample(sound: Sound, rate: u32) -> Sound {
     if rate == sound.rate || rate == 0 || sound.rate == 0 {
         return sound;
     }
-    let common = gcd(sound.rate, rate);
-    let (from, to) = (u64::from(sound.rate / common), u64::from(rate / common));
-    let count = (sound.samples.len() as u64 * to / from) as usize;
-    // Of the source's band.
-    let cut = (to as f64 / from as f64).min(1.0) * PASS;
-    let radius = CROSSINGS / cut;
-    let half = radius.ceil() as i64;
-    let weights = |phase: u64| -> Vec<f32> {
-        let part = phase as f64 / to as f64;
-        let w: Vec<f64> = (-half + 1..=half)
-            .map(|k| {
-                let x = k as f64 - part;
-                if x.abs() >= radius {
-                    return 0.0;
-                }
-                let window = 0.5 + 0.5 * (PI * x / radius).cos();
-                let y = PI * x * cut;
-                window * if y == 0.0 { 1.0 } else { y.sin() / y }
-            })
-            .collect();
-        let sum: f64 = w.iter().sum();
-        w.iter().map(|w| (w / sum) as f32).collect()
-    };
-    // Positions between samples repeat.
-    let table: Vec<Vec<f32>> = match to as usize * 2 * half as usize <= TABLE {
-        true => (0..to).map(weights).collect(),
-        false => Vec::new(),
-    };
-    let x = &sound.samples;
-    let samples = (0..count as u64)
-        .map(|i| {
-            let (at, phase) = ((i * from / to) as i64, i * from % to);
-            let made;
-            let w = if table.is_empty() {
-                made = weights(phase);
-                &made
-            } else {
-                &table[phase as usize]
-            };
-            let mut sum = 0.0;
-            for (w, k) in w.iter().zip(at - half + 1..) {
-                // The first and the last sample go on.
-                sum += w * x[k.clamp(0, x.len() as i64 - 1) as usize];
-            }
-            sum
-        })
-        .collect();
-    Sound { samples, rate }
-}
-
-const fn gcd(mut a: u32, mut b: u32) -> u32 {
-    while b != 0 {
-        (a, b) = (b, a % b);
+    Sound {
+        samples: cygnet_sdk::resample(&sound.samples, sound.rate, rate),
+        rate,
     }
-    a
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::f64::consts::PI;
 
     fn tone(hz: f64, rate: u32, n: usize) -> Vec<f32> {
         (0..n)

@@ -2,11 +2,10 @@
 
 use crate::args::{Compile, Decode, Score, Wanted};
 use crate::failure::usage;
-use crate::media::picture::Recipe;
 use crate::validation::{self, Detector, Kind, Labelled, Outside};
 use crate::{calibration, feed, sizes};
 use anyhow::{Context, Result};
-use cygnet_compiler::bundle::{BundleInput, Manifest, Preprocess, build};
+use cygnet_compiler::bundle::{BundleInput, Manifest, Preprocess, build, picture_input};
 use cygnet_compiler::ir::Graph;
 use cygnet_compiler::quantize::Sample;
 use cygnet_compiler::quantize::mixed::{
@@ -185,7 +184,8 @@ fn read_labelled(
             Some(input) => feed::bounds(input, manifest).iter().map(|l| l.1).collect(),
             None => Vec::new(),
         };
-        let recipe = Recipe::settle(wish, &shape)
+        let recipe = picture_input(wish, &shape, false)
+            .map_err(anyhow::Error::msg)
             .context("--metric map needs a model that is fed with pictures")?;
         detector = Some(Detector {
             map: args.decode == Some(Decode::Db),

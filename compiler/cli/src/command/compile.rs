@@ -7,11 +7,11 @@ use crate::command::report::Quantisation;
 use crate::command::{auto, fitting, quantization, report};
 use crate::failure::{BudgetMissed, usage};
 use crate::media::npy;
-use crate::{calibration, feed, output, sizes};
+use crate::{calibration, feed, output, pipeline, sizes};
 use anyhow::{Context, Result, anyhow, bail};
 use cygnet_compiler::bundle::{
-    Array, BuiltBundle, BundleInput, Manifest, Postprocess, Preprocess, QuantizedInput, Trace,
-    build, memory_map, write_atomically,
+    Array, BuiltBundle, BundleInput, Manifest, Preprocess, QuantizedInput, Trace, build,
+    memory_map, write_atomically,
 };
 use cygnet_compiler::import::{ConstantInput, DimSpec, ImportOptions, InputSpec};
 use cygnet_compiler::passes::Level;
@@ -358,15 +358,6 @@ fn budgets_missed(args: &Compile, auto: &Auto) -> Result<()> {
     Err(anyhow::Error::new(BudgetMissed(text)))
 }
 
-fn decode_name(decode: Decode) -> &'static str {
-    match decode {
-        Decode::Top => "top",
-        Decode::Ctc => "ctc",
-        Decode::Db => "db",
-        Decode::None => "none",
-    }
-}
-
 /// Refuses combinations of flags that make no sense.
 fn check_quantization(args: &Compile) -> Result<()> {
     if args.quantize != Quantize::Auto {
@@ -510,7 +501,9 @@ fn check_agreement(args: &Compile, record: &Record) -> Result<()> {
 }
 
 /// Compiles a model.
-pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
+pub fn compile(mut args: Box<Compile>, quiet: bool) -> Result<()> {
+    pipeline::settle(&mut args)?;
+    let args = &*args;
     check_quantization(args)?;
     if args.resources && !is_microcontroller(args.target) {
         return Err(usage(
@@ -602,10 +595,7 @@ pub fn compile(args: &Compile, quiet: bool) -> Result<()> {
         states: &states,
         options: option_words(args),
         preprocess,
-        postprocess: args.decode.map(|d| Postprocess {
-            decode: decode_name(d).to_owned(),
-            vocab: None,
-        }),
+        postprocess: pipeline::postprocess(args, &compiled.graph),
         labels,
         vocab,
         extra,

@@ -4,6 +4,7 @@ use crate::args::Inspect;
 use crate::{feed, output, sizes};
 use anyhow::{Context, Result};
 use cygnet_compiler::bundle::{BundleReader, Manifest, MemoryMap, memory_map, program_text};
+use cygnet_format::pipeline::{Activation, Colours, Decode, Record};
 use cygnet_format::{OpCode, Program};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -148,6 +149,7 @@ fn describe(m: &Manifest, map: &MemoryMap, file_bytes: u64) -> Result<String> {
             writeln!(out, "  instead of tract: {reason}")?;
         }
     }
+    out.push_str(&pipeline(m)?);
     writeln!(
         out,
         "\nfrom {} (sha256 {})",
@@ -165,6 +167,82 @@ fn describe(m: &Manifest, map: &MemoryMap, file_bytes: u64) -> Result<String> {
             sizes::show(e.bytes),
             &e.sha256[..16.min(e.sha256.len())]
         )?;
+    }
+    Ok(out)
+}
+
+/// How media become the first input, and the first output an answer.
+fn pipeline(m: &Manifest) -> Result<String> {
+    let mut out = String::new();
+    let records = cygnet_compiler::bundle::pipeline(m).map_err(anyhow::Error::msg)?;
+    if records.is_empty() {
+        return Ok(out);
+    }
+    let name = |list: &[cygnet_compiler::bundle::Tensor], i: u32| {
+        list.get(i as usize)
+            .map_or(String::new(), |t| t.name.clone())
+    };
+    writeln!(out, "\npipeline")?;
+    for record in records {
+        match record {
+            Record::Picture(i, p) => {
+                let layout = if p.channels_last { "nhwc" } else { "nchw" };
+                let channels = if p.colours == Colours::Gray { 1 } else { 3 };
+                let numbers = |v: [f32; 3]| {
+                    let same = v.iter().all(|x| *x == v[0]);
+                    let shown = &v[..if same { 1 } else { channels }];
+                    let text: Vec<String> = shown.iter().map(f32::to_string).collect();
+                    text.join(", ")
+                };
+                writeln!(
+                    out,
+                    "  {:<28} picture: {}, {} {layout}, (value * {} - {}) / {}",
+                    name(&m.inputs, i),
+                    p.fit.name(),
+                    p.colours.name(),
+                    p.scale,
+                    numbers(p.mean),
+                    numbers(p.std)
+                )?;
+            }
+            Record::Sound(i, s) => writeln!(
+                out,
+                "  {:<28} sound: {} samples a second",
+                name(&m.inputs, i),
+                s.rate
+            )?,
+            Record::Answer(i, decode) => {
+                let words = match decode {
+                    Decode::Classes {
+                        activation, top, ..
+                    } => {
+                        let made = match activation {
+                            Activation::None => String::new(),
+                            a => format!(", by {}", a.name()),
+                        };
+                        match top {
+                            0 => format!("classes{made}"),
+                            n => format!("the {n} best classes{made}"),
+                        }
+                    }
+                    Decode::Ctc => "text".to_owned(),
+                    Decode::TextBoxes => "boxes around text".to_owned(),
+                    Decode::Boxes {
+                        form,
+                        threshold,
+                        overlap,
+                    } => format!(
+                        "boxes ({}), score at least {threshold}, overlap at most {overlap}",
+                        form.name()
+                    ),
+                    Decode::Mask { .. } => "the class of every pixel".to_owned(),
+                    Decode::Embedding { .. } => "an embedding".to_owned(),
+                    _ => "an answer".to_owned(),
+                };
+                writeln!(out, "  {:<28} answer: {words}", name(&m.outputs, i))?;
+            }
+            _ => {}
+        }
     }
     Ok(out)
 }

@@ -1,14 +1,19 @@
 //! `cygnet run`.
 
 use crate::args::{Decode, Machine, Run};
-use crate::decode::{self, Class, Text, TextBox};
+use crate::decode::{self, Class, Region, Text, Thing};
 use crate::failure::usage;
 use crate::feed::{self, Feed};
 use crate::media::npy;
 use crate::output;
 use anyhow::{Context, Result, bail};
-use cygnet_compiler::bundle::{Array, BundleReader, Manifest};
+use clap::ValueEnum;
+use cygnet_compiler::bundle::{
+    Array, BundleReader, Manifest, Postprocess, Preprocess, picture_input,
+};
 use cygnet_compiler::verify::{Runner, RunnerOptions};
+use cygnet_format::pipeline::{Activation, BoxForm};
+use cygnet_sdk::Placement;
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::Path;
@@ -30,7 +35,7 @@ struct OutputReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<Text>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    boxes: Option<Vec<TextBox>>,
+    boxes: Option<Vec<Region>>,
 }
 
 #[derive(Serialize)]
@@ -60,7 +65,30 @@ struct Reading {
     labels: Option<Vec<String>>,
     vocabulary: Option<Vec<String>>,
     top: usize,
-    picture: Option<(u32, u32)>,
+    post: Postprocess,
+    shown: Option<Shown>,
+}
+
+/// Where a picture lies in the input, and the input's size (height, width).
+struct Shown {
+    placement: Placement,
+    size: (usize, usize),
+}
+
+impl Shown {
+    fn new(wish: &Preprocess, array: &Array, (width, height): (u32, u32)) -> Option<Shown> {
+        let input = picture_input(wish, &array.shape, false).ok()?;
+        let size = match array.shape[..] {
+            [.., h, w, _] if input.channels_last => (h, w),
+            [.., h, w] => (h, w),
+            _ => return None,
+        };
+        let picture = (width as usize, height as usize);
+        Some(Shown {
+            placement: Placement::new(input.fit, picture, size),
+            size,
+        })
+    }
 }
 
 /// Opens a bundle with these machine flags.
@@ -105,16 +133,9 @@ fn file_lines(path: &Path) -> Result<Vec<String>> {
 
 impl Reading {
     fn new(args: &Run, reader: &mut BundleReader) -> Result<Reading> {
-        let post = reader.manifest.postprocess.clone();
-        let decode = args
-            .decode
-            .or(match post.as_ref().map(|p| p.decode.as_str()) {
-                Some("ctc") => Some(Decode::Ctc),
-                Some("db") => Some(Decode::Db),
-                Some("top") => Some(Decode::Top),
-                Some("none") => Some(Decode::None),
-                _ => None,
-            });
+        let post = reader.manifest.postprocess.clone().unwrap_or_default();
+        let recorded = Decode::from_str(&post.decode, false).ok();
+        let decode = args.decode.or(recorded);
         let labels = match &args.labels {
             Some(path) => Some(file_lines(path)?),
             None => reader.text("labels.txt")?.map(|t| lines(&t)),
@@ -136,7 +157,8 @@ impl Reading {
             labels,
             vocabulary,
             top: args.top,
-            picture: None,
+            post,
+            shown: None,
         })
     }
 
@@ -171,14 +193,44 @@ impl Reading {
                 if array.len() != height * width {
                     bail!("--decode db needs one map, output `{name}` has shape {shape:?}");
                 }
-                let (w, h) = self
-                    .picture
-                    .map_or((width as f32, height as f32), |(w, h)| (w as f32, h as f32));
-                let scale = (w / width as f32, h / height as f32);
-                report.boxes = Some(decode::db(&array.to_f32(), height, width, scale, (w, h)));
+                let size = (width as f32, height as f32);
+                let boxes =
+                    cygnet_sdk::decode::db(&array.to_f32(), height, width, (1.0, 1.0), size);
+                let found = boxes
+                    .iter()
+                    .map(|b| (None, b.score, [b.x0, b.y0, b.x1, b.y1]));
+                report.boxes = Some(self.regions(found, (height, width)));
+            }
+            Some(Decode::Yolo8 | Decode::Yolo5) if first => {
+                let [.., rows, columns] = shape[..] else {
+                    bail!("boxes lie in rows, output `{name}` has shape {shape:?}");
+                };
+                let form = match self.decode {
+                    Some(Decode::Yolo5) => BoxForm::Yolo5,
+                    _ => BoxForm::Yolo8,
+                };
+                let threshold = self.post.threshold.unwrap_or(0.25);
+                let overlap = self.post.overlap.unwrap_or(0.45);
+                let values = array.to_f32();
+                let axes = (rows, columns);
+                let Some(found) =
+                    cygnet_sdk::decode::boxes(form, &values, axes, threshold, overlap)
+                else {
+                    bail!(
+                        "output `{name}` of shape {shape:?} is not [1, 4 + classes, boxes] (yolo8) nor [1, boxes, 5 + classes] (yolo5)"
+                    );
+                };
+                let found = found.iter().map(|f| (Some(f.class), f.score, f.edges));
+                let size = self.shown.as_ref().map_or((1, 1), |s| s.size);
+                report.boxes = Some(self.regions(found, size));
             }
             Some(Decode::Top) if first => {
-                report.top = decode::top(&array.to_f32(), self.top, self.labels.as_deref());
+                let mut values = array.to_f32();
+                let activation = self.post.activation.as_deref();
+                if let Some(activation) = activation.and_then(Activation::from_name) {
+                    cygnet_sdk::decode::activate(&mut values, activation);
+                }
+                report.top = decode::top(&values, self.top, self.labels.as_deref());
             }
             None if vector && (first || self.labels.is_none()) => {
                 report.top = decode::top(&array.to_f32(), self.top, self.labels.as_deref());
@@ -186,6 +238,36 @@ impl Reading {
             _ => {}
         }
         Ok(report)
+    }
+
+    /// Boxes in a map of this size (height, width), in pixels of the picture.
+    fn regions(
+        &self,
+        found: impl Iterator<Item = (Option<usize>, f32, [f32; 4])>,
+        map: (usize, usize),
+    ) -> Vec<Region> {
+        let at = |x: f32, y: f32| match &self.shown {
+            Some(shown) => shown.placement.in_picture(
+                x * shown.size.1 as f32 / map.1 as f32,
+                y * shown.size.0 as f32 / map.0 as f32,
+            ),
+            None => (x, y),
+        };
+        let region = |(class, score, [x0, y0, x1, y1]): (Option<usize>, f32, [f32; 4])| {
+            let ((x0, y0), (x1, y1)) = (at(x0, y0), at(x1, y1));
+            Region {
+                class: class.map(|class| Thing {
+                    class,
+                    label: self.labels.as_ref().and_then(|l| l.get(class)).cloned(),
+                }),
+                x0,
+                y0,
+                x1,
+                y1,
+                score,
+            }
+        };
+        found.map(region).collect()
     }
 
     fn all(&self, manifest: &Manifest, outputs: &[Array]) -> Result<Vec<OutputReport>> {
@@ -222,8 +304,17 @@ fn describe(report: &OutputReport, array: &Array, out: &mut String) {
             for b in boxes {
                 writeln!(
                     out,
-                    "  ({:.0}, {:.0}) to ({:.0}, {:.0})  {:.3}",
-                    b.x0, b.y0, b.x1, b.y1, b.score
+                    "  ({:.0}, {:.0}) to ({:.0}, {:.0})  {:.3}{}",
+                    b.x0,
+                    b.y0,
+                    b.x1,
+                    b.y1,
+                    b.score,
+                    match &b.class {
+                        Some(Thing { label: Some(l), .. }) => format!("  {l}"),
+                        Some(Thing { class, .. }) => format!("  class {class}"),
+                        None => String::new(),
+                    }
                 )?;
             }
             return Ok(());
@@ -273,8 +364,8 @@ pub fn run(args: &Run, quiet: bool) -> Result<()> {
     let wish = feed::wish(&args.media, manifest.preprocess.as_ref());
     let feeds = feed::read(&args.input, &manifest, &wish, args.multiple)?;
     let mut reading = Reading::new(args, &mut reader)?;
-    reading.picture = feeds.iter().find_map(|f| match f {
-        Feed::Picture(_, size) => Some(*size),
+    reading.shown = feeds.iter().find_map(|f| match f {
+        Feed::Picture(array, size) => Shown::new(&wish, array, *size),
         _ => None,
     });
     let mut report = Report {

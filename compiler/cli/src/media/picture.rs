@@ -1,39 +1,11 @@
 //! Pictures become tensors: decode, fit, normalise, lay out.
 
-use anyhow::{Context, Result, bail};
-use cygnet_compiler::bundle::{Array, Preprocess};
-use image::{DynamicImage, GenericImageView, ImageReader, Limits, imageops::FilterType};
+use anyhow::{Context, Result};
+use cygnet_compiler::bundle::Array;
+use cygnet_format::pipeline::PictureInput;
+use cygnet_sdk::{Order, Picture};
+use image::{DynamicImage, ImageReader, Limits};
 use std::path::Path;
-
-/// How a picture of another size gets the model's size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fit {
-    /// Each axis on its own.
-    Stretch,
-    /// Keep the proportions, pad with black to the right and below.
-    Letterbox,
-    /// Keep the proportions, cut the middle out.
-    Crop,
-}
-
-/// What the model wants to see.
-#[derive(Clone, Debug)]
-pub struct Recipe {
-    /// Size rule.
-    pub fit: Fit,
-    /// Channels last instead of first.
-    pub channels_last: bool,
-    /// 1 or 3.
-    pub channels: usize,
-    /// Blue first.
-    pub bgr: bool,
-    /// Factor on 0..=255 values.
-    pub scale: f32,
-    /// Subtracted after scaling, per channel.
-    pub mean: Vec<f32>,
-    /// Divisor after that, per channel.
-    pub std: Vec<f32>,
-}
 
 /// The extent of an image axis of the model's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,58 +14,6 @@ pub enum Extent {
     Fixed(usize),
     /// Between these bounds, inclusive.
     Range(usize, usize),
-}
-
-impl Recipe {
-    /// Settles what flags and manifest leave open from the input's shape (rank 3 or 4, one picture).
-    pub fn settle(wish: &Preprocess, max_shape: &[usize]) -> Result<Recipe> {
-        let image = match max_shape {
-            [1, rest @ ..] if rest.len() == 3 => rest,
-            rest if rest.len() == 3 => rest,
-            [h, w] | [1, h, w] => &[1, *h, *w],
-            other => bail!("a picture cannot feed an input of shape {other:?}: give an .npy file"),
-        };
-        let channels_last = match wish.layout.as_deref() {
-            Some("nhwc") => true,
-            Some("nchw") => false,
-            Some(other) => bail!("layout `{other}` is neither nchw nor nhwc"),
-            None => !matches!(image[0], 1 | 3) && matches!(image[2], 1 | 3),
-        };
-        let channels = if channels_last { image[2] } else { image[0] };
-        if !matches!(channels, 1 | 3) {
-            bail!(
-                "the input has {channels} channels (shape {max_shape:?}), a picture has 1 or 3: set --layout, or give an .npy file"
-            );
-        }
-        let order = wish.channel_order.as_deref().unwrap_or("rgb");
-        let fit = match wish.fit.as_deref().unwrap_or("stretch") {
-            "stretch" => Fit::Stretch,
-            "letterbox" => Fit::Letterbox,
-            "crop" => Fit::Crop,
-            other => bail!("fit `{other}` is none of stretch, letterbox, crop"),
-        };
-        let per_channel = |values: &[f32], default: f32, what: &str| -> Result<Vec<f32>> {
-            match values {
-                [] => Ok(vec![default; channels]),
-                [one] => Ok(vec![*one; channels]),
-                many if many.len() == channels => Ok(many.to_vec()),
-                many => bail!("{what} has {} values for {channels} channels", many.len()),
-            }
-        };
-        let std = per_channel(&wish.std, 1.0, "--std")?;
-        if std.contains(&0.0) {
-            bail!("--std must not be zero");
-        }
-        Ok(Recipe {
-            fit,
-            channels_last,
-            channels,
-            bgr: order == "bgr",
-            scale: wish.scale.unwrap_or(1.0 / 255.0),
-            mean: per_channel(&wish.mean, 0.0, "--mean")?,
-            std,
-        })
-    }
 }
 
 /// Decodes a PNG, JPEG, WebP or BMP file. Sizes are bounded: pictures are untrusted.
@@ -145,50 +65,34 @@ pub fn target_size(
     }
 }
 
-/// The tensor of a picture: channels-first or -last without the batch axis, `(v * scale - mean) / std`.
-pub fn to_tensor(picture: &DynamicImage, height: usize, width: usize, recipe: &Recipe) -> Array {
-    let (h, w) = (height as u32, width as u32);
-    let (pw, ph) = picture.dimensions();
-    let fitted = if (pw, ph) == (w, h) {
-        picture.clone()
-    } else {
-        match recipe.fit {
-            Fit::Stretch => picture.resize_exact(w, h, FilterType::Triangle),
-            Fit::Crop => picture.resize_to_fill(w, h, FilterType::Triangle),
-            Fit::Letterbox => {
-                let small = picture.resize(w, h, FilterType::Triangle);
-                let mut canvas = DynamicImage::new_rgb8(w, h);
-                let small = DynamicImage::ImageRgb8(small.to_rgb8());
-                image::imageops::overlay(&mut canvas, &small, 0, 0);
-                canvas
-            }
+/// The tensor of a picture: channels-first or -last without the batch axis, as devices make it.
+///
+/// # Errors
+/// When the picture or the tensor has no pixels.
+pub fn to_tensor(
+    picture: &DynamicImage,
+    height: usize,
+    width: usize,
+    input: &PictureInput,
+) -> Result<Array> {
+    let (w, h) = (picture.width() as usize, picture.height() as usize);
+    let rgb;
+    let (bytes, order) = match picture {
+        DynamicImage::ImageLuma8(gray) => (gray.as_raw(), Order::Gray),
+        DynamicImage::ImageRgba8(rgba) => (rgba.as_raw(), Order::Rgba),
+        other => {
+            rgb = other.to_rgb8();
+            (rgb.as_raw(), Order::Rgb)
         }
     };
-    let (c, plane) = (recipe.channels, height * width);
-    let pixels = if c == 1 {
-        fitted.to_luma8().into_raw()
-    } else {
-        fitted.to_rgb8().into_raw()
+    let picture = Picture::packed(w, h, bytes, order)?;
+    let (values, _) = cygnet_sdk::to_tensor(&picture, input, (height, width))?;
+    let c = values.len() / (height * width);
+    let shape = match input.channels_last {
+        true => [height, width, c],
+        false => [c, height, width],
     };
-    let mut values = vec![0f32; c * plane];
-    for p in 0..plane {
-        for ch in 0..c {
-            let from = if recipe.bgr { c - 1 - ch } else { ch };
-            let v = (pixels[p * c + from] as f32 * recipe.scale - recipe.mean[ch]) / recipe.std[ch];
-            let to = if recipe.channels_last {
-                p * c + ch
-            } else {
-                ch * plane + p
-            };
-            values[to] = v;
-        }
-    }
-    let shape = if recipe.channels_last {
-        [height, width, c]
-    } else {
-        [c, height, width]
-    };
-    Array::from_f32(&shape, &values)
+    Ok(Array::from_f32(&shape, &values))
 }
 
 /// Pixels `[height, width, channels]` as a PNG file; `None` unless they are grey or of three colours.
@@ -207,6 +111,8 @@ pub fn png(pixels: &[u8], [height, width, channels]: [usize; 3]) -> Result<Optio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cygnet_compiler::bundle::{Preprocess, picture_input};
+    use image::imageops::FilterType;
 
     #[test]
     fn layouts_orders_and_normalisation() {
@@ -218,16 +124,49 @@ mod tests {
             std: vec![0.5],
             ..Default::default()
         };
-        let recipe = Recipe::settle(&wish, &[1, 3, 1, 2]).unwrap();
-        let first = to_tensor(&picture, 1, 2, &recipe);
+        let recipe = picture_input(&wish, &[1, 3, 1, 2], false).unwrap();
+        let first = to_tensor(&picture, 1, 2, &recipe).unwrap();
         assert_eq!(first.shape, [3, 1, 2]);
         let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(x, y)| (x - y).abs() < 1e-6);
         assert!(close(&first.to_f32(), &[1.0, -1.0, -1.0, -1.0, -0.6, -1.0]));
         wish.channel_order = Some("bgr".into());
         wish.layout = Some("nhwc".into());
-        let recipe = Recipe::settle(&wish, &[1, 1, 2, 3]).unwrap();
-        let last = to_tensor(&picture, 1, 2, &recipe);
+        let recipe = picture_input(&wish, &[1, 1, 2, 3], false).unwrap();
+        let last = to_tensor(&picture, 1, 2, &recipe).unwrap();
         assert!(close(&last.to_f32(), &[-0.6, -1.0, 1.0, -1.0, -1.0, -1.0]));
+    }
+
+    /// Pictures are decoded for training by the same filter: what a network learnt from is what it sees.
+    #[test]
+    fn resizing_agrees_with_what_networks_are_trained_on() {
+        let mut rgb = image::RgbImage::new(61, 47);
+        for (x, y, pixel) in rgb.enumerate_pixels_mut() {
+            let wave = |f: u32| ((x * f + y * 7 * f / 3) % 256) as u8;
+            *pixel = image::Rgb([wave(5), wave(11), wave(3)]);
+        }
+        for (w, h) in [(32, 32), (61, 20), (96, 70), (7, 90)] {
+            for gray in [false, true] {
+                let picture = match gray {
+                    true => DynamicImage::ImageLuma8(image::imageops::grayscale(&rgb)),
+                    false => DynamicImage::ImageRgb8(rgb.clone()),
+                };
+                let want = picture.resize_exact(w, h, FilterType::Triangle);
+                let channels = if gray { 1 } else { 3 };
+                let shape = [h as usize, w as usize, channels];
+                let wish = Preprocess {
+                    scale: Some(1.0),
+                    ..Default::default()
+                };
+                let input = picture_input(&wish, &shape, false).unwrap();
+                let got = to_tensor(&picture, h as usize, w as usize, &input).unwrap();
+                for (got, want) in got.to_f32().iter().zip(want.as_bytes()) {
+                    assert!(
+                        (got - f32::from(*want)).abs() <= 1.0,
+                        "{w} x {h}: {got} {want}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Boxes in the outputs of detectors, and how good they are.
 
 use super::TrueBox;
-use crate::decode::db;
-use crate::media::picture::Fit;
 use anyhow::{Result, bail};
 use cygnet_compiler::bundle::Array;
+use cygnet_format::pipeline::Fit;
+use cygnet_sdk::Placement;
+use cygnet_sdk::decode::db;
 
 /// Scores below this are no boxes.
 const LEAST_SCORE: f32 = 0.001;
@@ -113,6 +114,8 @@ impl Detector {
         found.sort_by(|a, b| b.score.total_cmp(&a.score));
         found.truncate(MOST);
         let edges = found.iter().flat_map(|f| f.edges);
+        let whole = (size.0 as usize, size.1 as usize);
+        let placement = Placement::new(self.fit, whole, (height, width));
         let normalised = !found.is_empty() && edges.fold(0.0, f32::max) <= NORMALISED;
         for f in &mut found {
             if normalised {
@@ -124,27 +127,11 @@ impl Detector {
                     f.edges[3] * h,
                 ];
             }
-            f.edges = self.in_picture(f.edges, input, size);
+            let [x0, y0, x1, y1] = f.edges;
+            let ((x0, y0), (x1, y1)) = (placement.in_picture(x0, y0), placement.in_picture(x1, y1));
+            f.edges = [x0, y0, x1, y1];
         }
         Ok(found)
-    }
-
-    /// Pixels of the input as pixels of the picture.
-    fn in_picture(&self, edges: [f32; 4], input: (f32, f32), size: (f32, f32)) -> [f32; 4] {
-        let (x, y) = (size.0 / input.0, size.1 / input.1);
-        let (scale, shift) = match self.fit {
-            Fit::Stretch => ((x, y), (0.0, 0.0)),
-            Fit::Letterbox => ((x.max(y), x.max(y)), (0.0, 0.0)),
-            Fit::Crop => {
-                let s = x.min(y);
-                let shift = |whole: f32, part: f32| (whole - part * s) / 2.0;
-                ((s, s), (shift(size.0, input.0), shift(size.1, input.1)))
-            }
-        };
-        let [x0, y0, x1, y1] = edges;
-        let px = |v: f32| (v * scale.0 + shift.0).clamp(0.0, size.0);
-        let py = |v: f32| (v * scale.1 + shift.1).clamp(0.0, size.1);
-        [px(x0), py(y0), px(x1), py(y1)]
     }
 }
 
@@ -334,14 +321,6 @@ mod tests {
             detector
                 .find(&Array::from_f32(&[1, 4], &[0.0; 4]), &shape, size)
                 .is_err()
-        );
-        let crop = Detector {
-            fit: Fit::Crop,
-            ..detector
-        };
-        assert_eq!(
-            crop.in_picture([0.0, 0.0, 100.0, 100.0], (100.0, 100.0), size),
-            [50.0, 0.0, 150.0, 100.0]
         );
     }
 }

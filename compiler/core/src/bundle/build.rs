@@ -2,7 +2,7 @@
 
 use super::{
     Array, BundleError, Golden as GoldenInfo, MANIFEST_VERSION, Manifest, Memory, Postprocess,
-    Preprocess, Provenance, Trace, memory_map, sha256_hex, to_bytes,
+    Preprocess, Provenance, Trace, memory_map, pipeline, sha256_hex, to_bytes,
 };
 use crate::import::ConstantInput;
 use crate::ir::{Expr, Graph, Port, SymbolKind};
@@ -12,6 +12,7 @@ use crate::verify::{
 };
 use cygnet_format::Dim;
 use cygnet_format::golden::{GoldenWriter, Role};
+use cygnet_format::pipeline::write_pipeline;
 use cygnet_format::program::{ParseError, Program};
 use std::collections::HashMap;
 
@@ -95,6 +96,9 @@ pub enum BuildError {
     /// The program does not run on the golden inputs.
     #[error("the compiled program fails on a golden example: {0}")]
     Run(#[from] RunnerError),
+    /// What was said of pictures, sounds or answers does not fit the model.
+    #[error("{0}")]
+    Pipeline(String),
     /// An input is too large to make up.
     #[error(
         "input `{0}` is too large for a golden example: compile with smaller bounds or without golden examples"
@@ -164,6 +168,13 @@ pub fn build(input: BundleInput<'_>) -> Result<BuiltBundle, BuildError> {
             .provenance
             .metadata
             .retain(|_, v| v.trim_end() != vocab.trim_end());
+    }
+    let records = pipeline(&manifest).map_err(BuildError::Pipeline)?;
+    if !records.is_empty() {
+        let bytes = write_pipeline(&records).ok_or_else(|| {
+            BuildError::Pipeline("scale, mean, std and thresholds are finite numbers".to_owned())
+        })?;
+        entries.push(("pipeline.cygp".to_owned(), bytes));
     }
     entries.extend(input.extra.iter().cloned());
     let bytes = to_bytes(manifest.clone(), &entries)?;

@@ -137,9 +137,12 @@ pub struct Golden {
 /// How an image or a sound becomes a tensor: `(value * scale - mean) / std` per channel.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Preprocess {
-    /// `stretch`, `letterbox` or `crop`.
+    /// `stretch`, `letterbox`, `centre` or `crop`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fit: Option<String>,
+    /// Value of padding, 0 to 255; 0 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fill: Option<u8>,
     /// Factor on 0..=255 values before mean and std; 1/255 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale: Option<f32>,
@@ -163,8 +166,23 @@ pub struct Preprocess {
 /// How the first output becomes an answer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Postprocess {
-    /// `ctc` (text), `db` (text boxes) or `top` (classes).
+    /// `ctc` (text), `db` (text boxes), `top` (classes), `yolo8`, `yolo5` or `ssd` (boxes), `mask`, `embedding`.
     pub decode: String,
+    /// What makes probabilities of scores: `none`, `softmax` or `sigmoid`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation: Option<String>,
+    /// Scores below are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
+    /// Of two boxes of a class that overlap by more than this share of their union, the better one stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<f32>,
+    /// Most classes of an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top: Option<u32>,
+    /// Of a mask: the channels are the last axis.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub channels_last: bool,
     /// The bundle's vocabulary entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vocab: Option<String>,

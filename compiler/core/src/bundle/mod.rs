@@ -8,6 +8,7 @@ mod budget;
 mod build;
 mod manifest;
 mod memory;
+mod pipeline;
 mod text;
 mod zip_file;
 
@@ -20,5 +21,6 @@ pub use manifest::{
     Symbol, Tensor, Trace, dim_text,
 };
 pub use memory::{LiveTensor, MemoryMap, StepMemory, memory_map};
+pub use pipeline::{picture_input, pipeline};
 pub use text::{program_text, tensor_type};
 pub use zip_file::{ALIGNMENT, BundleError, BundleReader, sha256_hex, to_bytes, write_atomically};

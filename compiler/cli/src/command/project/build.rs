@@ -275,6 +275,11 @@ pub fn bundle(
         let text: String = classes.map(|c| format!("{c}\n")).collect();
         write_atomically(&labels, text.as_bytes()).with_context(|| made(&labels))?;
         line.extend(["--labels".to_owned(), show(&labels)]);
+        line.extend(["--decode", "top", "--activation", "auto"].map(str::to_owned));
+        // Pictures have been stretched to the network's size.
+        if project.data.pictures.is_some() {
+            line.push("--resize".to_owned());
+        }
     }
     line.extend(["--target".to_owned(), project.build.target.clone()]);
     // What was trained in integers has them.
@@ -307,7 +312,7 @@ pub fn bundle(
     let Command::Compile(parsed) = parsed.command else {
         bail!("internal: `cygnet compile` was read as another command");
     };
-    compile::compile(&parsed, silent)?;
+    compile::compile(parsed, silent)?;
     Ok(())
 }
 
