@@ -150,14 +150,14 @@ mod tests {
 
     #[test]
     fn boxes_of_tflite_are_shares_of_the_input() {
-        let edges = [0.1, 0.2, 0.3, 0.4, 0.5, 0.5, 0.6, 0.6];
+        let edges = [0.125, 0.25, 0.5, 0.75, 0.5, 0.5, 0.6, 0.6];
         let found = ssd(&edges, &[3.0, 1.0], &[0.9, 0.4], 2.0, (100.0, 200.0), 0.5);
         assert_eq!(
             found,
             [Found {
                 class: 3,
                 score: 0.9,
-                edges: [20.0, 20.0, 40.0, 60.0]
+                edges: [25.0, 25.0, 75.0, 100.0]
             }]
         );
     }
