@@ -130,9 +130,14 @@ impl<L: Layer> Fixed<L> {
             return unsafe { super::dsp::short(&task) };
         }
         #[cfg(arm_dsp)]
-        if const { !L::DEPTHWISE } {
+        if const { !L::DEPTHWISE && super::dsp::is_long(&L::P.conv) } {
             // SAFETY: checked when compiled; the target has the instructions.
             return unsafe { super::dsp::long(&task) };
+        }
+        #[cfg(arm_dsp)]
+        if const { !L::DEPTHWISE } {
+            // SAFETY: checked when compiled; the target has the instructions.
+            return unsafe { super::dsp::longest(&task) };
         }
         #[cfg(arm_dsp)]
         if const { L::DEPTHWISE && super::dsp::is_listed(&L::P.conv) } {

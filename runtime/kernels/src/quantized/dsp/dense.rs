@@ -421,10 +421,17 @@ pub(super) unsafe fn run<const SIGNED: bool>(t: &Task) {
             flat::<SIGNED>(t);
         } else if is_short(&t.p.conv) {
             short::<SIGNED>(t);
-        } else {
+        } else if is_long(&t.p.conv) {
             long::<SIGNED>(t);
+        } else {
+            longest::<SIGNED>(t);
         }
     }
+}
+
+/// Whether they are widened at once in the larger room.
+pub(in crate::quantized) const fn is_long(p: &Conv) -> bool {
+    p.kernel[0] * p.kernel[1] * p.packed_row() <= LONG
 }
 
 /// # Safety
@@ -433,27 +440,37 @@ pub(super) unsafe fn run<const SIGNED: bool>(t: &Task) {
 pub(super) unsafe fn short<const SIGNED: bool>(t: &Task) {
     let mut words = [MaybeUninit::uninit(); CHUNK / GROUP * WORDS];
     // SAFETY: the caller's contract.
-    unsafe { windows::<SIGNED>(t, &mut words) }
+    unsafe { windows::<SIGNED, false>(t, &mut words) }
 }
 
 /// # Safety
-/// As for [`run`].
+/// As for [`run`], and `t` [`is_long`].
 #[inline(never)]
 pub(super) unsafe fn long<const SIGNED: bool>(t: &Task) {
     let mut words = [MaybeUninit::uninit(); LONG / GROUP * WORDS];
     // SAFETY: the caller's contract.
-    unsafe { windows::<SIGNED>(t, &mut words) }
+    unsafe { windows::<SIGNED, false>(t, &mut words) }
 }
 
 /// # Safety
 /// As for [`run`].
 #[inline(never)]
-unsafe fn windows<const SIGNED: bool>(t: &Task, words: &mut Words) {
+pub(super) unsafe fn longest<const SIGNED: bool>(t: &Task) {
+    let mut words = [MaybeUninit::uninit(); CHUNK / GROUP * WORDS];
+    // SAFETY: the caller's contract.
+    unsafe { windows::<SIGNED, true>(t, &mut words) }
+}
+
+/// Windows are widened at once, or with `PARTS` part by part.
+///
+/// # Safety
+/// As for [`run`]; without `PARTS` the words hold a window.
+#[inline(never)]
+unsafe fn windows<const SIGNED: bool, const PARTS: bool>(t: &Task, words: &mut Words) {
     let t = &t.flat();
     let p = &t.p.conv;
     let ig = p.in_channels / p.groups;
     let contiguous = p.kernel[2] == 1 || (p.dilation[2] == 1 && p.groups == 1);
-    let room = words.len() / WORDS * GROUP;
     // SAFETY: the caller's contract.
     let mut outputs = unsafe { Outputs::new::<SIGNED>(t) };
     let mut bytes: Bytes = [[0; GATHERED]; PIXELS];
@@ -507,11 +524,11 @@ unsafe fn windows<const SIGNED: bool>(t: &Task, words: &mut Words) {
             };
             // SAFETY: offsets stay inside the extents that `check` proved.
             unsafe {
-                if outputs.window <= room {
+                if PARTS {
+                    parts::<SIGNED>(&outputs, group, &pixels, at, words, &mut bytes);
+                } else {
                     t.widen_window::<SIGNED>(&pixels, words, &mut bytes);
                     outputs.all(group, at, words);
-                } else {
-                    parts::<SIGNED>(&outputs, group, &pixels, at, words, &mut bytes);
                 }
             }
         }

@@ -105,7 +105,7 @@ pub(super) unsafe fn flat(t: &Task) {
     }
 }
 
-pub(super) use dense::is_short;
+pub(super) use dense::{is_long, is_short};
 
 /// # Safety
 /// `t` passed [`super::QuantizedConv::check`] for a convolution that [`is_short`].
@@ -121,7 +121,7 @@ pub(super) unsafe fn short(t: &Task) {
 }
 
 /// # Safety
-/// `t` passed [`super::QuantizedConv::check`] for a convolution whose windows are longer.
+/// `t` passed [`super::QuantizedConv::check`] for a convolution that [`is_long`].
 pub(super) unsafe fn long(t: &Task) {
     // SAFETY: the same contract.
     unsafe {
@@ -129,6 +129,19 @@ pub(super) unsafe fn long(t: &Task) {
             dense::long::<true>(t);
         } else {
             dense::long::<false>(t);
+        }
+    }
+}
+
+/// # Safety
+/// `t` passed [`super::QuantizedConv::check`] for a convolution whose windows are longer.
+pub(super) unsafe fn longest(t: &Task) {
+    // SAFETY: the same contract.
+    unsafe {
+        if t.p.is_signed() {
+            dense::longest::<true>(t);
+        } else {
+            dense::longest::<false>(t);
         }
     }
 }
