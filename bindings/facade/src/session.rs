@@ -3,7 +3,7 @@
 use crate::answer::{Answer, Class, Detection, Mask};
 use crate::decode;
 use crate::error::{Error, ErrorKind};
-use crate::model::{Model, Options};
+use crate::model::{Model, Options, Port};
 use crate::picture::{self, Picture, Placement, Scratch};
 use crate::sound::resample;
 use cygnet_runtime::format::pipeline::{BoxForm, Decode, PictureInput, Record, SoundInput};
@@ -47,6 +47,15 @@ impl std::fmt::Debug for Session {
 fn shape_text(shape: &[usize]) -> String {
     let dims: Vec<String> = shape.iter().map(usize::to_string).collect();
     format!("[{}]", dims.join(", "))
+}
+
+fn port(inputs: &[Port], i: usize) -> Result<&Port, Error> {
+    inputs.get(i).ok_or_else(|| {
+        Error::input(format!(
+            "the model has {} inputs, none at position {i}",
+            inputs.len()
+        ))
+    })
 }
 
 impl Session {
@@ -120,26 +129,34 @@ impl Session {
     /// # Errors
     /// [`ErrorKind::Input`] when there is no such input, its elements are of another type, or their number differs.
     pub fn set_input<T: Element>(&mut self, i: usize, values: &[T]) -> Result<(), Error> {
-        let name = self.input_name(i)?;
-        let mut tensor = self.session.input_mut(i)?;
+        self.input_mut(i, values.len())?.copy_from_slice(values);
+        Ok(())
+    }
+
+    /// Where the `len` elements of input `i` lie, in row-major order, for those who write them in place.
+    ///
+    /// # Errors
+    /// As [`Session::set_input`].
+    pub fn input_mut<T: Element>(&mut self, i: usize, len: usize) -> Result<&mut [T], Error> {
+        let inputs = self.model.inputs();
+        let name = &port(inputs, i)?.name;
+        let tensor = self.session.input_mut(i)?;
         let (dtype, shape) = (tensor.dtype, tensor.shape);
-        let to = tensor.as_mut_slice::<T>().map_err(|_| {
+        let elements = tensor.into_mut_slice::<T>().map_err(|_| {
             Error::input(format!(
                 "input `{name}` has elements of type {}, given were {}",
                 dtype.name(),
                 T::DTYPE.name()
             ))
         })?;
-        if to.len() != values.len() {
+        if elements.len() != len {
             return Err(Error::input(format!(
-                "input `{name}` has {} elements ({}), given were {}",
-                to.len(),
+                "input `{name}` has {} elements ({}), given were {len}",
+                elements.len(),
                 shape_text(&shape),
-                values.len()
             )));
         }
-        to.copy_from_slice(values);
-        Ok(())
+        Ok(elements)
     }
 
     /// Fills input `i` with the bytes of its elements, little-endian.
@@ -147,29 +164,31 @@ impl Session {
     /// # Errors
     /// [`ErrorKind::Input`] when there is no such input, or the number of bytes differs.
     pub fn set_bytes(&mut self, i: usize, bytes: &[u8]) -> Result<(), Error> {
-        let name = self.input_name(i)?;
-        let tensor = self.session.input_mut(i)?;
-        if tensor.bytes.len() != bytes.len() {
-            return Err(Error::input(format!(
-                "input `{name}` has {} bytes ({}{}), given were {}",
-                tensor.bytes.len(),
-                tensor.dtype.name(),
-                shape_text(&tensor.shape),
-                bytes.len()
-            )));
-        }
-        tensor.bytes.copy_from_slice(bytes);
+        self.bytes_mut(i, bytes.len())?.copy_from_slice(bytes);
         Ok(())
     }
 
-    fn input_name(&self, i: usize) -> Result<String, Error> {
+    /// Where the `len` bytes of input `i` lie, little-endian, for those who write them in place.
+    ///
+    /// # Errors
+    /// As [`Session::set_bytes`].
+    pub fn bytes_mut(&mut self, i: usize, len: usize) -> Result<&mut [u8], Error> {
         let inputs = self.model.inputs();
-        inputs.get(i).map(|p| p.name.clone()).ok_or_else(|| {
-            Error::input(format!(
-                "the model has {} inputs, none at position {i}",
-                inputs.len()
-            ))
-        })
+        let name = &port(inputs, i)?.name;
+        let tensor = self.session.input_mut(i)?;
+        if tensor.bytes.len() != len {
+            return Err(Error::input(format!(
+                "input `{name}` has {} bytes ({}{}), given were {len}",
+                tensor.bytes.len(),
+                tensor.dtype.name(),
+                shape_text(&tensor.shape),
+            )));
+        }
+        Ok(tensor.bytes)
+    }
+
+    fn input_name(&self, i: usize) -> Result<String, Error> {
+        Ok(port(self.model.inputs(), i)?.name.clone())
     }
 
     fn picture_input(&self) -> Result<(usize, PictureInput), Error> {
