@@ -8,6 +8,7 @@
 #   ./test.sh --real           only the real models
 #   ./test.sh --cross          only the other machines (see tests/cross.sh)
 #   ./test.sh --size           only the size of the library for devices (see tests/size.sh)
+#   ./test.sh --mobile         only the Kotlin library, on the JVM and under Robolectric (see android/test.sh)
 #   ./test.sh --fuzz MINUTES   each fuzz target for so long
 #   ./test.sh --track          only what TensorBoard and an MLflow server, both from PyPI, are told (see tests/tracking.py)
 #   ./test.sh --slurm          only a sweep whose trials are Slurm's tasks, on a cluster of this machine (see tests/slurm.sh)
@@ -18,8 +19,8 @@ set -uo pipefail
 cd "$(dirname "$0")"
 source tests/install.sh
 
-quick=0 data=0 conformance=0 real=0 cross=0 size=0 track=0 slurm=0 bench=0 fuzz=
-[ $# -eq 0 ] && quick=1 conformance=1 real=1 cross=1 size=1
+quick=0 data=0 conformance=0 real=0 cross=0 size=0 mobile=0 track=0 slurm=0 bench=0 fuzz=
+[ $# -eq 0 ] && quick=1 conformance=1 real=1 cross=1 size=1 mobile=1
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) quick=1 ;;
@@ -28,6 +29,7 @@ while [ $# -gt 0 ]; do
         --real) real=1 ;;
         --cross) cross=1 ;;
         --size) size=1 ;;
+        --mobile) mobile=1 ;;
         --track) track=1 ;;
         --slurm) slurm=1 ;;
         --bench) bench=1 ;;
@@ -48,13 +50,16 @@ mkdir -p "$logs" "$CYGNET_CACHE"
 passed=0 failed=0
 summary=()
 
-# step NAME COMMAND...: runs a part; its cargo tests count one each, a part without tests counts as one.
+# step NAME COMMAND...: runs a part; its tests of cargo and JUnit count one each, a part without tests counts as one.
 step() {
     local name=$1 log=$logs/$1.log begin=$SECONDS status=0 p f
     shift
     printf '\n== %s\n' "$name"
     "$@" 2>&1 | tee "$log" || status=$?
-    read -r p f < <(awk '/^test result:/ { p += $4; f += $6 } END { print p + 0, f + 0 }' "$log")
+    read -r p f < <(awk '/^test result:/ { p += $4; f += $6 }
+        /^OK \([0-9]+ tests?\)/ { p += substr($2, 2) }
+        /^Tests run: [0-9]+,  Failures: [0-9]+/ { p += $3 - $5; f += $5 }
+        END { print p + 0, f + 0 }' "$log")
     if [ $((p + f)) -eq 0 ]; then
         [ "$status" -eq 0 ] && p=1 || f=1
     elif [ "$status" -ne 0 ] && [ "$f" -eq 0 ]; then
@@ -119,6 +124,12 @@ run_track() {
     find_cygnet && "$environment/bin/python" tests/tracking.py "$CYGNET"
 }
 
+# What the unit tests have compiled serves, where they ran.
+run_mobile() {
+    [ $quick -eq 0 ] || local -x CYGNET_PROFILE=dev
+    android/test.sh
+}
+
 run_fuzz() {
     local target status=0
     for target in $(tests/fuzz/run.sh --list); do
@@ -155,6 +166,7 @@ fi
 [ $real -eq 1 ] && step exported trained_onnx
 [ $cross -eq 1 ] && step cross tests/cross.sh
 [ $size -eq 1 ] && step size tests/size.sh
+[ $mobile -eq 1 ] && step mobile run_mobile
 [ $track -eq 1 ] && step track run_track
 [ $slurm -eq 1 ] && step slurm tests/slurm.sh
 [ -n "$fuzz" ] && step fuzz run_fuzz

@@ -6,6 +6,8 @@ cd "$(dirname "$0")/.."
 source tests/install.sh
 
 kotlin_version=2.4.20
+# dev takes what `cargo test` has compiled already, but its overhead of calls says little.
+profile=${CYGNET_PROFILE:-release}
 out=$PWD/target/android
 npm=$out/npm jars=$out/jars kotlin=$out/npm/node_modules/kotlin-compiler
 mkdir -p "$out"
@@ -31,10 +33,10 @@ if ! cmp -s android/pom.xml "$jars/pom.xml"; then
 fi
 android=$(echo "$jars"/android-all-instrumented-*.jar)
 
-cargo build --release -p cygnet-jni --lib
-cargo run -q --release -p cygnet-jni --example bundles "$out/bundles"
+cargo build --profile "$profile" -p cygnet-jni --lib
+cargo run -q --profile "$profile" -p cygnet-jni --example bundles "$out/bundles"
 target=$(cargo metadata --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-library=$target/release/libcygnet_jni.so
+library=$target/${profile/#dev/debug}/libcygnet_jni.so
 
 # join SEPARATOR WORD...
 join() {

@@ -4,11 +4,13 @@ package dev.cygnet
 
 import android.content.res.AssetManager
 import android.graphics.Bitmap
+import android.graphics.Color
 import android.graphics.ImageFormat
 import android.graphics.PixelFormat
 import android.media.Image
 import java.io.FileInputStream
 import java.io.IOException
+import java.nio.ByteBuffer
 import java.nio.channels.FileChannel
 
 /**
@@ -37,8 +39,21 @@ public fun CygnetModel.Companion.open(assets: AssetManager, name: String): Cygne
 }
 
 /**
+ * How `ARGB_8888` lies in memory: red first on Android, blue first where Android's classes run elsewhere (Robolectric's
+ * native graphics on a PC). One pixel tells.
+ */
+private val bitmapFormat: PictureFormat by lazy {
+    val bitmap = Bitmap.createBitmap(1, 1, Bitmap.Config.ARGB_8888)
+    bitmap.eraseColor(Color.RED)
+    val pixel = ByteBuffer.allocate(4)
+    bitmap.copyPixelsToBuffer(pixel)
+    bitmap.recycle()
+    if (pixel.get(0) == 0.toByte()) PictureFormat.BGRA else PictureFormat.RGBA
+}
+
+/**
  * A bitmap's pixels, copied once to memory that the session keeps for the next. `ARGB_8888` and `ALPHA_8` (as brightness) are
- * taken as they are; other configurations, hardware bitmaps included, are converted.
+ * taken as they are; other configurations, hardware bitmaps included, are converted. What is transparent is seen over black.
  */
 internal fun Session.picture(bitmap: Bitmap, rotation: Rotation): Picture {
     if (bitmap.isRecycled) throw InputException("the bitmap is recycled")
@@ -46,7 +61,7 @@ internal fun Session.picture(bitmap: Bitmap, rotation: Rotation): Picture {
     val pixels = if (direct) bitmap else bitmap.copy(Bitmap.Config.ARGB_8888, false)
         ?: throw OutOfMemoryException("a bitmap of ${bitmap.width} x ${bitmap.height} pixels cannot be converted")
     try {
-        val format = if (pixels.config == Bitmap.Config.ALPHA_8) PictureFormat.GRAY else PictureFormat.RGBA
+        val format = if (pixels.config == Bitmap.Config.ALPHA_8) PictureFormat.GRAY else bitmapFormat
         val bytes = memory(pixels.rowBytes * pixels.height)
         pixels.copyPixelsToBuffer(bytes)
         bytes.rewind()

@@ -25,10 +25,11 @@ class BitmapTest {
             val configs = listOf(Bitmap.Config.ARGB_8888, Bitmap.Config.RGB_565, Bitmap.Config.RGBA_F16)
             for (config in configs) {
                 val bitmap = Bitmap.createBitmap(13, 7, config)
-                bitmap.eraseColor(Color.rgb(0, 255, 16))
-                val best = session.classify(bitmap).first()
-                assertEquals("$config", "green", best.label)
-                assertEquals("$config", 1f, best.score, 1e-3f)
+                bitmap.eraseColor(Color.rgb(255, 0, 66))
+                val classes = session.classify(bitmap)
+                assertEquals("$config", listOf("red", "blåue", "green"), classes.map { it.label })
+                assertEquals("$config", 1f, classes[0].score, 1e-3f)
+                assertEquals("$config", 66 / 255f, classes[1].score, 1e-2f)
             }
             val bitmap = Bitmap.createBitmap(3, 3, Bitmap.Config.ARGB_8888)
             bitmap.recycle()
