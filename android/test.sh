@@ -57,7 +57,19 @@ echo "== compiling"
 # The part without Android compiles alone. Robolectric's Android is woven with interfaces of its own.
 kotlinc -Werror -Xexplicit-api=strict -module-name cygnet -cp "$runtime" -d "$out/cygnet-jvm.jar" "$source_folder/main/kotlin"
 kotlinc -Werror -Xexplicit-api=strict -module-name cygnet -cp "$runtime:$tools:$android" -d "$out/cygnet.jar" "$source_folder"/{main,android}/kotlin
-kotlinc -module-name cygnet_test -Xfriend-paths="$out/cygnet.jar" -cp "$out/cygnet.jar:$runtime:$tools:$android" \
+# The archive, twice the same; the tests run what is in it.
+echo "== assembling"
+need python3
+rm -rf "$out/maven" "$out/again" "$out/aar"
+for folder in maven again; do
+    python3 android/aar.py --classes "$out/cygnet.jar" --lib "x86_64=$library" --out "$out/$folder"
+done
+diff -r "$out/maven" "$out/again"
+unzip -q "$out"/maven/dev/cygnet/cygnet-android/*/*.aar -d "$out/aar"
+library=$out/aar/jni/x86_64/libcygnet_jni.so
+
+echo "== compiling the tests"
+kotlinc -module-name cygnet_test -Xfriend-paths="$out/aar/classes.jar" -cp "$out/aar/classes.jar:$runtime:$tools:$android" \
     -d "$out/tests.jar" "$source_folder"/{test,androidTest}/kotlin
 
 echo "== running"
@@ -65,7 +77,7 @@ echo "== running"
 run() {
     java "${checks[@]}" -Dcygnet.library="$library" -Dcygnet.bundles="$out/bundles" \
         -Drobolectric.offline=true -Drobolectric.dependency.dir="$jars" -Drobolectric.logging=stderr \
-        -cp "$out/tests.jar:$out/cygnet.jar:$runtime:$tools:$android" org.junit.runner.JUnitCore "${@/#/dev.cygnet.}"
+        -cp "$out/tests.jar:$out/aar/classes.jar:$runtime:$tools:$android" org.junit.runner.JUnitCore "${@/#/dev.cygnet.}"
 }
 # The virtual machine looks at every native call, and what it complains of is a failure.
 checks=(-Xcheck:jni)
