@@ -154,7 +154,7 @@ if [ $quick -eq 1 ]; then
     done
     step format check_format
     # Tests of the C interface and of packages compile programs; those of pages look at them in a browser.
-    need gcc g++ cmake nodejs chromium
+    need gcc g++ cmake make pkg-config valgrind nodejs chromium
     step lints cargo clippy --workspace --all-targets --features cygnet-tests/data -- -D warnings
     step units cargo test --workspace
 fi

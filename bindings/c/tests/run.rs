@@ -74,15 +74,90 @@ fn bundle(onnx: &[u8]) -> Vec<u8> {
     built.unwrap().bytes
 }
 
+/// Writes what the programs read to a folder: the bundle, its pictures, the expected probabilities.
+#[cfg(unix)]
+fn arguments(folder: &Path) -> [PathBuf; 3] {
+    let at = |name: &str| folder.join(name);
+    let model = std::fs::read(package().join("../../tests/data/digits.onnx")).unwrap();
+    let files = ["digits.cygnet", "pictures", "expected"].map(at);
+    std::fs::write(&files[0], bundle(&model)).unwrap();
+    std::fs::write(&files[1], raw("digits_input.npy", Some(255.0))).unwrap();
+    std::fs::write(&files[2], raw("digits_expected.npy", None)).unwrap();
+    files
+}
+
+/// Runs a command, which succeeds; gives what it printed.
+#[cfg(unix)]
+fn run(command: &mut Command) -> String {
+    let output = command
+        .output()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{command:?}: {text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    text
+}
+
+/// An installed Cygnet is found by pkg-config and by CMake, statically and as a shared library, and its C++ layer leaks nothing
+/// and touches no memory that is not its own.
+#[cfg(unix)]
+#[test]
+fn applications_find_an_installed_cygnet() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let arguments = arguments(folder.path());
+    let prefix = at("prefix");
+    run(Command::new(package().join("install.sh"))
+        .arg(&prefix)
+        .arg(library().parent().unwrap()));
+    let said = run(Command::new("pkg-config")
+        .env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"))
+        .args(["--static", "--cflags", "--libs", "cygnet"]));
+    // The shared library lies beside the static one.
+    let flags = said.trim().replace("-lcygnet", "-l:libcygnet.a");
+    let found = at("found");
+    run(Command::new("g++")
+        .args([
+            "-std=c++17",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-pedantic",
+            "-g",
+        ])
+        .arg(package().join("tests/run.cpp"))
+        .args(flags.split_whitespace())
+        .arg("-o")
+        .arg(&found));
+    assert_eq!(run(Command::new(&found).args(&arguments)), "ok\n");
+    run(Command::new("valgrind")
+        .args(["-q", "--error-exitcode=9", "--leak-check=full"])
+        .arg("--errors-for-leak-kinds=definite,indirect,possible")
+        .arg(&found)
+        .args(&arguments));
+    let build = at("build");
+    run(Command::new("cmake")
+        .arg("-S")
+        .arg(package().join("tests"))
+        .arg("-B")
+        .arg(&build)
+        .arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display())));
+    run(Command::new("cmake").arg("--build").arg(&build));
+    for program in ["static", "shared"] {
+        let answer = run(Command::new(build.join(program)).args(&arguments));
+        assert_eq!(answer, "ok\n", "{program}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn c_and_cpp_run_a_bundle() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let model = std::fs::read(package().join("../../tests/data/digits.onnx")).unwrap();
-    std::fs::write(at("digits.cygnet"), bundle(&model)).unwrap();
-    std::fs::write(at("pictures"), raw("digits_input.npy", Some(255.0))).unwrap();
-    std::fs::write(at("expected"), raw("digits_expected.npy", None)).unwrap();
+    let arguments = arguments(folder.path());
     for (compiler, standard, language) in [("gcc", "-std=c11", "c"), ("g++", "-std=c++17", "c++")] {
         let program = at(language);
         let output = Command::new(compiler)
@@ -113,10 +188,7 @@ fn c_and_cpp_run_a_bundle() {
             output.status.success(),
             "{compiler} refuses the header: {text}"
         );
-        let output = Command::new(&program)
-            .args([at("digits.cygnet"), at("pictures"), at("expected")])
-            .output()
-            .unwrap();
+        let output = Command::new(&program).args(&arguments).output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{language}: {text}");
     }
