@@ -226,11 +226,12 @@ compile_with_resources() {
         -o target/boards/compile.cygnet --json target/boards/compile.json
 }
 
-# same_resources: whether it said what `package --cpu` says.
+# same_resources: whether it said what `package --cpu` says. Both compile the same source in folders of their own, whose names
+# are in symbols: compilers then spill a register more or less.
 same_resources() {
     local field
     for field in ram_bytes static_bytes stack_bytes flash_bytes code_bytes; do
-        near "$field" "$(told_of $field)" "$(told cortex-m4f $field)" 0 || return 1
+        near "$field" "$(told_of $field)" "$(told cortex-m4f $field)" 1 || return 1
     done
 }
 
