@@ -65,12 +65,18 @@ fn most(from: usize, to: usize) -> usize {
     2 * (from.div_ceil(to) + 1)
 }
 
+/// Floats of a column of the result: where its window begins, how many pixels it has, and their weights.
+fn column_floats(from: usize, to: usize) -> usize {
+    2 + most(from, to)
+}
+
 /// Floats and bytes of scratch that [`resample`] takes for a region and a size (height, width), with 1 or 3 channels.
 pub fn scratch(region: Region, size: (usize, usize), channels: usize) -> (usize, usize) {
     let (height, width) = (size.0.max(1), size.1.max(1));
-    // A row of sums, and the weights of a column and of every row; a row of pixels.
-    let floats =
-        region.width * channels + most(region.height, height) + most(region.width, width) * width;
+    // A row of sums, the weights of a row, the window of every column; a row of pixels.
+    let floats = region.width * channels
+        + most(region.height, height)
+        + column_floats(region.width, width) * width;
     (floats, region.width.max(width) * channels)
 }
 
@@ -128,15 +134,22 @@ fn rows<const C: usize>(
         return;
     }
     let (sums, floats) = floats.split_at_mut(region.width * C);
-    let (column, across) = floats.split_at_mut(most(region.height, height));
-    let taps = most(region.width, width);
-    for x in 0..width {
+    let (down, columns) = floats.split_at_mut(most(region.height, height));
+    // Sides are at most LARGEST_SIDE, which floats hold exactly.
+    let column_floats = column_floats(region.width, width);
+    for (x, column) in columns
+        .chunks_exact_mut(column_floats)
+        .take(width)
+        .enumerate()
+    {
         let window = Window::new(x, region.width, width);
-        window.weights(&mut across[x * taps..x * taps + window.count]);
+        column[0] = window.first as f32;
+        column[1] = window.count as f32;
+        window.weights(&mut column[2..2 + window.count]);
     }
     for y in 0..height {
         let window = Window::new(y, region.height, height);
-        let weights = &mut column[..window.count];
+        let weights = &mut down[..window.count];
         window.weights(weights);
         sums.fill(0.0);
         for (k, &weight) in weights.iter().enumerate() {
@@ -150,10 +163,11 @@ fn rows<const C: usize>(
             }
         }
         let out = &mut line[..width * C];
-        for (x, pixel) in out.as_chunks_mut::<C>().0.iter_mut().enumerate() {
-            let window = Window::new(x, region.width, width);
-            let weights = &across[x * taps..x * taps + window.count];
-            let from = &sums[window.first * C..(window.first + window.count) * C];
+        let columns = columns.chunks_exact(column_floats);
+        for (column, pixel) in columns.zip(out.as_chunks_mut::<C>().0) {
+            let (first, count) = (column[0] as usize, column[1] as usize);
+            let weights = &column[2..2 + count];
+            let from = &sums[first * C..(first + count) * C];
             let mut total = [0f32; C];
             for (&weight, from) in weights.iter().zip(from.as_chunks::<C>().0) {
                 for (total, &from) in total.iter_mut().zip(from) {
