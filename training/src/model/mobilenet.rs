@@ -58,6 +58,30 @@ pub fn mobilenet_v1(b: &mut Builder, x: Value, width: f32, classes: usize) -> Re
     b.linear("classifier", x, classes, Activation::None)
 }
 
+/// The end of inverted residual `n`: what is inside becomes `to` channels, without an activation, and what came in is added where
+/// it has that form.
+fn projected(
+    b: &mut Builder,
+    n: usize,
+    (before, inside): (Value, Value),
+    to: usize,
+    stride: usize,
+) -> Result<Value> {
+    let name = format!("project{n}");
+    let y = b.block(
+        &name,
+        inside,
+        to,
+        [1, 1],
+        Geometry::POINTWISE,
+        Activation::None,
+    )?;
+    match stride == 1 && b.channels(before) == to {
+        true => b.add(&format!("add{n}"), before, y),
+        false => Ok(y),
+    }
+}
+
 /// MobileNetV2 (Sandler et al., 2018): inverted residuals with linear bottlenecks.
 ///
 /// # Errors
@@ -102,19 +126,7 @@ pub fn mobilenet_v2(b: &mut Builder, x: Value, width: f32, classes: usize) -> Re
                 depthwise,
                 RELU6,
             )?;
-            y = b.block(
-                &format!("project{n}"),
-                y,
-                to,
-                [1, 1],
-                Geometry::POINTWISE,
-                Activation::None,
-            )?;
-            x = if stride == 1 && from == to {
-                b.add(&format!("add{n}"), x, y)?
-            } else {
-                y
-            };
+            x = projected(b, n, (x, y), to, stride)?;
             n += 1;
         }
     }
@@ -172,18 +184,7 @@ pub fn mobilenet_v3_small(
             let factors = b.linear(&format!("excite{n}"), hidden, inside, HARD_SIGMOID)?;
             y = b.gate(&format!("gate{n}"), y, factors)?;
         }
-        y = b.block(
-            &format!("project{n}"),
-            y,
-            to,
-            [1, 1],
-            point,
-            Activation::None,
-        )?;
-        x = match stride == 1 && from == to {
-            true => b.add(&format!("add{n}"), x, y)?,
-            false => y,
-        };
+        x = projected(b, n, (x, y), to, stride)?;
     }
     let x = b.block("head", x, scaled(576, width), [1, 1], point, SWISH)?;
     let x = b.mean_pixels("mean", x)?;
@@ -240,18 +241,7 @@ pub fn efficientnet_lite0(
             let depthwise = Geometry::tensorflow(Kind::Depthwise, kernel, stride, b.size(y)?);
             let name = format!("depthwise{n}");
             y = b.block(&name, y, from * expansion, kernel, depthwise, RELU6)?;
-            y = b.block(
-                &format!("project{n}"),
-                y,
-                to,
-                [1, 1],
-                point,
-                Activation::None,
-            )?;
-            x = match stride == 1 && from == to {
-                true => b.add(&format!("add{n}"), x, y)?,
-                false => y,
-            };
+            x = projected(b, n, (x, y), to, stride)?;
             n += 1;
         }
     }
