@@ -1,29 +1,12 @@
 //! A search over a project's settings, on the digits that the command carries.
 
+mod folder;
+
+use folder::{cygnet, json, said};
 use serde_json::Value;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::{Duration, Instant};
-
-fn cygnet(folder: &Path, line: &str) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_cygnet"))
-        .args(line.split_whitespace())
-        .current_dir(folder)
-        .output()
-        .unwrap()
-}
-
-fn said(output: &Output) -> (String, String) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (text(&output.stdout), text(&output.stderr))
-}
-
-fn json(folder: &Path, line: &str) -> Value {
-    let output = cygnet(folder, line);
-    let (out, err) = said(&output);
-    assert!(output.status.success(), "{line}: {out}{err}");
-    serde_json::from_str(&out).unwrap_or_else(|e| panic!("{line}: {e}: {out}"))
-}
 
 const TOML: &str = "name = 'digits'
 [data]
