@@ -31,7 +31,7 @@ pub use cygnet_runtime::format::pipeline;
 pub use cygnet_runtime::{Cancellation, DType, Element};
 pub use error::{Error, ErrorKind};
 pub use model::{Axis, Model, Options, Port};
-pub use picture::{Picture, Placement, to_tensor};
+pub use picture::{Picture, Placement, target_size, to_tensor};
 pub use session::{Session, StepTime};
 pub use shared::SharedSession;
 pub use sound::resample;

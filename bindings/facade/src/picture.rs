@@ -15,10 +15,12 @@ pub struct Placement {
     pub region: Region,
     /// The place in the input that shows it.
     pub place: Region,
+    /// Height and width of the input.
+    pub size: (usize, usize),
 }
 
 impl Placement {
-    /// Of a picture of this width and height in an input of `size` (height, width).
+    /// Of a picture of this width and height in an input of `size` (height, width), all above 0.
     pub fn new(fit: Fit, (width, height): (usize, usize), size: (usize, usize)) -> Placement {
         let whole = |width, height| Region {
             x: 0,
@@ -49,11 +51,27 @@ impl Placement {
                 region.y = (height - region.height) / 2;
             }
         }
-        Placement { region, place }
+        Placement {
+            region,
+            place,
+            size,
+        }
+    }
+
+    /// Edges (left, upper, right, lower) in a map of this height and width, which shows what the input shows, in the picture.
+    pub fn edges_in_picture(&self, edges: [f32; 4], map: (usize, usize)) -> [f32; 4] {
+        let at = |x: f32, y: f32| {
+            self.in_picture(
+                x * self.size.1 as f32 / map.1 as f32,
+                y * self.size.0 as f32 / map.0 as f32,
+            )
+        };
+        let ((x0, y0), (x1, y1)) = (at(edges[0], edges[1]), at(edges[2], edges[3]));
+        [x0, y0, x1, y1]
     }
 
     /// A point of the input, in the picture.
-    pub fn in_picture(&self, x: f32, y: f32) -> (f32, f32) {
+    fn in_picture(&self, x: f32, y: f32) -> (f32, f32) {
         let axis = |v: f32, place: usize, size: usize, from: usize, of: usize| {
             let part = (v - place as f32) / size as f32;
             (from as f32 + part * of as f32).clamp(from as f32, (from + of) as f32)
@@ -107,28 +125,50 @@ pub(crate) fn axes(port: &Port, input: &PictureInput) -> Result<Axes, Error> {
     })
 }
 
-/// The shape that a picture of this width and height gives an input: free axes keep the picture's proportions where one is
-/// fixed, and its size as far as the bounds allow where both are free.
-pub(crate) fn shape(port: &Port, axes: Axes, (width, height): (usize, usize)) -> Vec<usize> {
-    let mut shape: Vec<usize> = port.axes.iter().map(|a| a.most).collect();
-    let (h, w) = (port.axes[axes.height], port.axes[axes.width]);
-    let near = |v: f64, axis: Axis| (v.round() as usize).clamp(axis.least, axis.most).max(1);
-    let (ph, pw) = (height as f64, width as f64);
-    let (rows, columns) = match (h.fixed(), w.fixed()) {
-        (Some(h), Some(w)) => (h, w),
-        (Some(h), None) => (h, near(h as f64 * pw / ph, w)),
-        (None, Some(w)) => (near(w as f64 * ph / pw, h), w),
-        (None, None) => {
-            let shrink = (h.most as f64 / ph).min(w.most as f64 / pw).min(1.0);
-            // Detectors with free sizes halve them five times.
-            let step = |v: f64, axis: Axis| {
-                let stepped = (v / 32.0).round().max(1.0) * 32.0;
-                near(stepped, axis)
-            };
-            (step(ph * shrink, h), step(pw * shrink, w))
+/// The height and width that free axes get for a picture of this height and width. With one free axis the proportions are kept;
+/// with two the picture's own size, as far as the bounds allow, rounded to `multiple`.
+pub fn target_size(
+    height: Axis,
+    width: Axis,
+    picture: (usize, usize),
+    multiple: usize,
+) -> (usize, usize) {
+    let (ph, pw) = (picture.0.max(1) as f64, picture.1.max(1) as f64);
+    let round = |v: f64, axis: Axis, multiple: usize| {
+        let m = multiple.max(1);
+        let v = ((v / m as f64).round() as usize).max(1) * m;
+        let (lowest, highest) = (axis.least.div_ceil(m) * m, axis.most / m * m);
+        if lowest <= highest {
+            v.clamp(lowest, highest)
+        } else {
+            v.clamp(axis.least, axis.most)
         }
     };
-    (shape[axes.height], shape[axes.width]) = (rows, columns);
+    match (height.fixed(), width.fixed()) {
+        (Some(h), Some(w)) => (h, w),
+        (Some(h), None) => (h, round(h as f64 * pw / ph, width, 1)),
+        (None, Some(w)) => (round(w as f64 * ph / pw, height, 1), w),
+        (None, None) => {
+            let shrink = (height.most as f64 / ph)
+                .min(width.most as f64 / pw)
+                .min(1.0);
+            (
+                round(ph * shrink, height, multiple),
+                round(pw * shrink, width, multiple),
+            )
+        }
+    }
+}
+
+/// Detectors with free sizes halve them five times.
+const MULTIPLE: usize = 32;
+
+/// The shape that a picture of this width and height gives an input.
+pub(crate) fn shape(port: &Port, axes: Axes, (width, height): (usize, usize)) -> Vec<usize> {
+    let mut shape: Vec<usize> = port.axes.iter().map(|a| a.most).collect();
+    let free = (port.axes[axes.height], port.axes[axes.width]);
+    let size = target_size(free.0, free.1, (height, width), MULTIPLE);
+    (shape[axes.height], shape[axes.width]) = size;
     shape
 }
 
@@ -221,6 +261,18 @@ fn write<T: Value>(
     Ok(())
 }
 
+/// Where a picture lies in an input of `size` (height, width).
+fn place(
+    picture: &Picture<'_>,
+    input: &PictureInput,
+    size: (usize, usize),
+) -> Result<Placement, Error> {
+    match size.0 == 0 || size.1 == 0 {
+        true => Err(Error::input("the input has no pixels to fill")),
+        false => Ok(Placement::new(input.fit, picture.size(), size)),
+    }
+}
+
 /// Writes a picture into the tensor of an input.
 pub(crate) fn feed(
     picture: &Picture<'_>,
@@ -230,7 +282,7 @@ pub(crate) fn feed(
     mut tensor: TensorMut<'_>,
 ) -> Result<Placement, Error> {
     let (height, width) = axes.size(&tensor.shape);
-    let placement = Placement::new(input.fit, picture.size(), (height, width));
+    let placement = place(picture, input, (height, width))?;
     let size = (height, width, axes.channels);
     macro_rules! as_type {
         ($($dtype:ident $t:ty),*) => {
@@ -253,11 +305,8 @@ pub fn to_tensor(
     input: &PictureInput,
     size: (usize, usize),
 ) -> Result<(Vec<f32>, Placement), Error> {
-    if size.0 == 0 || size.1 == 0 {
-        return Err(Error::input("the input has no pixels to fill"));
-    }
     let channels = if input.colours == Colours::Gray { 1 } else { 3 };
-    let placement = Placement::new(input.fit, picture.size(), size);
+    let placement = place(picture, input, size)?;
     let mut out = vec![0.0; size.0 * size.1 * channels];
     write::<f32>(
         picture,
@@ -309,6 +358,9 @@ mod tests {
         assert_eq!(p.in_picture(0.0, 0.0), (0.0, 0.0));
         let p = Placement::new(Fit::Crop, (640, 480), (224, 224));
         assert_eq!(p.in_picture(0.0, 224.0), (80.0, 480.0));
+        // A map of half the input's size.
+        let edges = p.edges_in_picture([0.0, 0.0, 56.0, 112.0], (112, 112));
+        assert_eq!(edges, [80.0, 0.0, 320.0, 480.0]);
         // The longest and the thinnest of pictures.
         let p = Placement::new(Fit::Letterbox, (60_000, 1), (8, 8));
         assert_eq!((p.place.width, p.place.height), (8, 1));
@@ -342,6 +394,42 @@ mod tests {
         let (values, _) = to_tensor(&picture, &last, (1, 2)).unwrap();
         for (got, want) in values.iter().zip([0.2, 0.0, 1.0, 0.2, 0.0, 1.0]) {
             assert!((got - want).abs() < 1e-6, "{got} {want}");
+        }
+    }
+
+    #[test]
+    fn sizes_keep_proportions_and_multiples() {
+        let fixed = |n| Axis { least: n, most: n };
+        let range = |least, most| Axis { least, most };
+        assert_eq!(
+            target_size(fixed(48), range(32, 1280), (24, 100), 32),
+            (48, 200)
+        );
+        assert_eq!(
+            target_size(fixed(48), range(32, 1280), (2, 1000), 32),
+            (48, 1280)
+        );
+        assert_eq!(
+            target_size(range(32, 960), range(32, 960), (500, 700), 32),
+            (512, 704)
+        );
+        assert_eq!(
+            target_size(range(32, 960), range(32, 960), (1000, 2000), 32),
+            (480, 960)
+        );
+        // Bounds that no multiple keeps, and that a multiple would leave.
+        assert_eq!(
+            target_size(range(5, 9), range(33, 70), (8, 50), 32),
+            (9, 64)
+        );
+    }
+
+    #[test]
+    fn inputs_without_pixels_are_refused() {
+        let picture = Picture::packed(1, 1, &[0; 3], Order::Rgb).unwrap();
+        for fit in [Fit::Stretch, Fit::Letterbox, Fit::Centre, Fit::Crop] {
+            let refused = to_tensor(&picture, &input(fit), (0, 2)).unwrap_err();
+            assert!(refused.to_string().contains("no pixels"), "{refused}");
         }
     }
 

@@ -15,14 +15,8 @@ pub struct Session {
     model: Model,
     session: OwnedSession,
     scratch: Scratch,
-    /// The picture that was fed last, and the size of its tensor (height, width).
-    shown: Option<Shown>,
-}
-
-#[derive(Clone, Copy)]
-struct Shown {
-    placement: Placement,
-    size: (usize, usize),
+    /// Where the picture that was fed last lies in its input.
+    shown: Option<Placement>,
 }
 
 /// The time of one step of a profiled run.
@@ -187,36 +181,38 @@ impl Session {
         Ok(tensor.bytes)
     }
 
-    fn input_name(&self, i: usize) -> Result<String, Error> {
-        Ok(port(self.model.inputs(), i)?.name.clone())
+    /// What `pick` finds among the bundle's records: what it says of `what`, if `how` it was compiled.
+    fn recorded<T>(
+        &self,
+        pick: impl Fn(&Record) -> Option<(u32, T)>,
+        what: &str,
+        how: &str,
+    ) -> Result<(usize, T), Error> {
+        match self.model.pipeline().iter().find_map(pick) {
+            Some((i, found)) => Ok((i as usize, found)),
+            None => Err(Error::new(
+                ErrorKind::Pipeline,
+                format!("the bundle does not say {what}: compile it with {how}"),
+            )),
+        }
     }
 
     fn picture_input(&self) -> Result<(usize, PictureInput), Error> {
-        let records = self.model.pipeline().iter();
-        let mut pictures = records.filter_map(|r| match r {
-            Record::Picture(i, p) => Some((*i as usize, *p)),
+        let pick = |r: &Record| match r {
+            Record::Picture(i, p) => Some((*i, *p)),
             _ => None,
-        });
-        pictures.next().ok_or_else(|| {
-            Error::new(
-                ErrorKind::Pipeline,
-                "the bundle does not say how a picture becomes its input: compile it with --pipeline, or fill the input with numbers",
-            )
-        })
+        };
+        let what = "how a picture becomes its input";
+        self.recorded(pick, what, "--pipeline, or fill the input with numbers")
     }
 
     fn sound_input(&self) -> Result<(usize, SoundInput), Error> {
-        let records = self.model.pipeline().iter();
-        let mut sounds = records.filter_map(|r| match r {
-            Record::Sound(i, s) => Some((*i as usize, *s)),
+        let pick = |r: &Record| match r {
+            Record::Sound(i, s) => Some((*i, *s)),
             _ => None,
-        });
-        sounds.next().ok_or_else(|| {
-            Error::new(
-                ErrorKind::Pipeline,
-                "the bundle does not say how a sound becomes its input: compile it with --sample-rate, or fill the input with numbers",
-            )
-        })
+        };
+        let what = "how a sound becomes its input";
+        self.recorded(pick, what, "--sample-rate, or fill the input with numbers")
     }
 
     /// Feeds a picture: turned upright, fitted to the input's size, converted and normalised as the bundle says, from where it
@@ -226,17 +222,15 @@ impl Session {
     /// [`ErrorKind::Pipeline`] when the bundle takes no pictures.
     pub fn set_picture(&mut self, picture: &Picture<'_>) -> Result<(), Error> {
         let (i, input) = self.picture_input()?;
-        self.input_name(i)?;
-        let port = &self.model.inputs()[i];
+        let port = port(self.model.inputs(), i)?;
         let axes = picture::axes(port, &input)?;
         if port.axes.iter().any(|a| a.fixed().is_none()) {
             let shape = picture::shape(port, axes, picture.size());
             self.set_shape(i, &shape)?;
         }
         let tensor = self.session.input_mut(i)?;
-        let size = axes.size(&tensor.shape);
         let placement = picture::feed(picture, &input, axes, &mut self.scratch, tensor)?;
-        self.shown = Some(Shown { placement, size });
+        self.shown = Some(placement);
         Ok(())
     }
 
@@ -247,7 +241,8 @@ impl Session {
     /// [`ErrorKind::Pipeline`] when the bundle takes no sounds; [`ErrorKind::Input`] when the sound is longer than the input.
     pub fn set_sound(&mut self, samples: &[f32], rate: u32) -> Result<(), Error> {
         let (i, sound) = self.sound_input()?;
-        let name = self.input_name(i)?;
+        let model = self.model.clone();
+        let port = port(model.inputs(), i)?;
         if rate == 0 {
             return Err(Error::input("a sound has a rate above 0"));
         }
@@ -258,7 +253,7 @@ impl Session {
             made = resample(samples, rate, sound.rate);
             &made
         };
-        let axes = &self.model.inputs()[i].axes;
+        let axes = &port.axes;
         if let Some(free) = axes.iter().position(|a| a.fixed().is_none()) {
             let mut shape: Vec<usize> = axes.iter().map(|a| a.most).collect();
             shape[free] = samples.len();
@@ -268,7 +263,8 @@ impl Session {
         let to = tensor.as_mut_slice::<f32>()?;
         if samples.len() > to.len() {
             return Err(Error::input(format!(
-                "input `{name}` takes {} samples at {} a second, given were {}: feed it piece by piece",
+                "input `{}` takes {} samples at {} a second, given were {}: feed it piece by piece",
+                port.name,
                 to.len(),
                 sound.rate,
                 samples.len()
@@ -403,17 +399,12 @@ impl Session {
     /// # Errors
     /// [`ErrorKind::Pipeline`] when the bundle does not say what its outputs mean, or they do not fit what it says.
     pub fn answer(&self) -> Result<Answer, Error> {
-        let records = self.model.pipeline().iter();
-        let mut answers = records.filter_map(|r| match r {
-            Record::Answer(i, d) => Some((*i as usize, *d)),
+        let pick = |r: &Record| match r {
+            Record::Answer(i, d) => Some((*i, *d)),
             _ => None,
-        });
-        let (i, decode) = answers.next().ok_or_else(|| {
-            Error::new(
-                ErrorKind::Pipeline,
-                "the bundle does not say what its outputs mean: compile it with --pipeline, or read the outputs",
-            )
-        })?;
+        };
+        let what = "what its outputs mean";
+        let (i, decode) = self.recorded(pick, what, "--pipeline, or read the outputs")?;
         let mut values = self.floats(i)?;
         let shape = self.output_shape(i)?;
         let misfit = |what: &str| {
@@ -516,15 +507,10 @@ impl Session {
         found
             .into_iter()
             .map(|f| {
-                let [x0, y0, x1, y1] = f.edges;
-                let at = |x: f32, y: f32| match &self.shown {
-                    Some(shown) => shown.placement.in_picture(
-                        x * shown.size.1 as f32 / map.1 as f32,
-                        y * shown.size.0 as f32 / map.0 as f32,
-                    ),
-                    None => (x, y),
+                let [x0, y0, x1, y1] = match &self.shown {
+                    Some(shown) => shown.edges_in_picture(f.edges, map),
+                    None => f.edges,
                 };
-                let ((x0, y0), (x1, y1)) = (at(x0, y0), at(x1, y1));
                 Detection {
                     class: self.class(f.class, f.score),
                     x0,

@@ -1,6 +1,6 @@
 //! Structures in one block of bytes, so that each crosses the border in one call. `Packed.kt` reads them.
 
-use cygnet_sdk::pipeline::{Decode, Record};
+use cygnet_sdk::pipeline::Record;
 use cygnet_sdk::{Answer, Model, Port, StepTime};
 
 /// Numbers little-endian; text as its number of bytes, then UTF-8; lists as their length, then the elements.
@@ -60,7 +60,7 @@ impl Packed {
                 Record::Picture(i, _) => (1, *i, 0, ""),
                 Record::Sound(i, s) => (2, *i, s.rate, ""),
                 Record::Text(i, _) => (3, *i, 0, ""),
-                Record::Answer(i, decode) => (16, *i, 0, answer_name(decode)),
+                Record::Answer(i, decode) => (16, *i, 0, decode.name()),
                 _ => (0, 0, 0, ""),
             };
             p.u32(kind);
@@ -128,17 +128,6 @@ impl Packed {
             p.u64(u64::try_from(step.time.as_nanos()).unwrap_or(u64::MAX));
         }
         p
-    }
-}
-
-fn answer_name(decode: &Decode) -> &'static str {
-    match decode {
-        Decode::Classes { .. } => "classes",
-        Decode::Ctc => "text",
-        Decode::TextBoxes | Decode::Boxes { .. } => "boxes",
-        Decode::Mask { .. } => "mask",
-        Decode::Embedding { .. } => "embedding",
-        _ => "",
     }
 }
 

@@ -2,11 +2,11 @@
 
 use crate::args::Media;
 use crate::failure::usage;
-use crate::media::picture::{self, Extent};
-use crate::media::{npy, sound};
+use crate::media::{npy, picture, sound};
 use anyhow::{Context, Result, bail};
 use cygnet_compiler::bundle::{Array, Manifest, Preprocess, Tensor, picture_input};
 use cygnet_format::DType;
+use cygnet_sdk::Axis;
 use std::path::{Path, PathBuf};
 
 /// A feed for one input.
@@ -224,17 +224,11 @@ pub fn read_one(
             } else {
                 (limits[rank - 2], limits[rank - 1])
             };
-            let extent = |(lo, hi): (usize, usize)| {
-                if lo == hi {
-                    Extent::Fixed(hi)
-                } else {
-                    Extent::Range(lo, hi)
-                }
-            };
+            let axis = |(least, most): (usize, usize)| Axis { least, most };
             let size = (picture.width(), picture.height());
-            let (height, width) = picture::target_size(
-                extent(h),
-                extent(w),
+            let (height, width) = cygnet_sdk::target_size(
+                axis(h),
+                axis(w),
                 (size.1 as usize, size.0 as usize),
                 multiple,
             );

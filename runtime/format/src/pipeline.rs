@@ -183,6 +183,19 @@ pub enum Decode {
     },
 }
 
+impl Decode {
+    /// What kind of answer it is, in a word.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Decode::Classes { .. } => "classes",
+            Decode::Ctc => "text",
+            Decode::TextBoxes | Decode::Boxes { .. } => "boxes",
+            Decode::Mask { .. } => "mask",
+            Decode::Embedding { .. } => "embedding",
+        }
+    }
+}
+
 /// One record: what happens to an input or with an output.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]

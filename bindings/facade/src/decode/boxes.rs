@@ -69,7 +69,9 @@ pub fn boxes(
             edges: [x - w, y - h, x + w, y + h],
         });
     }
-    Some(without_doubles(found, overlap))
+    found.sort_by(|a, b| b.score.total_cmp(&a.score));
+    found.truncate(MOST);
+    Some(without_doubles(found, overlap, MOST))
 }
 
 /// Reads the outputs of `TFLite_Detection_PostProcess`: edges as shares of the input (top, left, bottom, right), classes,
@@ -94,23 +96,22 @@ pub fn ssd(
         .collect()
 }
 
-/// Share of the union of two boxes that both cover.
-fn shared(a: &[f32; 4], b: &[f32; 4]) -> f32 {
+/// Intersection over union of two boxes' edges.
+pub fn iou(a: &[f32; 4], b: &[f32; 4]) -> f32 {
     let side = |lo: f32, hi: f32| (hi - lo).max(0.0);
     let area = |e: &[f32; 4]| side(e[0], e[2]) * side(e[1], e[3]);
     let both = side(a[0].max(b[0]), a[2].min(b[2])) * side(a[1].max(b[1]), a[3].min(b[3]));
-    let union = area(a) + area(b) - both;
-    if union > 0.0 { both / union } else { 0.0 }
+    both / (area(a) + area(b) - both).max(f32::MIN_POSITIVE)
 }
 
-/// Boxes, best first, without those that overlap a better one of their class.
-fn without_doubles(mut found: Vec<Found>, overlap: f32) -> Vec<Found> {
+/// At most `most` boxes, best first, without those that overlap a better one of their class by more than `overlap` of their
+/// union.
+pub fn without_doubles(mut found: Vec<Found>, overlap: f32, most: usize) -> Vec<Found> {
     found.sort_by(|a, b| b.score.total_cmp(&a.score));
-    found.truncate(MOST);
     let mut kept: Vec<Found> = Vec::new();
     for f in found {
-        let double = |k: &Found| k.class == f.class && shared(&k.edges, &f.edges) > overlap;
-        if !kept.iter().any(double) {
+        let double = |k: &Found| k.class == f.class && iou(&k.edges, &f.edges) > overlap;
+        if kept.len() < most && !kept.iter().any(double) {
             kept.push(f);
         }
     }

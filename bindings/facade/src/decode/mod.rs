@@ -4,7 +4,7 @@ mod boxes;
 mod ctc;
 mod db;
 
-pub use boxes::{Found, boxes, ssd};
+pub use boxes::{Found, boxes, iou, ssd, without_doubles};
 pub use ctc::ctc;
 pub use db::{TextBox, db};
 

@@ -66,29 +66,19 @@ struct Reading {
     vocabulary: Option<Vec<String>>,
     top: usize,
     post: Postprocess,
-    shown: Option<Shown>,
+    shown: Option<Placement>,
 }
 
-/// Where a picture lies in the input, and the input's size (height, width).
-struct Shown {
-    placement: Placement,
-    size: (usize, usize),
-}
-
-impl Shown {
-    fn new(wish: &Preprocess, array: &Array, (width, height): (u32, u32)) -> Option<Shown> {
-        let input = picture_input(wish, &array.shape, false).ok()?;
-        let size = match array.shape[..] {
-            [.., h, w, _] if input.channels_last => (h, w),
-            [.., h, w] => (h, w),
-            _ => return None,
-        };
-        let picture = (width as usize, height as usize);
-        Some(Shown {
-            placement: Placement::new(input.fit, picture, size),
-            size,
-        })
-    }
+/// Where a picture of this width and height lies in an input.
+fn shown(wish: &Preprocess, array: &Array, (width, height): (u32, u32)) -> Option<Placement> {
+    let input = picture_input(wish, &array.shape, false).ok()?;
+    let size = match array.shape[..] {
+        [.., h, w, _] if input.channels_last => (h, w),
+        [.., h, w] => (h, w),
+        _ => return None,
+    };
+    let picture = (width as usize, height as usize);
+    Some(Placement::new(input.fit, picture, size))
 }
 
 /// Opens a bundle with these machine flags.
@@ -246,15 +236,11 @@ impl Reading {
         found: impl Iterator<Item = (Option<usize>, f32, [f32; 4])>,
         map: (usize, usize),
     ) -> Vec<Region> {
-        let at = |x: f32, y: f32| match &self.shown {
-            Some(shown) => shown.placement.in_picture(
-                x * shown.size.1 as f32 / map.1 as f32,
-                y * shown.size.0 as f32 / map.0 as f32,
-            ),
-            None => (x, y),
-        };
-        let region = |(class, score, [x0, y0, x1, y1]): (Option<usize>, f32, [f32; 4])| {
-            let ((x0, y0), (x1, y1)) = (at(x0, y0), at(x1, y1));
+        let region = |(class, score, edges): (Option<usize>, f32, [f32; 4])| {
+            let [x0, y0, x1, y1] = match &self.shown {
+                Some(shown) => shown.edges_in_picture(edges, map),
+                None => edges,
+            };
             Region {
                 class: class.map(|class| Thing {
                     class,
@@ -365,7 +351,7 @@ pub fn run(args: &Run, quiet: bool) -> Result<()> {
     let feeds = feed::read(&args.input, &manifest, &wish, args.multiple)?;
     let mut reading = Reading::new(args, &mut reader)?;
     reading.shown = feeds.iter().find_map(|f| match f {
-        Feed::Picture(array, size) => Shown::new(&wish, array, *size),
+        Feed::Picture(array, size) => shown(&wish, array, *size),
         _ => None,
     });
     let mut report = Report {

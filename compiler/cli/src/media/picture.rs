@@ -7,15 +7,6 @@ use cygnet_sdk::{Order, Picture};
 use image::{DynamicImage, ImageReader, Limits};
 use std::path::Path;
 
-/// The extent of an image axis of the model's input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// Exactly this many pixels.
-    Fixed(usize),
-    /// Between these bounds, inclusive.
-    Range(usize, usize),
-}
-
 /// Decodes a PNG, JPEG, WebP or BMP file. Sizes are bounded: pictures are untrusted.
 pub fn read(path: &Path) -> Result<DynamicImage> {
     let mut reader = ImageReader::open(path)
@@ -30,39 +21,6 @@ pub fn read(path: &Path) -> Result<DynamicImage> {
     reader
         .decode()
         .with_context(|| format!("{} is not a readable picture", path.display()))
-}
-
-/// The height and width to give a picture of this size. With one free axis the proportions are kept; with two the
-/// picture's own size, rounded to `multiple`.
-pub fn target_size(
-    height: Extent,
-    width: Extent,
-    picture: (usize, usize),
-    multiple: usize,
-) -> (usize, usize) {
-    let (ph, pw) = (picture.0.max(1) as f64, picture.1.max(1) as f64);
-    let round = |v: f64, lo: usize, hi: usize, multiple: usize| {
-        let m = multiple.max(1);
-        let v = ((v / m as f64).round() as usize).max(1) * m;
-        let (lowest, highest) = (lo.div_ceil(m) * m, hi / m * m);
-        if lowest <= highest {
-            v.clamp(lowest, highest)
-        } else {
-            v.clamp(lo, hi)
-        }
-    };
-    match (height, width) {
-        (Extent::Fixed(h), Extent::Fixed(w)) => (h, w),
-        (Extent::Fixed(h), Extent::Range(lo, hi)) => (h, round(h as f64 * pw / ph, lo, hi, 1)),
-        (Extent::Range(lo, hi), Extent::Fixed(w)) => (round(w as f64 * ph / pw, lo, hi, 1), w),
-        (Extent::Range(hl, hh), Extent::Range(wl, wh)) => {
-            let shrink = (hh as f64 / ph).min(wh as f64 / pw).min(1.0);
-            (
-                round(ph * shrink, hl, hh, multiple),
-                round(pw * shrink, wl, wh, multiple),
-            )
-        }
-    }
 }
 
 /// The tensor of a picture: channels-first or -last without the batch axis, as devices make it.
@@ -167,26 +125,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn free_axes_follow_the_picture() {
-        use Extent::*;
-        assert_eq!(
-            target_size(Fixed(48), Range(32, 1280), (24, 100), 32),
-            (48, 200)
-        );
-        assert_eq!(
-            target_size(Fixed(48), Range(32, 1280), (2, 1000), 32),
-            (48, 1280)
-        );
-        assert_eq!(
-            target_size(Range(32, 960), Range(32, 960), (500, 700), 32),
-            (512, 704)
-        );
-        assert_eq!(
-            target_size(Range(32, 960), Range(32, 960), (1000, 2000), 32),
-            (480, 960)
-        );
     }
 }

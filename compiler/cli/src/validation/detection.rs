@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use cygnet_compiler::bundle::Array;
 use cygnet_format::pipeline::Fit;
 use cygnet_sdk::Placement;
-use cygnet_sdk::decode::db;
+use cygnet_sdk::decode::{Found, db, iou, without_doubles};
 
 /// Scores below this are no boxes.
 const LEAST_SCORE: f32 = 0.001;
@@ -15,15 +15,6 @@ const SAME: f32 = 0.7;
 const MOST: usize = 100;
 /// Edges all below this are parts of the picture, not pixels.
 const NORMALISED: f32 = 2.0;
-
-/// A box that a detector found.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Found {
-    pub class: usize,
-    pub score: f32,
-    /// Left, upper, right and lower edge in pixels of the picture.
-    pub edges: [f32; 4],
-}
 
 /// How boxes are read.
 #[derive(Clone, Copy, Debug)]
@@ -104,7 +95,7 @@ impl Detector {
                     edges: [x - w, y - h, x + w, y + h],
                 });
             }
-            found = without_doubles(found);
+            found = without_doubles(found, SAME, MOST);
         } else {
             bail!(
                 "the first output {:?} is neither [N, 6] (x0, y0, x1, y1, score, class) nor [4 + classes, N]",
@@ -127,9 +118,7 @@ impl Detector {
                     f.edges[3] * h,
                 ];
             }
-            let [x0, y0, x1, y1] = f.edges;
-            let ((x0, y0), (x1, y1)) = (placement.in_picture(x0, y0), placement.in_picture(x1, y1));
-            f.edges = [x0, y0, x1, y1];
+            f.edges = placement.edges_in_picture(f.edges, placement.size);
         }
         Ok(found)
     }
@@ -146,25 +135,6 @@ fn overlap(a: [f32; 4], b: [f32; 4]) -> f32 {
         a[2].min(b[2]),
         a[3].min(b[3]),
     ])
-}
-
-/// Intersection over union.
-fn iou(a: [f32; 4], b: [f32; 4]) -> f32 {
-    let both = overlap(a, b);
-    both / (area(a) + area(b) - both).max(f32::MIN_POSITIVE)
-}
-
-/// The best of boxes of a class that are one thing.
-fn without_doubles(mut found: Vec<Found>) -> Vec<Found> {
-    found.sort_by(|a, b| b.score.total_cmp(&a.score));
-    let mut kept: Vec<Found> = Vec::new();
-    for f in found {
-        let double = |k: &Found| k.class == f.class && iou(k.edges, f.edges) > SAME;
-        if kept.len() < MOST && !kept.iter().any(double) {
-            kept.push(f);
-        }
-    }
-    kept
 }
 
 /// Mean over classes and over overlaps of 0.50, 0.55 to 0.95 of the average precision at 101 recalls, as COCO's evaluation
@@ -194,7 +164,7 @@ fn average_precision(pictures: &[(Vec<Found>, &[TrueBox])], class: usize, least:
         for f in found.iter().filter(|f| f.class == class) {
             let mut best: Option<(usize, f32)> = None;
             for (i, t) in truth.iter().enumerate().filter(|(_, t)| !t.ignored) {
-                let v = iou(f.edges, t.edges);
+                let v = iou(&f.edges, &t.edges);
                 if !taken[i] && v >= least && best.is_none_or(|b| v > b.1) {
                     best = Some((i, v));
                 }
